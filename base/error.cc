@@ -1,0 +1,128 @@
+#include "base/error.h"
+
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/error_reason.h"
+
+namespace shmd {
+namespace {
+
+constexpr char kPayloadUrl[] = "shmd/ErrorDetail";
+
+// The payload is a sequence of NUL-terminated strings: reason, field, then
+// keys and values in turn. It never leaves the process.
+std::string Encode(const ErrorDetail& detail) {
+  std::string out = absl::StrCat(detail.reason, std::string(1, '\0'),
+                                 detail.field, std::string(1, '\0'));
+  for (const auto& [key, value] : detail.metadata) {
+    absl::StrAppend(&out, key, std::string(1, '\0'), value,
+                    std::string(1, '\0'));
+  }
+  return out;
+}
+
+std::string WithoutNul(absl::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c == '\0') c = '?';
+  }
+  return out;
+}
+
+absl::StatusCode CodeOfErrno(int error_number) {
+  switch (error_number) {
+    // Where absl::ErrnoToStatusCode has no entry or misleads.
+    case EIDRM:
+      return absl::StatusCode::kNotFound;
+    case EBADF:
+      return absl::StatusCode::kInternal;
+    case ENODEV:
+    case EOPNOTSUPP:
+      return absl::StatusCode::kUnimplemented;
+    default:
+      return absl::ErrnoToStatusCode(error_number);
+  }
+}
+
+}  // namespace
+
+Error::Error(absl::StatusCode code, absl::string_view reason,
+             absl::string_view message)
+    : code_(code), message_(message) {
+  detail_.reason = std::string(reason);
+}
+
+Error& Error::With(absl::string_view key, absl::string_view value) {
+  detail_.metadata[WithoutNul(key)] = WithoutNul(value);
+  return *this;
+}
+
+Error& Error::InField(absl::string_view field) {
+  detail_.field = WithoutNul(field);
+  return *this;
+}
+
+absl::Status Error::ToStatus() const {
+  return WithErrorDetail(absl::Status(code_, message_), detail_);
+}
+
+Error InvalidField(absl::string_view field, absl::string_view reason,
+                   absl::string_view message) {
+  return Error(absl::StatusCode::kInvalidArgument, reason,
+               absl::StrCat(field, ": ", message))
+      .InField(field);
+}
+
+Error Exhausted(absl::string_view reason, absl::string_view limit,
+                uint64_t requested, uint64_t available,
+                absl::string_view unit) {
+  return Error(absl::StatusCode::kResourceExhausted, reason,
+               absl::StrCat("asked for ", requested, " ", unit, ", but only ",
+                            available, " are left of ", limit))
+      .With("requested", requested)
+      .With("available", available)
+      .With("unit", unit)
+      .With("limit", limit);
+}
+
+ErrorDetail GetErrorDetail(const absl::Status& status) {
+  ErrorDetail detail;
+  const absl::optional<absl::Cord> payload = status.GetPayload(kPayloadUrl);
+  if (!payload.has_value()) return detail;
+  const std::vector<std::string> parts =
+      absl::StrSplit(std::string(*payload), '\0');
+  if (parts.size() < 2) return detail;
+  detail.reason = parts[0];
+  detail.field = parts[1];
+  for (size_t i = 2; i + 1 < parts.size(); i += 2) {
+    detail.metadata[parts[i]] = parts[i + 1];
+  }
+  return detail;
+}
+
+std::string GetErrorReason(const absl::Status& status) {
+  return GetErrorDetail(status).reason;
+}
+
+absl::Status WithErrorDetail(absl::Status status, const ErrorDetail& detail) {
+  status.SetPayload(kPayloadUrl, absl::Cord(Encode(detail)));
+  return status;
+}
+
+absl::Status ErrnoStatus(int error_number, absl::string_view call) {
+  absl::StatusCode code = CodeOfErrno(error_number);
+  if (code == absl::StatusCode::kOk) code = absl::StatusCode::kInternal;
+  return Error(code, reason::kKernelRefused,
+               absl::StrCat(call, ": ", strerror(error_number)))
+      .With("call", call)
+      .With("errno", error_number);
+}
+
+}  // namespace shmd

@@ -1,0 +1,60 @@
+#include "base/error.h"
+
+#include <cerrno>
+
+#include "absl/status/statusor.h"
+#include "base/error_reason.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace shmd {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(ErrorTest, CarriesReasonFieldAndMetadata) {
+  const absl::Status status =
+      InvalidField("segment.size_bytes", reason::kSizeInvalid, "is 0")
+          .With("size_bytes", 0);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "segment.size_bytes: is 0");
+  const ErrorDetail detail = GetErrorDetail(status);
+  EXPECT_EQ(detail.reason, "SIZE_INVALID");
+  EXPECT_EQ(detail.field, "segment.size_bytes");
+  EXPECT_EQ(detail.metadata.at("size_bytes"), "0");
+}
+
+TEST(ErrorTest, KeepsEmptyValuesAndStripsNul) {
+  const absl::Status status =
+      Error(absl::StatusCode::kNotFound, reason::kSegmentNotFound, "gone")
+          .With("name", std::string("a\0b", 3))
+          .With("parent", "");
+  const ErrorDetail detail = GetErrorDetail(status);
+  EXPECT_EQ(detail.metadata.at("name"), "a?b");
+  EXPECT_EQ(detail.metadata.at("parent"), "");
+  EXPECT_EQ(detail.metadata.size(), 2u);
+}
+
+TEST(ErrorTest, ConvertsToStatusOr) {
+  const absl::StatusOr<int> result =
+      absl::StatusOr<int>(Exhausted(reason::kQuotaExceeded, "quota", 10, 3));
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(result.status().message()),
+              HasSubstr("asked for 10 bytes, but only 3 are left of quota"));
+}
+
+TEST(ErrorTest, StatusWithoutDetailHasEmptyReason) {
+  EXPECT_EQ(GetErrorReason(absl::OkStatus()), "");
+  EXPECT_EQ(GetErrorReason(absl::InternalError("x")), "");
+}
+
+TEST(ErrnoStatusTest, OverridesWhereAbseilMisleads) {
+  EXPECT_EQ(ErrnoStatus(EIDRM, "shmat").code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ErrnoStatus(EBADF, "mmap").code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(ErrnoStatus(ENODEV, "mmap").code(),
+            absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(ErrnoStatus(0, "mmap").code(), absl::StatusCode::kInternal);
+}
+
+}  // namespace
+}  // namespace shmd

@@ -1,0 +1,91 @@
+#ifndef SHMD_SHM_BACKEND_H_
+#define SHMD_SHM_BACKEND_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "shm/kernel_object.h"
+#include "shm/types.h"
+
+namespace shmd {
+
+// One mechanism of the kernel for shared memory. Stateless but for its
+// settings, hence thread-safe. Every implementation passes
+// tests/conformance/backend_conformance.h. What a failed call began, it has
+// undone. Errors are those of the RPC of the same name in segment.proto.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual BackendKind kind() const = 0;
+
+  // Makes an object. Refuses, in words, what the kernel could not keep:
+  // limits are read first (shm/limits.h), then pages are reserved.
+  virtual absl::StatusOr<KernelObject> Create(
+      const SegmentOptions& options) const = 0;
+
+  // Takes up another program's object without changing it.
+  virtual absl::StatusOr<KernelObject> Adopt(
+      const AdoptOptions& options) const = 0;
+
+  // Finds the object that `name` was recorded for; OBJECT_REPLACED when
+  // something else answers to the name, OBJECT_NOT_FOUND when nothing does.
+  virtual absl::StatusOr<KernelObject> Reopen(const ObjectName& name,
+                                              uint64_t page_size_bytes)
+      const = 0;
+
+  // What to hand to a program: a new descriptor, opened O_RDONLY for kRead, or
+  // a shmid.
+  virtual absl::StatusOr<ObjectRef> Open(const KernelObject& object,
+                                         Access access) const = 0;
+
+  // Removes the object's name. What is mapped stays mapped. OK when it is
+  // gone already; leaves alone what has replaced it.
+  virtual absl::Status Remove(const KernelObject& object) const = 0;
+
+  // Grows, or shrinks where the object's seals allow, with the same promises
+  // as Create.
+  virtual absl::Status Resize(const KernelObject& object, uint64_t size_bytes,
+                              Allocation allocation) const = 0;
+
+  virtual absl::Status Seal(const KernelObject& object,
+                            SealExtent extent) const = 0;
+
+  virtual absl::Status SetOwnership(const KernelObject& object, mode_t mode,
+                                    uid_t owner, gid_t group) const = 0;
+
+  // Flushes a range that lies within the object.
+  virtual absl::Status Flush(const KernelObject& object, FlushMode mode,
+                             uint64_t offset_bytes,
+                             uint64_t length_bytes) const = 0;
+
+  // What the kernel tells now; pages per node only `with_nodes`.
+  virtual absl::StatusOr<ObjectStatus> Status(const KernelObject& object,
+                                              bool with_nodes) const = 0;
+};
+
+// The four backends. `file_roots` are absolute paths of folders that mapped
+// files may lie in; relative file paths start at the first.
+struct BackendSettings {
+  std::vector<std::string> file_roots;
+  // Left to the rest of the host when pages are reserved.
+  uint64_t memory_reserve_bytes = uint64_t{64} << 20;
+};
+
+class BackendSet {
+ public:
+  explicit BackendSet(const BackendSettings& settings);
+
+  const Backend& Get(BackendKind kind) const;
+
+ private:
+  std::vector<std::unique_ptr<Backend>> backends_;
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SHM_BACKEND_H_

@@ -1,0 +1,53 @@
+#ifndef SHMD_SHM_KERNEL_OBJECT_H_
+#define SHMD_SHM_KERNEL_OBJECT_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+
+#include "base/unique_fd.h"
+#include "shm/types.h"
+
+namespace shmd {
+
+// Keeps pages locked in memory for as long as it lives (sys/memory.h makes it).
+class LockedPages;
+
+// Names one kernel object so that it can be found again, also by a later
+// daemon. A plain value, which the store keeps.
+struct ObjectName {
+  BackendKind backend = BackendKind::kMemfd;
+  std::string posix_name;  // with its slash
+  uint32_t sysv_key = 0;
+  int sysv_id = -1;
+  std::string file_root;  // absolute
+  std::string file_path;  // relative to file_root
+  // What the name led to when it was recorded; another object under the same
+  // name is told by these. device is 0 for SysV, whose inode is the shmid's
+  // creation time.
+  uint64_t device = 0;
+  uint64_t inode = 0;
+};
+
+// One kernel object as the daemon holds it: its name, and for a memfd the only
+// descriptor that keeps it alive. Owned by the registry; const members are
+// safe from many threads.
+struct KernelObject {
+  ObjectName name;
+  uint64_t page_size_bytes = 0;
+  UniqueFd memfd;                       // MEMFD only, read-write
+  std::shared_ptr<LockedPages> locked;  // with lock_in_memory
+};
+
+// What a program maps: a descriptor of its own, or a shmid.
+struct SysvId {
+  int id = -1;
+};
+using ObjectRef = std::variant<UniqueFd, SysvId>;
+
+}  // namespace shmd
+
+#endif  // SHMD_SHM_KERNEL_OBJECT_H_
