@@ -14,9 +14,9 @@ namespace shmd {
 // What a program can act upon in an error: the parts of google.rpc.ErrorInfo
 // and BadRequest, without protobuf.
 struct ErrorDetail {
-  std::string reason;                          // one of base/error_reason.h
-  std::map<std::string, std::string> metadata; // every changing part
-  std::string field;                           // the field that is wrong
+  std::string reason;                           // one of base/error_reason.h
+  std::map<std::string, std::string> metadata;  // every changing part
+  std::string field;                            // the field that is wrong
 };
 
 // Builds an absl::Status that carries an ErrorDetail:

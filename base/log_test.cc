@@ -6,8 +6,7 @@ namespace shmd {
 namespace {
 
 TEST(LogTest, ForgedLineIsEscaped) {
-  EXPECT_EQ(EscapeForLog("a\n2026 error b\x1b[0m"),
-            "a\\n2026 error b\\033[0m");
+  EXPECT_EQ(EscapeForLog("a\n2026 error b\x1b[0m"), "a\\n2026 error b\\033[0m");
 }
 
 TEST(LogTest, LongLineIsCut) {

@@ -10,12 +10,12 @@
 
 // Returns from the enclosing function when `expression`, an absl::Status, is
 // not OK.
-#define RETURN_IF_ERROR(expression)                     \
-  do {                                                  \
-    absl::Status status_macro_value = (expression);     \
-    if (!status_macro_value.ok()) {                     \
-      return status_macro_value;                        \
-    }                                                   \
+#define RETURN_IF_ERROR(expression)                 \
+  do {                                              \
+    absl::Status status_macro_value = (expression); \
+    if (!status_macro_value.ok()) {                 \
+      return status_macro_value;                    \
+    }                                               \
   } while (false)
 
 // Returns the status of `expression`, an absl::StatusOr, when it is not OK;

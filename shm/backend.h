@@ -34,9 +34,8 @@ class Backend {
 
   // Finds the object that `name` was recorded for; OBJECT_REPLACED when
   // something else answers to the name, OBJECT_NOT_FOUND when nothing does.
-  virtual absl::StatusOr<KernelObject> Reopen(const ObjectName& name,
-                                              uint64_t page_size_bytes)
-      const = 0;
+  virtual absl::StatusOr<KernelObject> Reopen(
+      const ObjectName& name, uint64_t page_size_bytes) const = 0;
 
   // What to hand to a program: a new descriptor, opened O_RDONLY for kRead, or
   // a shmid.

@@ -15,12 +15,12 @@ namespace shmd {
 
 // How a range of an object is mapped.
 struct MapOptions {
-  uint64_t size_bytes = 0;       // of the whole object; checked against fstat
-  uint64_t page_size_bytes = 0;  // 0: the base page
-  uint64_t offset_bytes = 0;     // of the range; need not be at a page
-  uint64_t length_bytes = 0;     // of the range; 0: to the end
-  bool populate = false;         // fault all pages in now
-  bool lock_in_memory = false;   // mlock(2)
+  uint64_t size_bytes = 0;         // of the whole object; checked against fstat
+  uint64_t page_size_bytes = 0;    // 0: the base page
+  uint64_t offset_bytes = 0;       // of the range; need not be at a page
+  uint64_t length_bytes = 0;       // of the range; 0: to the end
+  bool populate = false;           // fault all pages in now
+  bool lock_in_memory = false;     // mlock(2)
   bool advise_huge_pages = false;  // MADV_HUGEPAGE; a wish, never an error
   // Where to map; nullptr: anywhere. A range that is in use there is never
   // replaced: ADDRESS_IN_USE (FAILED_PRECONDITION).
@@ -65,7 +65,7 @@ class MappedRange {
   void Swap(MappedRange& other);
 
   Kind kind_ = Kind::kNone;
-  void* base_ = nullptr;     // what the kernel gave
+  void* base_ = nullptr;  // what the kernel gave
   size_t base_bytes_ = 0;
   void* address_ = nullptr;  // start of the range, at or behind base_
   size_t size_bytes_ = 0;

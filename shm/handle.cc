@@ -1,0 +1,148 @@
+#include "shm/handle.h"
+
+#include <sodium.h>
+
+#include <cstring>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+
+namespace shmd {
+namespace {
+
+constexpr absl::string_view kPrefix = "shm1.";
+constexpr uint8_t kLayoutVersion = 1;
+constexpr size_t kNamespaceOffset = 60;
+constexpr size_t kMaxNamespaceBytes = 63;
+
+void Append64(std::string& out, uint64_t value) {
+  for (int shift = 0; shift < 64; shift += 8) {
+    out.push_back(static_cast<char>((value >> shift) & 0xff));
+  }
+}
+
+uint64_t Read64(absl::string_view bytes, size_t offset) {
+  uint64_t value = 0;
+  for (int i = 7; i >= 0; --i) {
+    value = value << 8 | static_cast<uint8_t>(bytes[offset + i]);
+  }
+  return value;
+}
+
+template <typename Array>
+void AppendArray(std::string& out, const Array& array) {
+  out.append(reinterpret_cast<const char*>(array.data()), array.size());
+}
+
+// What the signature covers.
+std::string SignedBytes(const Handle& handle) {
+  std::string out;
+  out.reserve(kNamespaceOffset + handle.name_space.size() + 16);
+  out.push_back(static_cast<char>(kLayoutVersion));
+  out.push_back(static_cast<char>(handle.access));
+  out.push_back(static_cast<char>(handle.name_space.size()));
+  out.push_back(0);
+  Append64(out, handle.node);
+  AppendArray(out, handle.uid);
+  Append64(out, handle.generation);
+  Append64(out, handle.offset_bytes);
+  Append64(out, handle.length_bytes);
+  Append64(out, static_cast<uint64_t>(handle.expire_unix_ms));
+  out.append(handle.name_space);
+  return out;
+}
+
+Error Invalid(absl::string_view why) {
+  return Error(absl::StatusCode::kInvalidArgument, reason::kHandleInvalid,
+               absl::StrCat("the handle ", why));
+}
+
+}  // namespace
+
+bool operator==(const Handle& a, const Handle& b) {
+  return SignedBytes(a) == SignedBytes(b) && a.signature == b.signature;
+}
+
+std::string EncodeHandle(const Handle& handle) {
+  std::string bytes = SignedBytes(handle);
+  AppendArray(bytes, handle.signature);
+  std::string text;
+  absl::WebSafeBase64Escape(bytes, &text);
+  return absl::StrCat(kPrefix, text);
+}
+
+absl::StatusOr<Handle> DecodeHandle(absl::string_view text) {
+  if (text.size() > kMaxHandleTextBytes) return Invalid("is too long");
+  absl::string_view body = text;
+  if (!absl::ConsumePrefix(&body, kPrefix)) {
+    return Invalid("does not start with shm1.");
+  }
+  std::string bytes;
+  if (!absl::WebSafeBase64Unescape(body, &bytes)) {
+    return Invalid("is not URL-safe base64");
+  }
+  Handle handle;
+  if (bytes.size() <= kNamespaceOffset + handle.signature.size()) {
+    return Invalid("is too short");
+  }
+  const size_t namespace_bytes = static_cast<uint8_t>(bytes[2]);
+  if (static_cast<uint8_t>(bytes[0]) != kLayoutVersion) {
+    return Invalid("has a layout that this version does not know");
+  }
+  if (namespace_bytes == 0 || namespace_bytes > kMaxNamespaceBytes ||
+      bytes.size() !=
+          kNamespaceOffset + namespace_bytes + handle.signature.size()) {
+    return Invalid("has a wrong length");
+  }
+  const uint8_t access = static_cast<uint8_t>(bytes[1]);
+  if (access != static_cast<uint8_t>(Access::kRead) &&
+      access != static_cast<uint8_t>(Access::kReadWrite)) {
+    return Invalid("has an unknown access");
+  }
+  handle.access = static_cast<Access>(access);
+  handle.node = Read64(bytes, 4);
+  std::memcpy(handle.uid.data(), bytes.data() + 12, handle.uid.size());
+  handle.generation = Read64(bytes, 28);
+  handle.offset_bytes = Read64(bytes, 36);
+  handle.length_bytes = Read64(bytes, 44);
+  handle.expire_unix_ms = static_cast<int64_t>(Read64(bytes, 52));
+  handle.name_space = bytes.substr(kNamespaceOffset, namespace_bytes);
+  std::memcpy(handle.signature.data(),
+              bytes.data() + kNamespaceOffset + namespace_bytes,
+              handle.signature.size());
+  // Base64 has several texts for the same bytes (padding, unused bits); only
+  // ours is a handle.
+  if (EncodeHandle(handle) != text) return Invalid("is not in its one form");
+  return handle;
+}
+
+HandleSigner::Key HandleSigner::RandomKey() {
+  Key key;
+  randombytes_buf(key.data(), key.size());
+  return key;
+}
+
+void HandleSigner::Sign(Handle& handle) const {
+  const std::string bytes = SignedBytes(handle);
+  static_assert(crypto_shorthash_siphashx24_BYTES ==
+                std::tuple_size_v<decltype(handle.signature)>);
+  static_assert(crypto_shorthash_siphashx24_KEYBYTES == std::tuple_size_v<Key>);
+  crypto_shorthash_siphashx24(
+      handle.signature.data(),
+      reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
+      key_.data());
+}
+
+bool HandleSigner::Verify(const Handle& handle) const {
+  Handle expected = handle;
+  Sign(expected);
+  return sodium_memcmp(expected.signature.data(), handle.signature.data(),
+                       handle.signature.size()) == 0;
+}
+
+}  // namespace shmd

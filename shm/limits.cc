@@ -1,0 +1,233 @@
+#include "shm/limits.h"
+
+#include <dirent.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+#include "shm/cgroup_limits.h"
+#include "shm/sys/sysv_limits.h"
+#include "shm/types.h"
+
+namespace shmd {
+namespace {
+
+constexpr char kHugePageFolder[] = "/sys/kernel/mm/hugepages";
+constexpr char kPosixFolder[] = "/dev/shm";
+
+std::string ReadWhole(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+uint64_t ReadNumber(const std::string& path) {
+  uint64_t value = 0;
+  const std::string text = ReadWhole(path);
+  return absl::SimpleAtoi(text, &value) ? value : 0;
+}
+
+// The number behind `key` in text of the form "Key:   123 kB".
+bool FindKilobytes(absl::string_view text, absl::string_view key,
+                   uint64_t* bytes) {
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (!absl::ConsumePrefix(&line, key)) continue;
+    line = absl::StripAsciiWhitespace(line);
+    absl::ConsumeSuffix(&line, " kB");
+    uint64_t kilobytes = 0;
+    if (!absl::SimpleAtoi(line, &kilobytes)) return false;
+    *bytes = kilobytes * 1024;
+    return true;
+  }
+  return false;
+}
+
+bool HasIpcLockCapability() {
+  constexpr int kCapIpcLock = 14;  // include/uapi/linux/capability.h
+  const std::string text = ReadWhole("/proc/self/status");
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    uint64_t bits = 0;
+    if (absl::ConsumePrefix(&line, "CapEff:")) {
+      return absl::SimpleHexAtoi(absl::StripAsciiWhitespace(line), &bits) &&
+             ((bits >> kCapIpcLock) & 1) != 0;
+    }
+  }
+  return false;
+}
+
+uint64_t ReadLockedBytes() {
+  uint64_t bytes = 0;
+  FindKilobytes(ReadWhole("/proc/self/status"), "VmLck:", &bytes);
+  return bytes;
+}
+
+absl::Status CheckSpace(const std::string& path, uint64_t bytes,
+                        const char* reason, const char* limit) {
+  ASSIGN_OR_RETURN(const uint64_t available,
+                   ReadFileSystemAvailableBytes(path));
+  if (bytes > available) return Exhausted(reason, limit, bytes, available);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::vector<HugePagePool> ReadHugePagePools() {
+  std::vector<HugePagePool> pools;
+  DIR* const folder = opendir(kHugePageFolder);
+  if (folder == nullptr) return pools;
+  while (const dirent* entry = readdir(folder)) {
+    absl::string_view name = entry->d_name;
+    uint64_t kilobytes = 0;
+    if (!absl::ConsumePrefix(&name, "hugepages-") ||
+        !absl::ConsumeSuffix(&name, "kB") ||
+        !absl::SimpleAtoi(name, &kilobytes)) {
+      continue;
+    }
+    const std::string pool_folder =
+        absl::StrCat(kHugePageFolder, "/", entry->d_name, "/");
+    HugePagePool pool;
+    pool.page_size_bytes = kilobytes * 1024;
+    pool.total_pages = ReadNumber(pool_folder + "nr_hugepages");
+    const uint64_t free_pages = ReadNumber(pool_folder + "free_hugepages");
+    const uint64_t promised = ReadNumber(pool_folder + "resv_hugepages");
+    pool.available_pages = free_pages > promised ? free_pages - promised : 0;
+    pools.push_back(pool);
+  }
+  closedir(folder);
+  std::sort(pools.begin(), pools.end(),
+            [](const HugePagePool& a, const HugePagePool& b) {
+              return a.page_size_bytes < b.page_size_bytes;
+            });
+  return pools;
+}
+
+absl::StatusOr<uint64_t> ReadMemoryAvailableBytes() {
+  uint64_t bytes = 0;
+  if (!FindKilobytes(ReadWhole("/proc/meminfo"), "MemAvailable:", &bytes)) {
+    return ErrnoStatus(EIO, "read of /proc/meminfo");
+  }
+  return bytes;
+}
+
+std::optional<uint64_t> ReadCgroupAvailableBytes() {
+  return CgroupAvailableBytes(ReadWhole("/proc/self/cgroup"),
+                              ReadWhole("/proc/self/mounts"));
+}
+
+absl::StatusOr<uint64_t> ReadFileSystemAvailableBytes(const std::string& path) {
+  struct statvfs space {};
+  if (statvfs(path.c_str(), &space) != 0) return ErrnoStatus(errno, "statvfs");
+  const uint64_t blocks = geteuid() == 0 ? space.f_bfree : space.f_bavail;
+  // A tmpfs without a limit says 0 blocks in all.
+  if (space.f_blocks == 0) return ReadMemoryAvailableBytes();
+  return blocks * space.f_frsize;
+}
+
+absl::Status CheckMemory(uint64_t bytes, uint64_t reserve_bytes) {
+  ASSIGN_OR_RETURN(const uint64_t memory, ReadMemoryAvailableBytes());
+  const uint64_t spare = memory > reserve_bytes ? memory - reserve_bytes : 0;
+  if (bytes > spare) {
+    return Exhausted(reason::kMemoryExhausted,
+                     "the host's available memory less its reserve", bytes,
+                     spare);
+  }
+  const std::optional<uint64_t> cgroup = ReadCgroupAvailableBytes();
+  if (!cgroup.has_value()) return absl::OkStatus();
+  // The daemon's own pages are charged to the same cgroup.
+  constexpr uint64_t kOwnNeedsBytes = 4 << 20;
+  const uint64_t room = *cgroup > kOwnNeedsBytes ? *cgroup - kOwnNeedsBytes : 0;
+  if (bytes > room) {
+    return Exhausted(reason::kCgroupLimitExceeded, "the memory cgroup", bytes,
+                     room);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPosixSpace(uint64_t bytes) {
+  return CheckSpace(kPosixFolder, bytes, reason::kShmSpaceExhausted,
+                    "the tmpfs of POSIX shared memory");
+}
+
+absl::Status CheckFileSpace(const std::string& path, uint64_t bytes) {
+  return CheckSpace(path, bytes, reason::kFileSpaceExhausted,
+                    "the file system of the root");
+}
+
+absl::Status CheckFileSize(uint64_t size_bytes) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_FSIZE, &limit) != 0) {
+    return ErrnoStatus(errno, "getrlimit");
+  }
+  if (limit.rlim_cur != RLIM_INFINITY && size_bytes > limit.rlim_cur) {
+    return Exhausted(reason::kFileSizeLimitExceeded,
+                     "RLIMIT_FSIZE of the daemon", size_bytes, limit.rlim_cur);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckHugePages(uint64_t page_size_bytes, uint64_t size_bytes) {
+  for (const HugePagePool& pool : ReadHugePagePools()) {
+    if (pool.page_size_bytes != page_size_bytes) continue;
+    const uint64_t pages = (size_bytes + page_size_bytes - 1) / page_size_bytes;
+    if (pages <= pool.available_pages) return absl::OkStatus();
+    return Exhausted(reason::kHugepagesExhausted,
+                     "the kernel's pool (vm.nr_hugepages)", pages,
+                     pool.available_pages, "pages")
+        .With("page_size_bytes", page_size_bytes);
+  }
+  return InvalidField("segment.page_size_bytes", reason::kPageSizeMismatch,
+                      "this kernel has no pages of that size")
+      .With("page_size_bytes", page_size_bytes);
+}
+
+absl::Status CheckSysv(uint64_t size_bytes) {
+  ASSIGN_OR_RETURN(const sys::SysvLimits limits, sys::ReadSysvLimits());
+  if (size_bytes > limits.max_segment_bytes) {
+    return Exhausted(reason::kSysvLimitExceeded, "SHMMAX", size_bytes,
+                     limits.max_segment_bytes);
+  }
+  if (limits.used_segments >= limits.max_segments) {
+    return Exhausted(reason::kSysvLimitExceeded, "SHMMNI", 1, 0, "segments");
+  }
+  const uint64_t pages =
+      RoundUpToPages(size_bytes, BasePageSizeBytes()) / BasePageSizeBytes();
+  const uint64_t left = limits.max_total_pages > limits.used_pages
+                            ? limits.max_total_pages - limits.used_pages
+                            : 0;
+  if (pages > left) {
+    return Exhausted(reason::kSysvLimitExceeded, "SHMALL", pages, left,
+                     "pages");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckLock(uint64_t bytes) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0) {
+    return ErrnoStatus(errno, "getrlimit");
+  }
+  if (limit.rlim_cur == RLIM_INFINITY || HasIpcLockCapability()) {
+    return absl::OkStatus();
+  }
+  const uint64_t locked = ReadLockedBytes();
+  const uint64_t left = limit.rlim_cur > locked ? limit.rlim_cur - locked : 0;
+  if (bytes > left) {
+    return Exhausted(reason::kLockLimitExceeded, "RLIMIT_MEMLOCK", bytes, left);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace shmd

@@ -1,0 +1,173 @@
+#include "shm/sys/socket.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59  // include/uapi/asm-generic/socket.h
+#endif
+
+namespace shmd::sys {
+namespace {
+
+constexpr int kBacklog = 512;
+// More than one is never wanted; room for some lets us close them rather than
+// see MSG_CTRUNC.
+constexpr size_t kMaxPassengers = 8;
+
+absl::StatusOr<sockaddr_un> Address(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof(address.sun_path)) {
+    return InvalidField("socket_dir", reason::kFieldInvalid,
+                        absl::StrCat("a Unix socket's path has 1 to ",
+                                     sizeof(address.sun_path) - 1, " bytes"));
+  }
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+absl::StatusOr<UniqueFd> Socket(SocketType type) {
+  const int kind = type == SocketType::kStream ? SOCK_STREAM : SOCK_SEQPACKET;
+  UniqueFd fd(socket(AF_UNIX, kind | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return ErrnoStatus(errno, "socket");
+  return fd;
+}
+
+absl::Status Unreachable(int error_number, absl::string_view call) {
+  return Error(absl::StatusCode::kUnavailable, reason::kServerUnreachable,
+               absl::StrCat(call, ": ", strerror(error_number)))
+      .With("errno", error_number);
+}
+
+void TakePassengers(msghdr& message, std::vector<UniqueFd>* fds) {
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
+       header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) {
+      continue;
+    }
+    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+      fds->emplace_back(fd);
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<PeerCredentials> ReadPeerCredentials(int socket) {
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
+    return ErrnoStatus(errno, "getsockopt");
+  }
+  PeerCredentials credentials;
+  credentials.uid = peer.uid;
+  credentials.gid = peer.gid;
+  credentials.pid = peer.pid;
+  credentials.groups.resize(32);
+  for (;;) {
+    size = static_cast<socklen_t>(credentials.groups.size() * sizeof(gid_t));
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, credentials.groups.data(),
+                   &size) == 0) {
+      break;
+    }
+    if (errno != ERANGE) return ErrnoStatus(errno, "getsockopt");
+    // ERANGE says how much it takes.
+    credentials.groups.resize(size / sizeof(gid_t));
+  }
+  credentials.groups.resize(size / sizeof(gid_t));
+  return credentials;
+}
+
+absl::StatusOr<UniqueFd> ListenUnix(const std::string& path, SocketType type,
+                                    mode_t mode) {
+  ASSIGN_OR_RETURN(const sockaddr_un address, Address(path));
+  if (ConnectUnix(path, type).ok()) {
+    return Error(absl::StatusCode::kAlreadyExists, reason::kObjectExists,
+                 absl::StrCat("another daemon answers on ", path));
+  }
+  ASSIGN_OR_RETURN(UniqueFd fd, Socket(type));
+  unlink(path.c_str());
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address),
+           sizeof(address)) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("bind of ", path));
+  }
+  if (chmod(path.c_str(), mode) != 0) return ErrnoStatus(errno, "chmod");
+  if (listen(fd.get(), kBacklog) != 0) return ErrnoStatus(errno, "listen");
+  return fd;
+}
+
+absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, SocketType type) {
+  ASSIGN_OR_RETURN(const sockaddr_un address, Address(path));
+  ASSIGN_OR_RETURN(UniqueFd fd, Socket(type));
+  int result = 0;
+  do {
+    result = connect(fd.get(), reinterpret_cast<const sockaddr*>(&address),
+                     sizeof(address));
+  } while (result != 0 && errno == EINTR);
+  if (result != 0) return Unreachable(errno, "connect");
+  return fd;
+}
+
+absl::Status SendDatagram(int socket, absl::string_view data, int fd) {
+  iovec part{};
+  part.iov_base = const_cast<char*>(data.data());
+  part.iov_len = data.size();
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  if (fd >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &fd, sizeof(int));
+  }
+  ssize_t sent = 0;
+  do {
+    sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  if (sent < 0) return Unreachable(errno, "sendmsg");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Datagram> ReceiveDatagram(int socket, absl::Span<char> buffer,
+                                         int flags) {
+  iovec part{};
+  part.iov_base = buffer.data();
+  part.iov_len = buffer.size();
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxPassengers)];
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  ssize_t received = 0;
+  do {
+    received = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
+  } while (received < 0 && errno == EINTR);
+  if (received < 0) return Unreachable(errno, "recvmsg");
+  Datagram datagram;
+  datagram.size_bytes = static_cast<size_t>(received);
+  datagram.truncated = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+  TakePassengers(message, &datagram.fds);
+  return datagram;
+}
+
+}  // namespace shmd::sys

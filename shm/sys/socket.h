@@ -1,0 +1,59 @@
+#ifndef SHMD_SHM_SYS_SOCKET_H_
+#define SHMD_SHM_SYS_SOCKET_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "base/unique_fd.h"
+
+namespace shmd::sys {
+
+// Unix sockets: who is at the other end, and descriptors as passengers. All
+// functions are thread-safe on different sockets.
+
+// The kernel's word on who connected (SO_PEERCRED, SO_PEERGROUPS; unix(7)).
+struct PeerCredentials {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  pid_t pid = 0;
+  std::vector<gid_t> groups;  // supplementary ones
+};
+
+absl::StatusOr<PeerCredentials> ReadPeerCredentials(int socket);
+
+enum class SocketType { kStream, kSeqpacket };
+
+// Listens on `path`, whose file gets `mode`; replaces a socket that nobody
+// answers on, and refuses (ALREADY_EXISTS) when somebody does.
+absl::StatusOr<UniqueFd> ListenUnix(const std::string& path, SocketType type,
+                                    mode_t mode);
+
+// Connects to `path`.
+absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, SocketType type);
+
+// Sends one datagram, with `fd` as passenger unless it is negative; never
+// raises SIGPIPE. UNAVAILABLE when the peer's queue is full or it has gone.
+absl::Status SendDatagram(int socket, absl::string_view data, int fd);
+
+// One received datagram.
+struct Datagram {
+  size_t size_bytes = 0;   // 0: the peer has closed
+  bool truncated = false;  // longer than the buffer, or passengers were lost
+  std::vector<UniqueFd> fds;
+};
+
+// Receives one datagram into `buffer`. `flags` as recv(2), for example
+// MSG_DONTWAIT: UNAVAILABLE when there is none.
+absl::StatusOr<Datagram> ReceiveDatagram(int socket, absl::Span<char> buffer,
+                                         int flags);
+
+}  // namespace shmd::sys
+
+#endif  // SHMD_SHM_SYS_SOCKET_H_

@@ -1,0 +1,97 @@
+#include "shm/sys/socket.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "gtest/gtest.h"
+
+namespace shmd::sys {
+namespace {
+
+struct Pair {
+  UniqueFd a, b;
+};
+
+Pair MakePair() {
+  int fds[2] = {-1, -1};
+  EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+  return {UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
+
+std::string SocketPath(const std::string& name) {
+  std::string pattern = "/tmp/shmd-socket-XXXXXX";
+  return absl::StrCat(mkdtemp(pattern.data()), "/", name);
+}
+
+TEST(DatagramTest, CarriesBytesAndOneDescriptor) {
+  Pair pair = MakePair();
+  UniqueFd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(SendDatagram(pair.a.get(), "hello", null.get()).ok());
+  char buffer[16];
+  absl::StatusOr<Datagram> got =
+      ReceiveDatagram(pair.b.get(), absl::MakeSpan(buffer), 0);
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(std::string(buffer, got->size_bytes), "hello");
+  EXPECT_FALSE(got->truncated);
+  ASSERT_EQ(got->fds.size(), 1u);
+  EXPECT_NE(fcntl(got->fds[0].get(), F_GETFD) & FD_CLOEXEC, 0);
+}
+
+TEST(DatagramTest, TooLongForTheBufferIsTold) {
+  Pair pair = MakePair();
+  ASSERT_TRUE(SendDatagram(pair.a.get(), std::string(100, 'x'), -1).ok());
+  char buffer[16];
+  absl::StatusOr<Datagram> got =
+      ReceiveDatagram(pair.b.get(), absl::MakeSpan(buffer), 0);
+  ASSERT_TRUE(got.ok());
+  EXPECT_TRUE(got->truncated);
+}
+
+TEST(DatagramTest, SendToAClosedPeerIsAnErrorAndNoSignal) {
+  Pair pair = MakePair();
+  pair.b.Reset();
+  const absl::Status status = SendDatagram(pair.a.get(), "x", -1);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(GetErrorReason(status), "SERVER_UNREACHABLE");
+}
+
+TEST(ListenUnixTest, ReplacesADeadSocketAndRefusesALiveOne) {
+  const std::string path = SocketPath("s.sock");
+  {
+    absl::StatusOr<UniqueFd> dead =
+        ListenUnix(path, SocketType::kSeqpacket, 0600);
+    ASSERT_TRUE(dead.ok()) << dead.status();
+  }
+  absl::StatusOr<UniqueFd> live =
+      ListenUnix(path, SocketType::kSeqpacket, 0640);
+  ASSERT_TRUE(live.ok()) << live.status();
+  struct stat file {};
+  ASSERT_EQ(stat(path.c_str(), &file), 0);
+  EXPECT_EQ(file.st_mode & 0777, 0640u);
+  EXPECT_EQ(ListenUnix(path, SocketType::kSeqpacket, 0600).status().code(),
+            absl::StatusCode::kAlreadyExists);
+  unlink(path.c_str());
+  rmdir(path.substr(0, path.rfind('/')).c_str());
+}
+
+TEST(ListenUnixTest, PathBeyondTheKernelsLimitIsRefused) {
+  EXPECT_EQ(
+      ListenUnix("/tmp/" + std::string(200, 'p'), SocketType::kStream, 0600)
+          .status()
+          .code(),
+      absl::StatusCode::kInvalidArgument);
+}
+
+TEST(PeerCredentialsTest, AreOurs) {
+  Pair pair = MakePair();
+  absl::StatusOr<PeerCredentials> peer = ReadPeerCredentials(pair.a.get());
+  ASSERT_TRUE(peer.ok()) << peer.status();
+  EXPECT_EQ(peer->uid, geteuid());
+  EXPECT_EQ(peer->pid, getpid());
+}
+
+}  // namespace
+}  // namespace shmd::sys
