@@ -1,0 +1,177 @@
+#include "shm/memfd_backend.h"
+
+#include <fcntl.h>
+
+#include <memory>
+#include <utility>
+
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+#include "shm/descriptor_object.h"
+#include "shm/limits.h"
+#include "shm/node_pages.h"
+#include "shm/page_store.h"
+#include "shm/sys/file.h"
+#include "shm/sys/memfd.h"
+#include "shm/sys/memory.h"
+
+// Since Linux 5.1; not in every libc's headers.
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+namespace shmd {
+namespace {
+
+PageStore StoreOf(uint64_t page_size_bytes, uint64_t memory_reserve_bytes) {
+  PageStore store;
+  store.kind = page_size_bytes > BasePageSizeBytes()
+                   ? PageStore::Kind::kHugePages
+                   : PageStore::Kind::kMemory;
+  store.page_size_bytes = page_size_bytes;
+  store.memory_reserve_bytes = memory_reserve_bytes;
+  return store;
+}
+
+int InitialSeals(const SegmentOptions& options) {
+  int seals = F_SEAL_SHRINK;
+  if (!options.resizable) seals |= F_SEAL_GROW;
+  // Without this any holder that may write can add F_SEAL_WRITE.
+  if (options.seal_policy == SealPolicy::kNeverSealed) seals |= F_SEAL_SEAL;
+  return seals;
+}
+
+}  // namespace
+
+absl::StatusOr<KernelObject> MemfdBackend::Create(
+    const SegmentOptions& options) const {
+  const PageStore store =
+      StoreOf(options.page_size_bytes, memory_reserve_bytes_);
+  RETURN_IF_ERROR(CheckFileSize(options.size_bytes));
+  RETURN_IF_ERROR(
+      store.Check(options.size_bytes, options.allocation, options.populate));
+  if (options.lock_in_memory) RETURN_IF_ERROR(CheckLock(options.size_bytes));
+
+  KernelObject object;
+  object.page_size_bytes = options.page_size_bytes;
+  ASSIGN_OR_RETURN(object.memfd, sys::MemfdCreate(options.page_size_bytes));
+  const int fd = object.memfd.get();
+  RETURN_IF_ERROR(GrowDescriptor(fd, GrowthOf(options), store));
+  if (options.lock_in_memory) {
+    object.locked = std::make_shared<LockedPages>();
+    RETURN_IF_ERROR(LockDescriptor(fd, options.size_bytes,
+                                   options.page_size_bytes, *object.locked));
+  }
+  RETURN_IF_ERROR(sys::AddSeals(fd, InitialSeals(options)));
+  ASSIGN_OR_RETURN(const struct stat made, sys::Fstat(fd));
+  object.name.backend = BackendKind::kMemfd;
+  object.name.device = made.st_dev;
+  object.name.inode = made.st_ino;
+  return object;
+}
+
+absl::StatusOr<KernelObject> MemfdBackend::Adopt(const AdoptOptions&) const {
+  return Error(absl::StatusCode::kUnimplemented, reason::kBackendUnsupported,
+               "a memfd has no name to be adopted by");
+}
+
+absl::StatusOr<KernelObject> MemfdBackend::Reopen(const ObjectName&,
+                                                  uint64_t) const {
+  return Error(absl::StatusCode::kNotFound, reason::kObjectNotFound,
+               "a memfd ends with the last program that holds it");
+}
+
+absl::StatusOr<ObjectRef> MemfdBackend::Open(const KernelObject& object,
+                                             Access access) const {
+  const int fd = object.memfd.get();
+  if (access == Access::kReadWrite) {
+    ASSIGN_OR_RETURN(UniqueFd writer, sys::Duplicate(fd));
+    return ObjectRef(std::move(writer));
+  }
+  // A description of its own, which the kernel lets nobody write through.
+  ASSIGN_OR_RETURN(UniqueFd reader, sys::Reopen(fd, O_RDONLY));
+  return ObjectRef(std::move(reader));
+}
+
+absl::Status MemfdBackend::Remove(const KernelObject&) const {
+  return absl::OkStatus();
+}
+
+absl::Status MemfdBackend::Resize(const KernelObject& object,
+                                  uint64_t size_bytes,
+                                  Allocation allocation) const {
+  const int fd = object.memfd.get();
+  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd));
+  ASSIGN_OR_RETURN(const int seals, sys::GetSeals(fd));
+  const uint64_t old_size_bytes = static_cast<uint64_t>(found.st_size);
+  if ((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0) {
+    return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentSealed,
+                 "a sealed segment keeps its size");
+  }
+  if (size_bytes == old_size_bytes) return absl::OkStatus();
+  if (size_bytes < old_size_bytes || (seals & F_SEAL_GROW) != 0) {
+    return Error(absl::StatusCode::kFailedPrecondition, reason::kNotResizable,
+                 "the segment cannot get this size")
+        .With("size_bytes", old_size_bytes);
+  }
+  const PageStore store =
+      StoreOf(object.page_size_bytes, memory_reserve_bytes_);
+  const uint64_t more_bytes = size_bytes - old_size_bytes;
+  const bool lock = object.locked != nullptr;
+  RETURN_IF_ERROR(CheckFileSize(size_bytes));
+  RETURN_IF_ERROR(store.Check(more_bytes, allocation, lock));
+  if (lock) RETURN_IF_ERROR(CheckLock(more_bytes));
+  ASSIGN_OR_RETURN(
+      const GrowRequest request,
+      GrowthLike(fd, old_size_bytes, size_bytes, allocation, lock));
+  RETURN_IF_ERROR(GrowDescriptor(fd, request, store));
+  if (!lock) return absl::OkStatus();
+  return LockDescriptor(fd, size_bytes, object.page_size_bytes, *object.locked);
+}
+
+absl::Status MemfdBackend::Seal(const KernelObject& object,
+                                SealExtent extent) const {
+  const int fd = object.memfd.get();
+  ASSIGN_OR_RETURN(const int seals, sys::GetSeals(fd));
+  if (extent == SealExtent::kNewWriters) {
+    if ((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0) {
+      return absl::OkStatus();
+    }
+    return sys::AddSeals(fd, F_SEAL_FUTURE_WRITE);
+  }
+  if ((seals & F_SEAL_WRITE) == 0) {
+    RETURN_IF_ERROR(sys::AddSeals(fd, F_SEAL_WRITE));
+  }
+  if ((seals & F_SEAL_SEAL) != 0) return absl::OkStatus();
+  return sys::AddSeals(fd, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+}
+
+absl::Status MemfdBackend::SetOwnership(const KernelObject&, mode_t, uid_t,
+                                        gid_t) const {
+  return absl::OkStatus();
+}
+
+absl::Status MemfdBackend::Flush(const KernelObject&, FlushMode, uint64_t,
+                                 uint64_t) const {
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ObjectStatus> MemfdBackend::Status(const KernelObject& object,
+                                                  bool with_nodes) const {
+  const int fd = object.memfd.get();
+  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd));
+  ObjectStatus status = StatusOfStat(found, object.page_size_bytes);
+  ASSIGN_OR_RETURN(status.seals, sys::GetSeals(fd));
+  if (object.locked != nullptr) {
+    status.locked_bytes = object.locked->size_bytes();
+  }
+  if (with_nodes) {
+    // Read-only, so as not to be in the way of F_SEAL_WRITE meanwhile.
+    ASSIGN_OR_RETURN(const UniqueFd reader, sys::Reopen(fd, O_RDONLY));
+    ASSIGN_OR_RETURN(status.node_pages, CountNodePages(reader.get(), status));
+  }
+  return status;
+}
+
+}  // namespace shmd

@@ -1,0 +1,47 @@
+#ifndef SHMD_SHM_MEMFD_BACKEND_H_
+#define SHMD_SHM_MEMFD_BACKEND_H_
+
+#include "shm/backend.h"
+
+namespace shmd {
+
+// Memory without a name: alive as long as somebody holds a descriptor or a
+// mapping. The inode belongs to the daemon and has mode 0600, so that other
+// uids get exactly the access that they were handed.
+class MemfdBackend : public Backend {
+ public:
+  explicit MemfdBackend(uint64_t memory_reserve_bytes)
+      : memory_reserve_bytes_(memory_reserve_bytes) {}
+
+  BackendKind kind() const override { return BackendKind::kMemfd; }
+  absl::StatusOr<KernelObject> Create(
+      const SegmentOptions& options) const override;
+  // There is nothing to find: BACKEND_UNSUPPORTED.
+  absl::StatusOr<KernelObject> Adopt(
+      const AdoptOptions& options) const override;
+  // A memfd ends with its last holder: OBJECT_NOT_FOUND.
+  absl::StatusOr<KernelObject> Reopen(const ObjectName& name,
+                                      uint64_t page_size_bytes) const override;
+  absl::StatusOr<ObjectRef> Open(const KernelObject& object,
+                                 Access access) const override;
+  absl::Status Remove(const KernelObject& object) const override;
+  absl::Status Resize(const KernelObject& object, uint64_t size_bytes,
+                      Allocation allocation) const override;
+  absl::Status Seal(const KernelObject& object,
+                    SealExtent extent) const override;
+  // The registry's word: the inode stays the daemon's.
+  absl::Status SetOwnership(const KernelObject& object, mode_t mode,
+                            uid_t owner, gid_t group) const override;
+  absl::Status Flush(const KernelObject& object, FlushMode mode,
+                     uint64_t offset_bytes,
+                     uint64_t length_bytes) const override;
+  absl::StatusOr<ObjectStatus> Status(const KernelObject& object,
+                                      bool with_nodes) const override;
+
+ private:
+  uint64_t memory_reserve_bytes_;
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SHM_MEMFD_BACKEND_H_

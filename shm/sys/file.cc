@@ -1,0 +1,241 @@
+#include "shm/sys/file.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+#include "shm/sys/errno_table.h"
+
+namespace shmd::sys {
+namespace {
+
+using absl::StatusCode;
+
+constexpr ErrnoRow kFolderTable[] = {
+    {ENOENT, StatusCode::kFailedPrecondition, reason::kFileRootMissing,
+     "a root for mapped files is not there"},
+    {ENOTDIR, StatusCode::kFailedPrecondition, reason::kFileRootMissing,
+     "a root for mapped files is no folder"},
+    {EACCES, StatusCode::kFailedPrecondition, reason::kFileRootMissing,
+     "the daemon may not enter a root for mapped files"},
+};
+
+constexpr ErrnoRow kOpenTable[] = {
+    {ENOENT, StatusCode::kNotFound, reason::kObjectNotFound,
+     "there is no such file"},
+    {EEXIST, StatusCode::kAlreadyExists, reason::kObjectExists,
+     "there is such a file already"},
+    {ELOOP, StatusCode::kInvalidArgument, reason::kFilePathInvalid,
+     "the path has a symbolic link"},
+    {EXDEV, StatusCode::kInvalidArgument, reason::kFilePathInvalid,
+     "the path leads out of its root"},
+    {ENOTDIR, StatusCode::kInvalidArgument, reason::kFilePathInvalid,
+     "a part of the path is no folder"},
+    {ENAMETOOLONG, StatusCode::kInvalidArgument, reason::kFilePathInvalid,
+     "the path is too long"},
+    {EINVAL, StatusCode::kInvalidArgument, reason::kFilePathInvalid,
+     "the file system does not take this path"},
+    {EISDIR, StatusCode::kFailedPrecondition, reason::kObjectUnsuitable,
+     "it is a folder"},
+    {ENXIO, StatusCode::kFailedPrecondition, reason::kObjectUnsuitable,
+     "it is no regular file"},
+    {EACCES, StatusCode::kPermissionDenied, reason::kCallerNotAllowed,
+     "the daemon may not open it so"},
+    {EPERM, StatusCode::kPermissionDenied, reason::kCallerNotAllowed,
+     "the daemon may not open it so"},
+    {EROFS, StatusCode::kPermissionDenied, reason::kCallerNotAllowed,
+     "the file system is read-only"},
+    {ENOSPC, StatusCode::kResourceExhausted, reason::kFileSpaceExhausted,
+     "the file system has no room for another file"},
+    {EDQUOT, StatusCode::kResourceExhausted, reason::kFileSpaceExhausted,
+     "the file system's quota has no room for another file"},
+};
+
+constexpr ErrnoRow kSizeTable[] = {
+    {EFBIG, StatusCode::kResourceExhausted, reason::kFileSizeLimitExceeded,
+     "the file would be larger than allowed"},
+    // A memfd whose seals do not let its size change so.
+    {EPERM, StatusCode::kFailedPrecondition, reason::kNotResizable,
+     "the size cannot be changed so"},
+    {EINVAL, StatusCode::kInvalidArgument, reason::kPageSizeMismatch,
+     "the size is not allowed for pages of this size"},
+    {ENOSPC, StatusCode::kResourceExhausted, reason::kFileSpaceExhausted,
+     "the file system is full"},
+    {EDQUOT, StatusCode::kResourceExhausted, reason::kFileSpaceExhausted,
+     "the file system's quota is used up"},
+    {ENOMEM, StatusCode::kResourceExhausted, reason::kMemoryExhausted,
+     "no memory for the pages"},
+    {EOPNOTSUPP, StatusCode::kUnimplemented, reason::kBackendUnsupported,
+     "the file system cannot allocate ahead"},
+};
+
+constexpr ErrnoRow kOwnershipTable[] = {
+    {EPERM, StatusCode::kFailedPrecondition, reason::kOwnerNotSettable,
+     "the daemon lacks the privilege to set this owner or mode"},
+};
+
+constexpr off_t AsOffset(uint64_t bytes) { return static_cast<off_t>(bytes); }
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> OpenFolder(const std::string& path) {
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.valid()) return fd;
+  return StatusOfErrno(errno, "open", kFolderTable);
+}
+
+absl::StatusOr<UniqueFd> OpenBeneath(int folder_fd, const std::string& path,
+                                     int flags, mode_t mode) {
+  open_how how = {};
+  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC | O_NOFOLLOW);
+  // Opening a pipe or a device must not block; O_PATH opens nothing.
+  if ((flags & O_PATH) == 0) how.flags |= O_NONBLOCK;
+  how.mode = mode;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  for (;;) {
+    UniqueFd fd(static_cast<int>(
+        syscall(SYS_openat2, folder_fd, path.c_str(), &how, sizeof(how))));
+    if (fd.valid()) return fd;
+    // EAGAIN: something was renamed while the path was resolved.
+    if (errno == EINTR || errno == EAGAIN) continue;
+    return StatusOfErrno(errno, "openat2", kOpenTable);
+  }
+}
+
+absl::StatusOr<UniqueFd> Reopen(int fd, int flags) {
+  const std::string path = absl::StrCat("/proc/self/fd/", fd);
+  UniqueFd reopened(open(path.c_str(), flags | O_CLOEXEC));
+  if (reopened.valid()) return reopened;
+  return StatusOfErrno(errno, "open", kOpenTable);
+}
+
+absl::StatusOr<UniqueFd> Duplicate(int fd) {
+  UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (copy.valid()) return copy;
+  return StatusOfErrno(errno, "fcntl(F_DUPFD_CLOEXEC)", {});
+}
+
+absl::StatusOr<int> AccessMode(int fd) {
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0) return StatusOfErrno(errno, "fcntl(F_GETFL)", {});
+  if ((flags & O_PATH) != 0) {
+    return StatusOfErrno(EACCES, "fcntl(F_GETFL)", kOpenTable);
+  }
+  return flags & O_ACCMODE;
+}
+
+absl::StatusOr<struct stat> Fstat(int fd) {
+  struct stat found = {};
+  if (fstat(fd, &found) == 0) return found;
+  return StatusOfErrno(errno, "fstat", {});
+}
+
+absl::StatusOr<struct stat> StatIn(int folder_fd, const std::string& name) {
+  struct stat found = {};
+  if (fstatat(folder_fd, name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) {
+    return found;
+  }
+  return StatusOfErrno(errno, "fstatat", kOpenTable);
+}
+
+absl::Status UnlinkIn(int folder_fd, const std::string& name) {
+  if (unlinkat(folder_fd, name.c_str(), 0) == 0) return absl::OkStatus();
+  return StatusOfErrno(errno, "unlinkat", kOpenTable);
+}
+
+absl::Status Ftruncate(int fd, uint64_t size_bytes) {
+  while (ftruncate(fd, AsOffset(size_bytes)) != 0) {
+    if (errno == EINTR) continue;
+    return StatusOfErrno(errno, "ftruncate", kSizeTable);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Preallocate(int fd, uint64_t offset_bytes, uint64_t length_bytes) {
+  while (fallocate(fd, FALLOC_FL_KEEP_SIZE, AsOffset(offset_bytes),
+                   AsOffset(length_bytes)) != 0) {
+    if (errno == EINTR) continue;
+    return StatusOfErrno(errno, "fallocate", kSizeTable);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PunchHole(int fd, uint64_t offset_bytes, uint64_t length_bytes) {
+  while (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                   AsOffset(offset_bytes), AsOffset(length_bytes)) != 0) {
+    if (errno == EINTR) continue;
+    return StatusOfErrno(errno, "fallocate", kSizeTable);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriteZeroes(int fd, uint64_t offset_bytes, uint64_t length_bytes) {
+  const std::vector<char> zeroes(
+      std::min<uint64_t>(length_bytes, uint64_t{1} << 20));
+  uint64_t written_bytes = 0;
+  while (written_bytes < length_bytes) {
+    const size_t want =
+        std::min<uint64_t>(zeroes.size(), length_bytes - written_bytes);
+    const ssize_t wrote =
+        pwrite(fd, zeroes.data(), want, AsOffset(offset_bytes + written_bytes));
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) return StatusOfErrno(errno, "pwrite", kSizeTable);
+    written_bytes += static_cast<uint64_t>(wrote);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Fchown(int fd, uid_t owner, gid_t group) {
+  if (fchown(fd, owner, group) == 0) return absl::OkStatus();
+  return StatusOfErrno(errno, "fchown", kOwnershipTable);
+}
+
+absl::Status Fchmod(int fd, mode_t mode) {
+  if (fchmod(fd, mode) == 0) return absl::OkStatus();
+  return StatusOfErrno(errno, "fchmod", kOwnershipTable);
+}
+
+absl::Status Fsync(int fd) {
+  while (fsync(fd) != 0) {
+    if (errno == EINTR) continue;
+    return StatusOfErrno(errno, "fsync", kSizeTable);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status StartWriteback(int fd, uint64_t offset_bytes,
+                            uint64_t length_bytes) {
+  if (sync_file_range(fd, AsOffset(offset_bytes), AsOffset(length_bytes),
+                      SYNC_FILE_RANGE_WRITE) == 0) {
+    return absl::OkStatus();
+  }
+  return StatusOfErrno(errno, "sync_file_range", kSizeTable);
+}
+
+absl::StatusOr<FileSystem> FileSystemOf(int fd) {
+  struct statfs found = {};
+  while (fstatfs(fd, &found) != 0) {
+    if (errno == EINTR) continue;
+    return StatusOfErrno(errno, "fstatfs", {});
+  }
+  FileSystem file_system;
+  file_system.block_size_bytes = static_cast<uint64_t>(found.f_bsize);
+  if (found.f_type == HUGETLBFS_MAGIC) {
+    file_system.kind = FileSystemKind::kHugetlbfs;
+  } else if (found.f_type == TMPFS_MAGIC) {
+    file_system.kind = FileSystemKind::kTmpfs;
+  }
+  return file_system;
+}
+
+}  // namespace shmd::sys

@@ -1,0 +1,81 @@
+#ifndef SHMD_SHM_SYS_FILE_H_
+#define SHMD_SHM_SYS_FILE_H_
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/unique_fd.h"
+
+namespace shmd::sys {
+
+// Files and folders: one system call each, errors by table, EINTR retried.
+// No message names a path. Thread-safe.
+
+// A folder of the daemon's own configuration, for use as the start of paths.
+// FILE_ROOT_MISSING when it is not there.
+absl::StatusOr<UniqueFd> OpenFolder(const std::string& path);
+
+// openat2(2) that never leaves `folder_fd` and follows no link of any kind:
+// FILE_PATH_INVALID for a path that tries. OBJECT_NOT_FOUND, OBJECT_EXISTS.
+// Always O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK.
+absl::StatusOr<UniqueFd> OpenBeneath(int folder_fd, const std::string& path,
+                                     int flags, mode_t mode);
+
+// A new open file description of what `fd` is open on.
+absl::StatusOr<UniqueFd> Reopen(int fd, int flags);
+
+// A new descriptor of the same open file description.
+absl::StatusOr<UniqueFd> Duplicate(int fd);
+
+// O_RDONLY, O_WRONLY or O_RDWR; PERMISSION_DENIED for O_PATH.
+absl::StatusOr<int> AccessMode(int fd);
+
+absl::StatusOr<struct stat> Fstat(int fd);
+
+// Of a name in a folder, without following a link. OBJECT_NOT_FOUND.
+absl::StatusOr<struct stat> StatIn(int folder_fd, const std::string& name);
+
+// Removes a name from a folder. OBJECT_NOT_FOUND.
+absl::Status UnlinkIn(int folder_fd, const std::string& name);
+
+absl::Status Ftruncate(int fd, uint64_t size_bytes);
+
+// Allocates a range without changing the file's size. UNIMPLEMENTED where the
+// file system cannot. Shortage carries FILE_SPACE_EXHAUSTED or
+// MEMORY_EXHAUSTED, without numbers.
+absl::Status Preallocate(int fd, uint64_t offset_bytes, uint64_t length_bytes);
+
+// Gives a range's pages back; it reads as zeroes then.
+absl::Status PunchHole(int fd, uint64_t offset_bytes, uint64_t length_bytes);
+
+// Writes zeroes over a range.
+absl::Status WriteZeroes(int fd, uint64_t offset_bytes, uint64_t length_bytes);
+
+// OWNER_NOT_SETTABLE without the privilege.
+absl::Status Fchown(int fd, uid_t owner, gid_t group);
+absl::Status Fchmod(int fd, mode_t mode);
+
+absl::Status Fsync(int fd);
+
+// Starts writing a range back and does not wait.
+absl::Status StartWriteback(int fd, uint64_t offset_bytes,
+                            uint64_t length_bytes);
+
+// Where a file's pages live.
+enum class FileSystemKind { kStorage, kTmpfs, kHugetlbfs };
+
+struct FileSystem {
+  FileSystemKind kind = FileSystemKind::kStorage;
+  uint64_t block_size_bytes = 0;  // hugetlbfs: the page size
+};
+
+absl::StatusOr<FileSystem> FileSystemOf(int fd);
+
+}  // namespace shmd::sys
+
+#endif  // SHMD_SHM_SYS_FILE_H_
