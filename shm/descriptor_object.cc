@@ -123,6 +123,23 @@ absl::Status Grow(int fd, const GrowRequest& request, const PageStore& store) {
   return TouchPages(fd, request, store);
 }
 
+// Growth of an existing object, whose new pages go to the same memory nodes as
+// its first.
+absl::StatusOr<GrowRequest> GrowthLike(int fd, uint64_t old_size_bytes,
+                                       const ResizeRequest& resize,
+                                       bool populate) {
+  GrowRequest request;
+  request.old_size_bytes = old_size_bytes;
+  request.new_size_bytes = resize.size_bytes;
+  request.allocation = resize.allocation;
+  request.populate = populate;
+  if (old_size_bytes == 0) return request;
+  ASSIGN_OR_RETURN(const sys::ScopedMmap mapped,
+                   MapPages(fd, {0, old_size_bytes}, false, true));
+  ASSIGN_OR_RETURN(request.numa, sys::GetPolicy(mapped.data()));
+  return request;
+}
+
 }  // namespace
 
 GrowRequest GrowthOf(const SegmentOptions& options) {
@@ -132,20 +149,6 @@ GrowRequest GrowthOf(const SegmentOptions& options) {
   request.populate = options.populate;
   request.numa = options.numa;
   request.huge_page_advice = options.huge_page_advice;
-  return request;
-}
-
-absl::StatusOr<GrowRequest> GrowthLike(int fd, uint64_t old_size_bytes,
-                                       uint64_t new_size_bytes,
-                                       Allocation allocation, bool populate) {
-  GrowRequest request;
-  request.old_size_bytes = old_size_bytes;
-  request.new_size_bytes = new_size_bytes;
-  request.allocation = allocation;
-  request.populate = populate;
-  ASSIGN_OR_RETURN(const sys::ScopedMmap mapped,
-                   MapPages(fd, {0, old_size_bytes}, false, true));
-  ASSIGN_OR_RETURN(request.numa, sys::GetPolicy(mapped.data()));
   return request;
 }
 
@@ -163,6 +166,31 @@ absl::Status GrowDescriptor(int fd, const GrowRequest& request,
         .IgnoreError();
   }
   return store.Explain(grown, request.new_size_bytes - request.old_size_bytes);
+}
+
+absl::Status ResizeDescriptor(int fd, const ResizeRequest& request,
+                              const PageStore& store) {
+  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd));
+  const uint64_t old_size_bytes = static_cast<uint64_t>(found.st_size);
+  if (request.size_bytes == old_size_bytes) return absl::OkStatus();
+  const bool lock = request.locked != nullptr;
+  if (request.size_bytes < old_size_bytes) {
+    RETURN_IF_ERROR(sys::Ftruncate(fd, request.size_bytes));
+    if (!lock) return absl::OkStatus();
+    // What is locked reaches behind the new end.
+    request.locked->Clear();
+  } else {
+    const uint64_t more_bytes = request.size_bytes - old_size_bytes;
+    RETURN_IF_ERROR(CheckFileSize(request.size_bytes));
+    RETURN_IF_ERROR(store.Check(more_bytes, request.allocation, lock));
+    if (lock) RETURN_IF_ERROR(CheckLock(more_bytes));
+    ASSIGN_OR_RETURN(const GrowRequest growth,
+                     GrowthLike(fd, old_size_bytes, request, lock));
+    RETURN_IF_ERROR(GrowDescriptor(fd, growth, store));
+    if (!lock) return absl::OkStatus();
+  }
+  return LockDescriptor(fd, request.size_bytes, store.page_size_bytes,
+                        *request.locked);
 }
 
 absl::Status LockDescriptor(int fd, uint64_t size_bytes,

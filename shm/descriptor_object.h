@@ -29,17 +29,21 @@ struct GrowRequest {
 // What Create asks for, as growth from nothing.
 GrowRequest GrowthOf(const SegmentOptions& options);
 
-// Growth of an existing object, whose new pages go to the same memory nodes as
-// its first.
-absl::StatusOr<GrowRequest> GrowthLike(int fd, uint64_t old_size_bytes,
-                                       uint64_t new_size_bytes,
-                                       Allocation allocation, bool populate);
-
 // Makes the object of the read-write `fd` larger. The pages come first, the
 // size last: a failure leaves the size as it was, except that of a file whose
 // file system cannot allocate ahead, and returns the pages.
 absl::Status GrowDescriptor(int fd, const GrowRequest& request,
                             const PageStore& store);
+
+// Makes the object larger or smaller. `locked` is what keeps its pages in
+// memory, nullptr when nothing does.
+struct ResizeRequest {
+  uint64_t size_bytes = 0;
+  Allocation allocation = Allocation::kLazy;
+  LockedPages* locked = nullptr;
+};
+absl::Status ResizeDescriptor(int fd, const ResizeRequest& request,
+                              const PageStore& store);
 
 // Locks all pages of the object of `fd`; extends what `locked` has already.
 absl::Status LockDescriptor(int fd, uint64_t size_bytes,

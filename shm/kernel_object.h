@@ -26,8 +26,9 @@ struct ObjectName {
   std::string file_root;  // absolute
   std::string file_path;  // relative to file_root
   // What the name led to when it was recorded; another object under the same
-  // name is told by these. device is 0 for SysV, whose inode is the shmid's
-  // creation time.
+  // name is told by these. For SysV, whose shmids carry a sequence number and
+  // so tell one segment from the next within a boot, device is 0 and inode 64
+  // bits of the boot's id.
   uint64_t device = 0;
   uint64_t inode = 0;
 };

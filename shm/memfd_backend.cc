@@ -115,19 +115,12 @@ absl::Status MemfdBackend::Resize(const KernelObject& object,
                  "the segment cannot get this size")
         .With("size_bytes", old_size_bytes);
   }
-  const PageStore store =
-      StoreOf(object.page_size_bytes, memory_reserve_bytes_);
-  const uint64_t more_bytes = size_bytes - old_size_bytes;
-  const bool lock = object.locked != nullptr;
-  RETURN_IF_ERROR(CheckFileSize(size_bytes));
-  RETURN_IF_ERROR(store.Check(more_bytes, allocation, lock));
-  if (lock) RETURN_IF_ERROR(CheckLock(more_bytes));
-  ASSIGN_OR_RETURN(
-      const GrowRequest request,
-      GrowthLike(fd, old_size_bytes, size_bytes, allocation, lock));
-  RETURN_IF_ERROR(GrowDescriptor(fd, request, store));
-  if (!lock) return absl::OkStatus();
-  return LockDescriptor(fd, size_bytes, object.page_size_bytes, *object.locked);
+  ResizeRequest request;
+  request.size_bytes = size_bytes;
+  request.allocation = allocation;
+  request.locked = object.locked.get();
+  return ResizeDescriptor(
+      fd, request, StoreOf(object.page_size_bytes, memory_reserve_bytes_));
 }
 
 absl::Status MemfdBackend::Seal(const KernelObject& object,

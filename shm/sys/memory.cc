@@ -112,6 +112,12 @@ absl::Status AdviseHugePages(void* address, size_t length_bytes, bool wanted) {
   return StatusOfErrno(errno, "madvise", {});
 }
 
+absl::Status Msync(void* address, size_t length_bytes, bool invalidate) {
+  const int flags = MS_SYNC | (invalidate ? MS_INVALIDATE : 0);
+  if (msync(address, length_bytes, flags) == 0) return absl::OkStatus();
+  return StatusOfErrno(errno, "msync", {});
+}
+
 absl::StatusOr<std::vector<bool>> ResidentPages(void* address,
                                                 size_t length_bytes) {
   const size_t page_size_bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -182,6 +188,11 @@ absl::Status LockedPages::Add(int fd, uint64_t offset_bytes,
   const std::lock_guard<std::mutex> lock(mutex_);
   ranges_.push_back(std::move(range));
   return absl::OkStatus();
+}
+
+void LockedPages::Clear() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ranges_.clear();
 }
 
 uint64_t LockedPages::size_bytes() const {

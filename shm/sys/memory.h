@@ -45,6 +45,9 @@ absl::Status PopulateForReading(void* address, size_t length_bytes);
 // Asks for transparent huge pages, or asks for none.
 absl::Status AdviseHugePages(void* address, size_t length_bytes, bool wanted);
 
+// Writes the changes of a file's mapping to its storage and waits for it.
+absl::Status Msync(void* address, size_t length_bytes, bool invalidate);
+
 // Whether each base page of the range is in memory.
 absl::StatusOr<std::vector<bool>> ResidentPages(void* address,
                                                 size_t length_bytes);
@@ -85,6 +88,9 @@ class LockedPages {
   // Locks a range more. `fd` should be open for reading only: a mapping that
   // could be made writable would stand in the way of F_SEAL_WRITE.
   absl::Status Add(int fd, uint64_t offset_bytes, uint64_t length_bytes);
+
+  // Unlocks all.
+  void Clear();
 
   uint64_t size_bytes() const;
 

@@ -12,8 +12,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "shm/sys/errno_table.h"
@@ -158,6 +161,26 @@ std::optional<uint64_t> ShmResidentBytes(int id) {
     }
   }
   return std::nullopt;
+}
+
+uint64_t ShmPageSizeBytes(int id) {
+  const uint64_t base_page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const absl::StatusOr<ScopedShmat> attached = ScopedShmat::Attach(id, false);
+  if (!attached.ok()) return base_page;
+  const std::string start =
+      absl::StrFormat("%x-", reinterpret_cast<uintptr_t>(attached->data()));
+  std::ifstream table("/proc/self/smaps");
+  std::string line;
+  bool found = false;
+  while (std::getline(table, line)) {
+    if (absl::StartsWith(line, start)) found = true;
+    absl::string_view text = line;
+    if (!found || !absl::ConsumePrefix(&text, "KernelPageSize:")) continue;
+    uint64_t kilobytes = 0;
+    absl::ConsumeSuffix(&text, " kB");
+    return absl::SimpleAtoi(text, &kilobytes) ? kilobytes * 1024 : base_page;
+  }
+  return base_page;
 }
 
 absl::Status ShmSetOwnership(int id, uid_t owner, gid_t group, mode_t mode) {

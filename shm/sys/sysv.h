@@ -47,6 +47,10 @@ absl::StatusOr<SysvStat> ShmStat(int id);
 // Bytes of the segment's pages in memory; nullopt where /proc is silent.
 std::optional<uint64_t> ShmResidentBytes(int id);
 
+// The size of the segment's pages, which only a mapping tells; the base page
+// when this process may not attach it.
+uint64_t ShmPageSizeBytes(int id);
+
 // OWNER_NOT_SETTABLE without the privilege.
 absl::Status ShmSetOwnership(int id, uid_t owner, gid_t group, mode_t mode);
 

@@ -1,0 +1,38 @@
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "shm/backend.h"
+#include "shm/file_backend.h"
+#include "shm/memfd_backend.h"
+#include "shm/posix_backend.h"
+#include "shm/sysv_backend.h"
+
+namespace shmd {
+namespace {
+
+std::vector<std::string> WithoutTrailingSlashes(
+    std::vector<std::string> paths) {
+  for (std::string& path : paths) {
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+  }
+  return paths;
+}
+
+}  // namespace
+
+BackendSet::BackendSet(const BackendSettings& settings) {
+  const uint64_t reserve_bytes = settings.memory_reserve_bytes;
+  // In the order of BackendKind, which Get counts on.
+  backends_.push_back(std::make_unique<MemfdBackend>(reserve_bytes));
+  backends_.push_back(std::make_unique<PosixBackend>(reserve_bytes));
+  backends_.push_back(std::make_unique<SysvBackend>(reserve_bytes));
+  backends_.push_back(std::make_unique<FileBackend>(
+      WithoutTrailingSlashes(settings.file_roots), reserve_bytes));
+}
+
+const Backend& BackendSet::Get(BackendKind kind) const {
+  return *backends_[static_cast<size_t>(kind)];
+}
+
+}  // namespace shmd

@@ -1,0 +1,185 @@
+#include "shm/posix_backend.h"
+
+#include <fcntl.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+#include "shm/descriptor_object.h"
+#include "shm/limits.h"
+#include "shm/node_pages.h"
+#include "shm/object_names.h"
+#include "shm/page_store.h"
+#include "shm/sys/file.h"
+#include "shm/sys/memory.h"
+#include "shm/sys/posix.h"
+
+namespace shmd {
+namespace {
+
+PageStore StoreOf(uint64_t memory_reserve_bytes) {
+  PageStore store;
+  store.kind = PageStore::Kind::kPosixTmpfs;
+  store.page_size_bytes = BasePageSizeBytes();
+  store.memory_reserve_bytes = memory_reserve_bytes;
+  return store;
+}
+
+absl::Status Unsupported(absl::string_view message) {
+  return Error(absl::StatusCode::kUnimplemented, reason::kBackendUnsupported,
+               message);
+}
+
+// What the name leads to now, if that is still the object.
+absl::StatusOr<UniqueFd> OpenSame(const ObjectName& name, int flags) {
+  absl::StatusOr<UniqueFd> fd = sys::ShmOpen(name.posix_name, flags, 0);
+  if (!fd.ok()) return GoneMeansReplaced(fd.status());
+  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd->get()));
+  if (!IsSameObject(name, found)) return ObjectReplaced();
+  return fd;
+}
+
+// Makes the open object what `options` ask for; its mode comes last, so that
+// nobody opens it half made.
+absl::Status Furnish(int fd, const SegmentOptions& options,
+                     const PageStore& store, KernelObject& object) {
+  RETURN_IF_ERROR(GrowDescriptor(fd, GrowthOf(options), store));
+  if (options.lock_in_memory) {
+    object.locked = std::make_shared<LockedPages>();
+    RETURN_IF_ERROR(LockDescriptor(fd, options.size_bytes,
+                                   options.page_size_bytes, *object.locked));
+  }
+  ASSIGN_OR_RETURN(const struct stat made, sys::Fstat(fd));
+  object.name.device = made.st_dev;
+  object.name.inode = made.st_ino;
+  return SetDescriptorOwnership(fd, options.mode, options.owner, options.group);
+}
+
+absl::StatusOr<KernelObject> ObjectOf(const std::string& name,
+                                      const struct stat& found) {
+  KernelObject object;
+  object.name.backend = BackendKind::kPosix;
+  object.name.posix_name = name;
+  object.name.device = found.st_dev;
+  object.name.inode = found.st_ino;
+  object.page_size_bytes = BasePageSizeBytes();
+  return object;
+}
+
+}  // namespace
+
+absl::StatusOr<KernelObject> PosixBackend::Create(
+    const SegmentOptions& options) const {
+  if (options.page_size_bytes > BasePageSizeBytes()) {
+    return Unsupported("POSIX shared memory has no pages from the huge pool");
+  }
+  KernelObject object;
+  object.name.backend = BackendKind::kPosix;
+  object.name.posix_name =
+      options.posix_name.empty() ? RandomPosixName() : options.posix_name;
+  object.page_size_bytes = options.page_size_bytes;
+  RETURN_IF_ERROR(CheckPosixName(object.name.posix_name));
+  const PageStore store = StoreOf(memory_reserve_bytes_);
+  RETURN_IF_ERROR(CheckFileSize(options.size_bytes));
+  RETURN_IF_ERROR(
+      store.Check(options.size_bytes, options.allocation, options.populate));
+  if (options.lock_in_memory) RETURN_IF_ERROR(CheckLock(options.size_bytes));
+
+  ASSIGN_OR_RETURN(
+      const UniqueFd fd,
+      sys::ShmOpen(object.name.posix_name, O_RDWR | O_CREAT | O_EXCL, 0));
+  auto undo = absl::MakeCleanup(
+      [&object] { sys::ShmUnlink(object.name.posix_name).IgnoreError(); });
+  RETURN_IF_ERROR(Furnish(fd.get(), options, store, object));
+  std::move(undo).Cancel();
+  return object;
+}
+
+absl::StatusOr<KernelObject> PosixBackend::Adopt(
+    const AdoptOptions& options) const {
+  RETURN_IF_ERROR(CheckPosixName(options.posix_name));
+  // O_PATH opens nothing: no side effect, whatever the name leads to.
+  ASSIGN_OR_RETURN(const UniqueFd fd,
+                   sys::ShmOpen(options.posix_name, O_PATH, 0));
+  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd.get()));
+  RETURN_IF_ERROR(CheckAdoptable(found));
+  return ObjectOf(options.posix_name, found);
+}
+
+absl::StatusOr<KernelObject> PosixBackend::Reopen(const ObjectName& name,
+                                                  uint64_t) const {
+  ASSIGN_OR_RETURN(const UniqueFd fd, sys::ShmOpen(name.posix_name, O_PATH, 0));
+  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd.get()));
+  if (!IsSameObject(name, found)) return ObjectReplaced();
+  return ObjectOf(name.posix_name, found);
+}
+
+absl::StatusOr<ObjectRef> PosixBackend::Open(const KernelObject& object,
+                                             Access access) const {
+  ASSIGN_OR_RETURN(
+      UniqueFd fd,
+      OpenSame(object.name, access == Access::kRead ? O_RDONLY : O_RDWR));
+  return ObjectRef(std::move(fd));
+}
+
+absl::Status PosixBackend::Remove(const KernelObject& object) const {
+  const absl::StatusOr<UniqueFd> fd = OpenSame(object.name, O_PATH);
+  if (GetErrorReason(fd.status()) == reason::kObjectReplaced) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(fd.status());
+  const absl::Status removed = sys::ShmUnlink(object.name.posix_name);
+  if (GetErrorReason(removed) == reason::kObjectNotFound) {
+    return absl::OkStatus();
+  }
+  return removed;
+}
+
+absl::Status PosixBackend::Resize(const KernelObject& object,
+                                  uint64_t size_bytes,
+                                  Allocation allocation) const {
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSame(object.name, O_RDWR));
+  ResizeRequest request;
+  request.size_bytes = size_bytes;
+  request.allocation = allocation;
+  request.locked = object.locked.get();
+  return ResizeDescriptor(fd.get(), request, StoreOf(memory_reserve_bytes_));
+}
+
+absl::Status PosixBackend::Seal(const KernelObject&, SealExtent) const {
+  return Unsupported("only memfd segments can be sealed");
+}
+
+absl::Status PosixBackend::SetOwnership(const KernelObject& object, mode_t mode,
+                                        uid_t owner, gid_t group) const {
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSame(object.name, O_RDONLY));
+  return SetDescriptorOwnership(fd.get(), mode, owner, group);
+}
+
+absl::Status PosixBackend::Flush(const KernelObject& object, FlushMode,
+                                 uint64_t, uint64_t) const {
+  // Lives in memory: there is nothing to write, if it is there.
+  return OpenSame(object.name, O_PATH).status();
+}
+
+absl::StatusOr<ObjectStatus> PosixBackend::Status(const KernelObject& object,
+                                                  bool with_nodes) const {
+  ASSIGN_OR_RETURN(const UniqueFd fd,
+                   OpenSame(object.name, with_nodes ? O_RDONLY : O_PATH));
+  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd.get()));
+  ObjectStatus status = StatusOfStat(found, object.page_size_bytes);
+  if (object.locked != nullptr) {
+    status.locked_bytes = object.locked->size_bytes();
+  }
+  if (with_nodes) {
+    ASSIGN_OR_RETURN(status.node_pages, CountNodePages(fd.get(), status));
+  }
+  return status;
+}
+
+}  // namespace shmd

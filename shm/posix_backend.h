@@ -1,0 +1,43 @@
+#ifndef SHMD_SHM_POSIX_BACKEND_H_
+#define SHMD_SHM_POSIX_BACKEND_H_
+
+#include "shm/backend.h"
+
+namespace shmd {
+
+// Named memory that shm_open(3) opens. The kernel checks the object's own mode
+// and owner; there are no seals, so whoever may write may also truncate.
+class PosixBackend : public Backend {
+ public:
+  explicit PosixBackend(uint64_t memory_reserve_bytes)
+      : memory_reserve_bytes_(memory_reserve_bytes) {}
+
+  BackendKind kind() const override { return BackendKind::kPosix; }
+  absl::StatusOr<KernelObject> Create(
+      const SegmentOptions& options) const override;
+  absl::StatusOr<KernelObject> Adopt(
+      const AdoptOptions& options) const override;
+  absl::StatusOr<KernelObject> Reopen(const ObjectName& name,
+                                      uint64_t page_size_bytes) const override;
+  absl::StatusOr<ObjectRef> Open(const KernelObject& object,
+                                 Access access) const override;
+  absl::Status Remove(const KernelObject& object) const override;
+  absl::Status Resize(const KernelObject& object, uint64_t size_bytes,
+                      Allocation allocation) const override;
+  absl::Status Seal(const KernelObject& object,
+                    SealExtent extent) const override;
+  absl::Status SetOwnership(const KernelObject& object, mode_t mode,
+                            uid_t owner, gid_t group) const override;
+  absl::Status Flush(const KernelObject& object, FlushMode mode,
+                     uint64_t offset_bytes,
+                     uint64_t length_bytes) const override;
+  absl::StatusOr<ObjectStatus> Status(const KernelObject& object,
+                                      bool with_nodes) const override;
+
+ private:
+  uint64_t memory_reserve_bytes_;
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SHM_POSIX_BACKEND_H_
