@@ -136,6 +136,10 @@ absl::StatusOr<uint64_t> ReadFileSystemAvailableBytes(const std::string& path) {
   return blocks * space.f_frsize;
 }
 
+absl::StatusOr<uint64_t> ReadPosixAvailableBytes() {
+  return ReadFileSystemAvailableBytes(kPosixFolder);
+}
+
 absl::Status CheckMemory(uint64_t bytes, uint64_t reserve_bytes) {
   ASSIGN_OR_RETURN(const uint64_t memory, ReadMemoryAvailableBytes());
   const uint64_t spare = memory > reserve_bytes ? memory - reserve_bytes : 0;

@@ -35,6 +35,9 @@ std::optional<uint64_t> ReadCgroupAvailableBytes();
 // Free bytes for this process in the file system that holds `path`.
 absl::StatusOr<uint64_t> ReadFileSystemAvailableBytes(const std::string& path);
 
+// The same of the tmpfs that holds POSIX shared memory.
+absl::StatusOr<uint64_t> ReadPosixAvailableBytes();
+
 // MEMORY_EXHAUSTED or CGROUP_LIMIT_EXCEEDED unless `bytes` can become resident
 // with `reserve_bytes` to spare. A memory cgroup kills its members rather than
 // refuse them, so this comes before every reservation.

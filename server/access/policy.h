@@ -1,0 +1,54 @@
+#ifndef SHMD_SERVER_ACCESS_POLICY_H_
+#define SHMD_SERVER_ACCESS_POLICY_H_
+
+#include <sys/types.h>
+
+#include <vector>
+
+#include "absl/status/status.h"
+#include "server/access/caller.h"
+#include "shm/sys/socket.h"
+#include "shm/types.h"
+
+namespace shmd {
+
+// The owner, group and mode of a segment, as of a file.
+struct Ownership {
+  uid_t owner = 0;
+  gid_t group = 0;
+  mode_t mode = 0600;
+};
+
+// Whether the mode lets the caller. Only the first that fits of owner, group
+// and others counts, as the kernel has it (path_resolution(7)); an
+// administrator may everything.
+bool MayAccess(const Caller& caller, const Ownership& ownership, Access access);
+
+// Whether the caller may change or remove what is owned so.
+bool MayManage(const Caller& caller, const Ownership& ownership);
+
+// PERMISSION_DENIED with CALLER_NOT_ALLOWED.
+absl::Status CallerNotAllowed(const Caller& caller);
+
+// Whether the caller may make something that is owned so: another's uid, or a
+// group that the caller is not in, is for administrators.
+absl::Status CheckNewOwnership(const Caller& caller, uid_t owner, gid_t group);
+
+// Decides who is an administrator. Thread-safe.
+class CallerPolicy {
+ public:
+  // `administrators` beside uid 0 and the daemon's own.
+  explicit CallerPolicy(std::vector<uid_t> administrators);
+
+  // The caller of a connection; CALLER_UNKNOWN (UNAUTHENTICATED) for uids that
+  // this user namespace has no name for: the kernel shows them all as one.
+  absl::StatusOr<Caller> Identify(const sys::PeerCredentials& peer) const;
+
+ private:
+  std::vector<uid_t> administrators_;
+  uid_t unmapped_uid_;
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_ACCESS_POLICY_H_

@@ -1,0 +1,129 @@
+#include "server/attach/attach_connection.h"
+
+#include <sys/socket.h>
+
+#include <utility>
+#include <variant>
+
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+#include "server/attach/handle_proto.h"
+#include "server/attach/status_to_proto.h"
+#include "shm/sys/socket.h"
+
+namespace shmd {
+namespace {
+
+// So that one busy program cannot keep the others waiting.
+constexpr int kRequestsPerTurn = 16;
+
+void FillAttachment(const SegmentRegistry::Grant& grant,
+                    v1::Attachment* attachment) {
+  const Segment& segment = *grant.view.segment;
+  attachment->set_name(segment.name.ToString());
+  attachment->set_generation(segment.generation);
+  attachment->set_size_bytes(segment.options.size_bytes);
+  attachment->set_page_size_bytes(segment.options.page_size_bytes);
+  attachment->set_access(AccessToProto(grant.access));
+  attachment->set_offset_bytes(grant.offset_bytes);
+  attachment->set_length_bytes(grant.length_bytes);
+  attachment->set_seals(static_cast<uint32_t>(grant.seals));
+  attachment->set_advise_huge_pages(segment.options.huge_page_advice ==
+                                    HugePageAdvice::kWanted);
+}
+
+absl::StatusOr<Handle> ReadReference(const v1::Attach& request) {
+  switch (request.reference_case()) {
+    case v1::Attach::kHandle:
+      return HandleFromProto(request.handle());
+    case v1::Attach::kHandleString:
+      return DecodeHandle(request.handle_string());
+    case v1::Attach::REFERENCE_NOT_SET:
+      break;
+  }
+  return absl::StatusOr<Handle>(InvalidField(
+      "attach.reference", reason::kRequestInvalid, "there is no handle"));
+}
+
+}  // namespace
+
+AttachConnection::~AttachConnection() {
+  for (const auto& [id, entry] : attachments_) registry_->Release(entry);
+}
+
+bool AttachConnection::ServeWaiting() {
+  char buffer[kMaxAttachRequestBytes];
+  for (int turn = 0; turn < kRequestsPerTurn; ++turn) {
+    const absl::StatusOr<sys::Datagram> datagram = sys::ReceiveDatagram(
+        socket_.get(), absl::MakeSpan(buffer), MSG_DONTWAIT);
+    // Nothing is waiting, or an error that the next epoll_wait tells again.
+    if (!datagram.ok()) return true;
+    // The end; or somebody who sends descriptors (which were closed just now)
+    // or more than the protocol has.
+    if (datagram->size_bytes == 0 || datagram->truncated ||
+        !datagram->fds.empty()) {
+      return false;
+    }
+    if (!ServeOne({buffer, datagram->size_bytes})) return false;
+    // A second receive would only learn that there is nothing: programs wait
+    // for an answer before they ask again, and epoll tells of those that do
+    // not.
+    if (request_.action_case() == v1::AttachRequest::kAttach) return true;
+  }
+  return true;
+}
+
+bool AttachConnection::ServeOne(absl::string_view datagram) {
+  if (!request_.ParseFromArray(datagram.data(),
+                               static_cast<int>(datagram.size()))) {
+    return false;
+  }
+  if (request_.action_case() == v1::AttachRequest::kDetach) {
+    const auto found = attachments_.find(request_.detach().attachment_id());
+    if (found != attachments_.end()) {
+      registry_->Release(found->second);
+      attachments_.erase(found);
+    }
+    return true;
+  }
+  reply_.Clear();
+  reply_.set_sequence(request_.sequence());
+  UniqueFd fd;
+  absl::Status status;
+  if (request_.action_case() == v1::AttachRequest::kAttach) {
+    status = Attach(request_.attach(), reply_.mutable_attachment(), &fd);
+  } else {
+    status = InvalidField("action", reason::kRequestInvalid, "is not set");
+  }
+  if (!status.ok()) {
+    reply_.clear_attachment();
+    *reply_.mutable_error() = StatusToProto(status);
+  }
+  return sys::SendDatagram(socket_.get(), reply_.SerializeAsString(), fd.get())
+      .ok();
+}
+
+absl::Status AttachConnection::Attach(const v1::Attach& request,
+                                      v1::Attachment* attachment,
+                                      UniqueFd* fd) {
+  if (attachments_.size() >= kMaxAttachmentsPerConnection) {
+    return Exhausted(reason::kAttachmentLimit, "attachments of a connection", 1,
+                     0, "attachments");
+  }
+  ASSIGN_OR_RETURN(const Handle handle, ReadReference(request));
+  ASSIGN_OR_RETURN(const Access access, AccessFromProto(request.access()));
+  ASSIGN_OR_RETURN(SegmentRegistry::Grant grant,
+                   registry_->Attach(caller_, handle, access));
+  FillAttachment(grant, attachment);
+  attachment->set_attachment_id(++last_attachment_id_);
+  if (const auto* sysv = std::get_if<SysvId>(&grant.object)) {
+    attachment->set_sysv_id(sysv->id);
+  } else {
+    *fd = std::move(std::get<UniqueFd>(grant.object));
+  }
+  attachments_[last_attachment_id_] = grant.view.entry;
+  return absl::OkStatus();
+}
+
+}  // namespace shmd

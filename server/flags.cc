@@ -1,0 +1,114 @@
+#include "server/flags.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <map>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "server/version.h"
+
+namespace shmd {
+namespace {
+
+std::string FromEnvironment(const char* variable) {
+  const char* const value = getenv(variable);
+  return value == nullptr ? "" : value;
+}
+
+std::string DefaultSocketDir() {
+  const std::string own = FromEnvironment("SHMD_SOCKET_DIR");
+  if (!own.empty()) return own;
+  const std::string runtime = FromEnvironment("XDG_RUNTIME_DIR");
+  return runtime.empty() ? "/run/shmd" : absl::StrCat(runtime, "/shmd");
+}
+
+std::string DefaultStateDir(const std::string& socket_dir) {
+  const std::string own = FromEnvironment("SHMD_STATE_DIR");
+  return own.empty() ? absl::StrCat(socket_dir, "/state") : own;
+}
+
+// 90 % of the host's memory: what the rest of it needs is not ours to promise.
+uint64_t DefaultBudgetBytes() {
+  const auto pages = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES));
+  const auto page_bytes = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return pages * page_bytes / 10 * 9;
+}
+
+void AddOptions(CLI::App& app, Flags& flags, std::string& socket_mode) {
+  app.set_version_flag("--version", absl::StrCat("shmd ", kVersion));
+  app.add_option("--socket_dir", flags.socket_dir,
+                 "Folder of grpc.sock and attach.sock; made when missing "
+                 "(else $SHMD_SOCKET_DIR, $XDG_RUNTIME_DIR/shmd, /run/shmd)");
+  app.add_option("--state_dir", flags.state_dir,
+                 "Folder of what must outlive the daemon; made when missing "
+                 "(else $SHMD_STATE_DIR, SOCKET_DIR/state)");
+  app.add_option("--file_root", flags.file_roots,
+                 "Folder that mapped files may lie in; repeatable")
+      ->take_all();
+  app.add_option("--budget_bytes", flags.budget_bytes,
+                 "The most that all segments in memory may have together "
+                 "(90 % of the host's memory)");
+  app.add_option("--quota_bytes", flags.quota_bytes,
+                 "The most that the namespace `default` may have (the budget)");
+  app.add_option("--quota_segments", flags.quota_segments,
+                 "The most segments of the namespace `default`")
+      ->capture_default_str();
+  app.add_option("--memory_reserve_bytes", flags.memory_reserve_bytes,
+                 "Left to the rest of the host when memory is reserved")
+      ->capture_default_str();
+  app.add_option("--admin_uid", flags.admin_uids,
+                 "An administrator beside root and the daemon's own uid; "
+                 "repeatable")
+      ->take_all();
+  app.add_option("--socket_mode", socket_mode,
+                 "Mode of the two sockets, octal: who may connect")
+      ->capture_default_str();
+  app.add_option("--log_level", flags.log_level, "debug, notice or error")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, LogLevel>{{"debug", LogLevel::kDebug},
+                                          {"notice", LogLevel::kNotice},
+                                          {"error", LogLevel::kError}}));
+}
+
+void FillDefaults(Flags& flags) {
+  if (flags.socket_dir.empty()) flags.socket_dir = DefaultSocketDir();
+  if (flags.state_dir.empty()) {
+    flags.state_dir = DefaultStateDir(flags.socket_dir);
+  }
+  if (flags.budget_bytes == 0) flags.budget_bytes = DefaultBudgetBytes();
+  // Mapped files count towards the quota but not the budget.
+  if (flags.quota_bytes == 0) flags.quota_bytes = UINT64_MAX;
+}
+
+}  // namespace
+
+Flags ParseFlags(int argc, const char* const* argv) {
+  Flags flags;
+  std::string socket_mode = "0666";
+  CLI::App app("shmd: shared memory as a service", "shmd");
+  AddOptions(app, flags, socket_mode);
+  try {
+    app.parse(argc, argv);
+    size_t end = 0;
+    const unsigned long mode = std::stoul(socket_mode, &end, 8);
+    if (end != socket_mode.size() || mode > 0777) {
+      throw CLI::ValidationError("--socket_mode", "is no octal mode");
+    }
+    flags.socket_mode = static_cast<mode_t>(mode);
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream text;
+    const int code = app.exit(error, text, text);
+    flags.text = text.str();
+    flags.exit_code = code == 0 ? 0 : 2;
+  } catch (const std::logic_error&) {
+    flags.text = "--socket_mode is no octal mode\n";
+    flags.exit_code = 2;
+  }
+  FillDefaults(flags);
+  return flags;
+}
+
+}  // namespace shmd

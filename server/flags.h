@@ -1,0 +1,38 @@
+#ifndef SHMD_SERVER_FLAGS_H_
+#define SHMD_SERVER_FLAGS_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/log.h"
+
+namespace shmd {
+
+// What the daemon is told on its command line and in its environment, with
+// every default filled in. docs/operations.md lists the flags.
+struct Flags {
+  std::string socket_dir;
+  std::string state_dir;
+  std::vector<std::string> file_roots;
+  uint64_t budget_bytes = 0;
+  uint64_t quota_bytes = 0;
+  uint64_t quota_segments = 100000;
+  uint64_t memory_reserve_bytes = uint64_t{64} << 20;
+  std::vector<uid_t> admin_uids;
+  mode_t socket_mode = 0666;
+  LogLevel log_level = LogLevel::kNotice;
+
+  // Set when the program is to print this and exit with `exit_code`.
+  std::string text;
+  int exit_code = 0;
+};
+
+Flags ParseFlags(int argc, const char* const* argv);
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_FLAGS_H_

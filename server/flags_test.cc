@@ -1,0 +1,68 @@
+#include "server/flags.h"
+
+#include <cstdlib>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace shmd {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Flags Parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "shmd");
+  return ParseFlags(static_cast<int>(arguments.size()), arguments.data());
+}
+
+class FlagsTest : public ::testing::Test {
+ protected:
+  FlagsTest() {
+    unsetenv("SHMD_SOCKET_DIR");
+    unsetenv("SHMD_STATE_DIR");
+    unsetenv("XDG_RUNTIME_DIR");
+  }
+};
+
+TEST_F(FlagsTest, SocketDirComesFromTheFirstThatIsSet) {
+  EXPECT_EQ(Parse({}).socket_dir, "/run/shmd");
+  setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
+  EXPECT_EQ(Parse({}).socket_dir, "/run/user/7/shmd");
+  setenv("SHMD_SOCKET_DIR", "/a", 1);
+  EXPECT_EQ(Parse({}).socket_dir, "/a");
+  EXPECT_EQ(Parse({"--socket_dir=/b"}).socket_dir, "/b");
+  EXPECT_EQ(Parse({"--socket_dir=/b"}).state_dir, "/b/state");
+}
+
+TEST_F(FlagsTest, RepeatableFlagsAddUp) {
+  const Flags flags = Parse(
+      {"--file_root=/x", "--file_root=/y", "--admin_uid=5", "--admin_uid=6"});
+  EXPECT_EQ(flags.exit_code, 0);
+  EXPECT_THAT(flags.file_roots, ElementsAre("/x", "/y"));
+  EXPECT_THAT(flags.admin_uids, ElementsAre(5u, 6u));
+}
+
+TEST_F(FlagsTest, ModeIsOctal) {
+  EXPECT_EQ(Parse({"--socket_mode=0660"}).socket_mode, 0660u);
+  EXPECT_EQ(Parse({"--socket_mode=0999"}).exit_code, 2);
+  EXPECT_EQ(Parse({"--socket_mode=x"}).exit_code, 2);
+}
+
+TEST_F(FlagsTest, UnknownFlagOrValueIsTold) {
+  const Flags flags = Parse({"--nonsense"});
+  EXPECT_EQ(flags.exit_code, 2);
+  EXPECT_THAT(flags.text, HasSubstr("--nonsense"));
+  EXPECT_EQ(Parse({"--budget_bytes=-1"}).exit_code, 2);
+  EXPECT_EQ(Parse({"--log_level=loud"}).exit_code, 2);
+}
+
+TEST_F(FlagsTest, VersionIsPrinted) {
+  const Flags flags = Parse({"--version"});
+  EXPECT_EQ(flags.exit_code, 0);
+  EXPECT_THAT(flags.text, HasSubstr("shmd 0."));
+}
+
+}  // namespace
+}  // namespace shmd

@@ -1,0 +1,153 @@
+// Flags, then the parts of the daemon wired together, until it is told to stop.
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "server/access/policy.h"
+#include "server/attach/attach_server.h"
+#include "server/flags.h"
+#include "server/registry/reaper.h"
+#include "server/registry/segment_registry.h"
+#include "server/rpc/grpc_server.h"
+#include "server/store/segment_store.h"
+#include "server/version.h"
+#include "shm/backend.h"
+#include "shm/sys/socket.h"
+
+namespace shmd {
+namespace {
+
+constexpr size_t kKeptEvents = 16384;
+constexpr absl::Duration kGrace = absl::Seconds(5);
+// Listeners, the store, gRPC's own, and those in flight to programs.
+constexpr uint64_t kOtherDescriptors = 256;
+
+// Half of all descriptors are for connections (ConnectionTable), the rest for
+// memfd segments and ourselves.
+uint64_t RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}
+
+absl::Status MakeFolder(const std::string& path, mode_t mode) {
+  if (mkdir(path.c_str(), mode) == 0) {
+    // The umask does not decide who can reach the sockets.
+    return chmod(path.c_str(), mode) == 0 ? absl::OkStatus()
+                                          : ErrnoStatus(errno, "chmod");
+  }
+  if (errno == EEXIST) return absl::OkStatus();
+  return ErrnoStatus(errno, absl::StrCat("mkdir of ", path));
+}
+
+void IgnoreSignals() {
+  // A write beyond RLIMIT_FSIZE, or to a program that has gone, is an error of
+  // that call and not the end of the daemon.
+  signal(SIGXFSZ, SIG_IGN);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+sigset_t BlockStopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+Budget::Limits LimitsOf(const Flags& flags, uint64_t descriptors) {
+  Budget::Limits limits;
+  limits.memory_bytes = flags.budget_bytes;
+  limits.namespace_bytes = flags.quota_bytes;
+  limits.namespace_segments = flags.quota_segments;
+  limits.memory_descriptors = descriptors / 2 > kOtherDescriptors
+                                  ? descriptors / 2 - kOtherDescriptors
+                                  : 0;
+  return limits;
+}
+
+absl::Status Run(const Flags& flags) {
+  const sigset_t stop_signals = BlockStopSignals();
+  const absl::Time start_time = Clock::Real()->WallTime();
+  const uint64_t descriptors = RaiseDescriptorLimit();
+  RETURN_IF_ERROR(MakeFolder(flags.socket_dir, 0755));
+  RETURN_IF_ERROR(MakeFolder(flags.state_dir, 0700));
+  ASSIGN_OR_RETURN(const std::unique_ptr<SegmentStore> store,
+                   SegmentStore::Open(flags.state_dir));
+  BackendSettings settings;
+  settings.file_roots = flags.file_roots;
+  settings.memory_reserve_bytes = flags.memory_reserve_bytes;
+  const BackendSet backends(settings);
+  EventLog events(RandomEpoch(), kKeptEvents);
+  SegmentRegistry registry({&backends, store.get(), &events, Clock::Real()},
+                           LimitsOf(flags, descriptors));
+  ASSIGN_OR_RETURN(const SegmentRegistry::TakeUpResult found,
+                   registry.TakeUpStored());
+  Log(LogLevel::kNotice,
+      absl::StrCat("shmd ", kVersion, ": took up ", found.taken_up,
+                   " segments; ", found.gone, " are gone, ", found.out_of_reach,
+                   " out of reach"));
+  const Reaper reaper(&registry);
+  const CallerPolicy policy(flags.admin_uids);
+  const std::string grpc_path = absl::StrCat(flags.socket_dir, "/grpc.sock");
+  const std::string attach_path =
+      absl::StrCat(flags.socket_dir, "/attach.sock");
+  ASSIGN_OR_RETURN(UniqueFd attach_listener,
+                   sys::ListenUnix(attach_path, sys::SocketType::kSeqpacket,
+                                   flags.socket_mode));
+  ASSIGN_OR_RETURN(
+      UniqueFd grpc_listener,
+      sys::ListenUnix(grpc_path, sys::SocketType::kStream, flags.socket_mode));
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<AttachServer> attach,
+      AttachServer::Start(std::move(attach_listener), &policy, &registry));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<GrpcServer> grpc,
+      GrpcServer::Start(std::move(grpc_listener), &policy, &registry,
+                        store->identity().node, start_time));
+  std::printf("ready %s\n", flags.socket_dir.c_str());
+  std::fflush(stdout);
+  int signal_number = 0;
+  sigwait(&stop_signals, &signal_number);
+  Log(LogLevel::kNotice, "stopping");
+  // A second signal ends us at once.
+  pthread_sigmask(SIG_UNBLOCK, &stop_signals, nullptr);
+  grpc->Stop(kGrace);
+  attach.reset();
+  unlink(grpc_path.c_str());
+  unlink(attach_path.c_str());
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace shmd
+
+int main(int argc, char** argv) {
+  const shmd::Flags flags = shmd::ParseFlags(argc, argv);
+  if (!flags.text.empty()) {
+    std::fputs(flags.text.c_str(), flags.exit_code == 0 ? stdout : stderr);
+    return flags.exit_code;
+  }
+  shmd::SetLogLevel(flags.log_level);
+  shmd::IgnoreSignals();
+  const absl::Status status = shmd::Run(flags);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "shmd: %s\n", std::string(status.message()).c_str());
+  return 1;
+}

@@ -1,0 +1,66 @@
+#include "server/registry/budget.h"
+
+#include "absl/strings/string_view.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+
+namespace shmd {
+namespace {
+
+// Written so that no sum can wrap.
+absl::Status Check(uint64_t used, uint64_t more, uint64_t limit,
+                   const char* reason, absl::string_view what,
+                   absl::string_view unit) {
+  const uint64_t left = limit > used ? limit - used : 0;
+  if (more <= left) return absl::OkStatus();
+  return Exhausted(reason, what, more, left, unit).With("limit_value", limit);
+}
+
+}  // namespace
+
+absl::Status Budget::Take(const Use& more) {
+  absl::MutexLock lock(&mutex_);
+  RETURN_IF_ERROR(Check(used_.memory_bytes, more.memory_bytes,
+                        limits_.memory_bytes, reason::kBudgetExceeded,
+                        "the daemon's budget (--budget_bytes)", "bytes"));
+  RETURN_IF_ERROR(Check(used_.bytes, more.bytes, limits_.namespace_bytes,
+                        reason::kQuotaExceeded,
+                        "the namespace's quota (--quota_bytes)", "bytes"));
+  RETURN_IF_ERROR(Check(used_.segments, more.segments,
+                        limits_.namespace_segments, reason::kQuotaExceeded,
+                        "the namespace's quota (--quota_segments)",
+                        "segments"));
+  RETURN_IF_ERROR(
+      Check(used_.descriptors, more.descriptors, limits_.memory_descriptors,
+            reason::kDescriptorsExhausted,
+            "the daemon's descriptors (RLIMIT_NOFILE)", "descriptors"));
+  used_.memory_bytes += more.memory_bytes;
+  used_.bytes += more.bytes;
+  used_.segments += more.segments;
+  used_.descriptors += more.descriptors;
+  return absl::OkStatus();
+}
+
+void Budget::TakeAnyway(const Use& more) {
+  absl::MutexLock lock(&mutex_);
+  used_.memory_bytes += more.memory_bytes;
+  used_.bytes += more.bytes;
+  used_.segments += more.segments;
+  used_.descriptors += more.descriptors;
+}
+
+void Budget::GiveBack(const Use& less) {
+  absl::MutexLock lock(&mutex_);
+  used_.memory_bytes -= less.memory_bytes;
+  used_.bytes -= less.bytes;
+  used_.segments -= less.segments;
+  used_.descriptors -= less.descriptors;
+}
+
+Budget::Use Budget::used() const {
+  absl::MutexLock lock(&mutex_);
+  return used_;
+}
+
+}  // namespace shmd

@@ -1,0 +1,79 @@
+#ifndef SHMD_SERVER_REGISTRY_COMMANDS_H_
+#define SHMD_SERVER_REGISTRY_COMMANDS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "server/registry/filter.h"
+#include "server/registry/segment.h"
+#include "shm/handle.h"
+#include "shm/types.h"
+
+namespace shmd {
+
+// What the RPCs ask of the registry, decoded and checked for form. Field names
+// and meanings are those of segment.proto.
+
+// When a segment ends: at a moment or after a time, or never.
+struct Expiration {
+  std::optional<absl::Time> time;
+  std::optional<absl::Duration> ttl;
+};
+
+struct CreateCommand {
+  std::string name_space;
+  std::string id;  // empty: the uid
+  SegmentOptions options;
+  Labels labels;
+  Expiration expiration;
+  std::string request_id;
+  std::string fingerprint;  // of the whole request, when it has an id
+};
+
+struct AdoptCommand {
+  std::string name_space;
+  std::string id;
+  AdoptOptions options;
+  Labels labels;
+  Expiration expiration;
+};
+
+struct ListCommand {
+  std::string name_space;
+  std::string after_id;  // exclusive; empty: from the first
+  size_t limit = 0;
+  SegmentFilter filter;
+};
+
+struct UpdateCommand {
+  SegmentName name;
+  std::string etag;
+  std::optional<Labels> labels;  // all of them
+  std::optional<std::map<std::string, std::optional<std::string>>>
+      label_changes;  // nullopt removes one
+  std::optional<mode_t> mode;
+  std::optional<uid_t> owner;
+  std::optional<gid_t> group;
+  std::optional<Expiration> expiration;  // empty: never
+};
+
+struct RemoveCommand {
+  std::vector<SegmentName> names;
+  std::string etag;  // of the only one
+  bool force = false;
+};
+
+struct HandleCommand {
+  SegmentName name;
+  Access access = Access::kRead;
+  uint64_t offset_bytes = 0;
+  uint64_t length_bytes = 0;
+  std::optional<absl::Duration> ttl;
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_REGISTRY_COMMANDS_H_

@@ -1,0 +1,99 @@
+#include "server/registry/names.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+
+namespace shmd {
+namespace {
+
+constexpr size_t kMaxNamespaceBytes = 63;
+
+bool IsNameByte(char c) {
+  return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
+}
+
+bool IsPathSafe(absl::string_view part, size_t max_bytes) {
+  return !part.empty() && part.size() <= max_bytes && part != "." &&
+         part != ".." && std::all_of(part.begin(), part.end(), IsNameByte);
+}
+
+bool IsLabelKey(absl::string_view key) {
+  if (key.empty() || key.size() > kMaxLabelKeyBytes) return false;
+  if (!absl::ascii_islower(key[0])) return false;
+  return std::all_of(key.begin(), key.end(), [](char c) {
+    return IsNameByte(c) && !absl::ascii_isupper(c);
+  });
+}
+
+Error LabelInvalid(absl::string_view why) {
+  return InvalidField("segment.labels", reason::kLabelInvalid, why);
+}
+
+}  // namespace
+
+std::string SegmentName::ToString() const {
+  return absl::StrCat("namespaces/", name_space, "/segments/", id);
+}
+
+absl::StatusOr<SegmentName> ParseSegmentName(absl::string_view field,
+                                             absl::string_view name) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(name, '/');
+  if (parts.size() != 4 || parts[0] != "namespaces" || parts[2] != "segments" ||
+      !IsPathSafe(parts[1], kMaxNamespaceBytes) ||
+      !IsPathSafe(parts[3], kMaxSegmentIdBytes)) {
+    return absl::StatusOr<SegmentName>(
+        InvalidField(field, reason::kNameInvalid,
+                     "is not namespaces/{namespace}/segments/{segment}"));
+  }
+  return SegmentName{std::string(parts[1]), std::string(parts[3])};
+}
+
+absl::StatusOr<std::string> ParseNamespaceName(absl::string_view field,
+                                               absl::string_view name) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(name, '/');
+  if (parts.size() != 2 || parts[0] != "namespaces" ||
+      !IsPathSafe(parts[1], kMaxNamespaceBytes)) {
+    return absl::StatusOr<std::string>(InvalidField(
+        field, reason::kNameInvalid, "is not namespaces/{namespace}"));
+  }
+  return std::string(parts[1]);
+}
+
+absl::Status CheckSegmentId(absl::string_view field, absl::string_view id) {
+  if (IsPathSafe(id, kMaxSegmentIdBytes)) return absl::OkStatus();
+  return InvalidField(field, reason::kSegmentIdInvalid,
+                      "is not 1 to 128 of [A-Za-z0-9._-], or is . or ..");
+}
+
+absl::Status CheckLabels(const std::map<std::string, std::string>& labels) {
+  if (labels.size() > kMaxLabels) {
+    return LabelInvalid("has more than 64 labels")
+        .With("labels", labels.size());
+  }
+  for (const auto& [key, value] : labels) {
+    if (!IsLabelKey(key)) {
+      return LabelInvalid("a key is not 1 to 63 of [a-z0-9_.-], from a letter")
+          .With("key", key.substr(0, kMaxLabelKeyBytes + 1));
+    }
+    if (value.size() > kMaxLabelValueBytes) {
+      return LabelInvalid("a value has more than 255 bytes").With("key", key);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRequestId(absl::string_view request_id) {
+  if (request_id.size() <= kMaxRequestIdBytes &&
+      std::all_of(request_id.begin(), request_id.end(), absl::ascii_isprint)) {
+    return absl::OkStatus();
+  }
+  return InvalidField("request_id", reason::kRequestIdInvalid,
+                      "is not at most 64 printable ASCII characters");
+}
+
+}  // namespace shmd

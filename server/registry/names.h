@@ -1,0 +1,46 @@
+#ifndef SHMD_SERVER_REGISTRY_NAMES_H_
+#define SHMD_SERVER_REGISTRY_NAMES_H_
+
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace shmd {
+
+inline constexpr size_t kMaxSegmentIdBytes = 128;
+inline constexpr size_t kMaxLabels = 64;
+inline constexpr size_t kMaxLabelKeyBytes = 63;
+inline constexpr size_t kMaxLabelValueBytes = 255;
+inline constexpr size_t kMaxRequestIdBytes = 64;
+
+// namespaces/{name_space}/segments/{id}, parsed: neither part can hold a slash
+// or be "..".
+struct SegmentName {
+  std::string name_space;
+  std::string id;
+
+  std::string ToString() const;
+};
+
+// Both return INVALID_ARGUMENT (NAME_INVALID) naming `field`.
+absl::StatusOr<SegmentName> ParseSegmentName(absl::string_view field,
+                                             absl::string_view name);
+// The namespace of "namespaces/{namespace}".
+absl::StatusOr<std::string> ParseNamespaceName(absl::string_view field,
+                                               absl::string_view name);
+
+// SEGMENT_ID_INVALID unless `id` may be the last part of a name.
+absl::Status CheckSegmentId(absl::string_view field, absl::string_view id);
+
+// LABEL_INVALID, naming the key.
+absl::Status CheckLabels(const std::map<std::string, std::string>& labels);
+
+// REQUEST_ID_INVALID.
+absl::Status CheckRequestId(absl::string_view request_id);
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_REGISTRY_NAMES_H_

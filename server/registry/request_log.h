@@ -1,0 +1,46 @@
+#ifndef SHMD_SERVER_REGISTRY_REQUEST_LOG_H_
+#define SHMD_SERVER_REGISTRY_REQUEST_LOG_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "shm/types.h"
+
+namespace shmd {
+
+// Which create a request id stood for. Keeps the last `capacity` of them. Not
+// thread-safe: the registry guards it.
+class RequestLog {
+ public:
+  struct Entry {
+    std::string fingerprint;  // of the request
+    Uid segment = {};
+  };
+
+  explicit RequestLog(size_t capacity) : capacity_(capacity) {}
+
+  // The create that `caller` made under `request_id`.
+  std::optional<Entry> Find(uid_t caller, const std::string& request_id) const;
+
+  void Record(uid_t caller, const std::string& request_id, Entry entry);
+
+  // As if the request had never been; no effect for an unknown one.
+  void Forget(uid_t caller, const std::string& request_id);
+
+ private:
+  using Key = std::pair<uid_t, std::string>;
+
+  const size_t capacity_;
+  absl::flat_hash_map<Key, Entry> entries_;
+  std::deque<Key> by_age_;
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_REGISTRY_REQUEST_LOG_H_

@@ -1,0 +1,50 @@
+#ifndef SHMD_SERVER_REGISTRY_SEGMENT_H_
+#define SHMD_SERVER_REGISTRY_SEGMENT_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/time/time.h"
+#include "server/access/policy.h"
+#include "server/registry/names.h"
+#include "shm/types.h"
+
+namespace shmd {
+
+enum class SegmentState : uint8_t {
+  kActive,
+  kClosedToWriters,
+  kSealed,
+  kDeleted,  // in events only
+};
+
+using Labels = std::map<std::string, std::string>;
+
+// The metadata of a segment at one moment. The registry never changes one but
+// publishes another, so a shared_ptr<const Segment> is safe to read anywhere.
+struct Segment {
+  SegmentName name;
+  Uid uid = {};
+  uint64_t generation = 0;
+  uint64_t revision = 0;  // of the event that published this
+  SegmentOptions options;
+  SegmentState state = SegmentState::kActive;
+  Labels labels;
+  absl::Time create_time;
+  std::optional<absl::Time> expire_time;    // what people see
+  std::optional<absl::Duration> expire_at;  // since boot: what counts
+  bool adopted = false;
+
+  Ownership ownership() const {
+    return {options.owner, options.group, options.mode};
+  }
+};
+
+using SegmentPtr = std::shared_ptr<const Segment>;
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_REGISTRY_SEGMENT_H_

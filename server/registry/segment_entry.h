@@ -1,0 +1,40 @@
+#ifndef SHMD_SERVER_REGISTRY_SEGMENT_ENTRY_H_
+#define SHMD_SERVER_REGISTRY_SEGMENT_ENTRY_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/synchronization/mutex.h"
+#include "server/registry/segment.h"
+#include "shm/kernel_object.h"
+
+namespace shmd {
+
+// One segment as the registry holds it: the kernel's object and the current
+// metadata. Whoever changes the object holds `operation`; `segment`,
+// `attachments` and `claimed` belong to the registry's mutex. When both are
+// needed `operation` is taken first.
+struct SegmentEntry {
+  explicit SegmentEntry(KernelObject kernel_object)
+      : object(std::move(kernel_object)) {}
+
+  absl::Mutex operation;
+  const KernelObject object;
+
+  SegmentPtr segment;
+  uint64_t attachments = 0;
+  bool claimed = false;  // about to be removed: nobody else may have it
+};
+
+using EntryPtr = std::shared_ptr<SegmentEntry>;
+
+// An entry with the metadata that it had at one moment.
+struct SegmentView {
+  EntryPtr entry;
+  SegmentPtr segment;
+  uint64_t attachments = 0;
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_REGISTRY_SEGMENT_ENTRY_H_

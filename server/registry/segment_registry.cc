@@ -1,0 +1,344 @@
+#include "server/registry/segment_registry.h"
+
+#include <fcntl.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+#include "shm/mapping.h"
+
+namespace shmd {
+namespace {
+
+constexpr char kDefaultNamespace[] = "default";
+constexpr size_t kRememberedRequests = 65536;
+constexpr uint64_t kMaxPeekBytes = 64 << 10;
+
+std::string IndexKey(const SegmentName& name) {
+  return absl::StrCat(name.name_space, "/", name.id);
+}
+
+Error SegmentNotFound() {
+  return Error(absl::StatusCode::kNotFound, reason::kSegmentNotFound,
+               "there is no such segment");
+}
+
+Error HandleStale(absl::string_view why) {
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kHandleStale,
+               absl::StrCat("the handle is stale: ", why));
+}
+
+bool IsWritable(const Segment& segment) {
+  return segment.state == SegmentState::kActive;
+}
+
+// The seals that the daemon has put on a memfd in this state; a writer may have
+// added others.
+int SealsOf(const Segment& segment) {
+  if (segment.options.backend != BackendKind::kMemfd) return 0;
+  int seals = F_SEAL_SHRINK;
+  if (!segment.options.resizable) seals |= F_SEAL_GROW;
+  if (segment.options.seal_policy == SealPolicy::kNeverSealed) {
+    seals |= F_SEAL_SEAL;
+  }
+  if (segment.state == SegmentState::kSealed) seals |= F_SEAL_WRITE;
+  return seals;
+}
+
+MapOptions WindowOf(const Segment& segment, uint64_t offset_bytes,
+                    uint64_t length_bytes) {
+  MapOptions window;
+  window.size_bytes = segment.options.size_bytes;
+  window.page_size_bytes = segment.options.page_size_bytes;
+  // Mappings start at an aligned place; the rest is skipped.
+  window.offset_bytes = offset_bytes / 16 * 16;
+  window.length_bytes = offset_bytes % 16 + length_bytes;
+  return window;
+}
+
+absl::Status CheckPeek(uint64_t length_bytes) {
+  if (length_bytes <= kMaxPeekBytes) return absl::OkStatus();
+  return InvalidField("length_bytes", reason::kPeekTooLarge,
+                      "an RPC moves at most 65536 bytes; attach instead")
+      .With("requested", length_bytes);
+}
+
+}  // namespace
+
+std::string ObjectKey(const ObjectName& name) {
+  switch (name.backend) {
+    case BackendKind::kMemfd:
+      return "";
+    case BackendKind::kSysv:
+      return absl::StrCat("sysv:", name.sysv_id);
+    case BackendKind::kPosix:
+    case BackendKind::kMappedFile:
+      return absl::StrCat("inode:", name.device, ":", name.inode);
+  }
+  return "";
+}
+
+Budget::Use UseOf(const SegmentOptions& options) {
+  Budget::Use use;
+  use.bytes = RoundUpToPages(options.size_bytes, options.page_size_bytes);
+  if (options.backend != BackendKind::kMappedFile) use.memory_bytes = use.bytes;
+  use.segments = 1;
+  use.descriptors = options.backend == BackendKind::kMemfd ? 1 : 0;
+  return use;
+}
+
+std::string EtagOf(const Segment& segment) {
+  return absl::StrFormat("%x", segment.revision);
+}
+
+absl::StatusOr<uint64_t> ResolveLength(uint64_t size_bytes,
+                                       uint64_t offset_bytes,
+                                       uint64_t length_bytes) {
+  // Differences, not sums: nothing can wrap.
+  if (offset_bytes <= size_bytes) {
+    const uint64_t left = size_bytes - offset_bytes;
+    if (length_bytes == 0) return left;
+    if (length_bytes <= left) return length_bytes;
+  }
+  return absl::StatusOr<uint64_t>(
+      Error(absl::StatusCode::kOutOfRange, reason::kRangeOutsideSegment,
+            "the range does not lie within the segment")
+          .With("offset_bytes", offset_bytes)
+          .With("length_bytes", length_bytes)
+          .With("size_bytes", size_bytes));
+}
+
+SegmentRegistry::SegmentRegistry(const Parts& parts,
+                                 const Budget::Limits& limits)
+    : parts_(parts),
+      identity_(parts.store->identity()),
+      signer_(identity_.key),
+      budget_(limits),
+      next_generation_(identity_.first_generation),
+      requests_(kRememberedRequests) {}
+
+absl::Status SegmentRegistry::CheckNamespace(
+    absl::string_view name_space) const {
+  if (name_space == kDefaultNamespace) return absl::OkStatus();
+  return Error(absl::StatusCode::kNotFound, reason::kNamespaceNotFound,
+               "there is no such namespace")
+      .With("namespace", name_space);
+}
+
+absl::StatusOr<EntryPtr> SegmentRegistry::FindEntry(
+    const SegmentName& name) const {
+  RETURN_IF_ERROR(CheckNamespace(name.name_space));
+  const auto found = by_name_.find(IndexKey(name));
+  if (found == by_name_.end() || found->second->claimed) {
+    return absl::StatusOr<EntryPtr>(
+        SegmentNotFound().With("name", name.ToString()));
+  }
+  return found->second;
+}
+
+SegmentView SegmentRegistry::ViewOf(const EntryPtr& entry) const {
+  return {entry, entry->segment, entry->attachments};
+}
+
+void SegmentRegistry::Index(const EntryPtr& entry) {
+  const Segment& segment = *entry->segment;
+  by_name_[IndexKey(segment.name)] = entry;
+  by_uid_[segment.uid] = entry;
+  const std::string key = ObjectKey(entry->object.name);
+  if (!key.empty()) objects_.insert(key);
+  if (segment.expire_at.has_value()) {
+    expiries_.Set(segment.uid, *segment.expire_at);
+  }
+}
+
+absl::StatusOr<SegmentView> SegmentRegistry::Accessible(const Caller& caller,
+                                                        const SegmentName& name,
+                                                        Access access) {
+  absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(name));
+  if (!MayAccess(caller, entry->segment->ownership(), access)) {
+    return CallerNotAllowed(caller);
+  }
+  return ViewOf(entry);
+}
+
+absl::StatusOr<SegmentView> SegmentRegistry::Get(const Caller& caller,
+                                                 const SegmentName& name) {
+  return Accessible(caller, name, Access::kRead);
+}
+
+absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::List(
+    const Caller& caller, const ListCommand& command) {
+  RETURN_IF_ERROR(CheckNamespace(command.name_space));
+  const std::string prefix = command.name_space + "/";
+  std::vector<SegmentView> views;
+  absl::MutexLock lock(&mutex_);
+  auto at = command.after_id.empty()
+                ? by_name_.lower_bound(prefix)
+                : by_name_.upper_bound(prefix + command.after_id);
+  for (; at != by_name_.end() && views.size() < command.limit; ++at) {
+    if (at->first.compare(0, prefix.size(), prefix) != 0) break;
+    const SegmentEntry& entry = *at->second;
+    if (entry.claimed || !command.filter.Matches(*entry.segment) ||
+        !MayAccess(caller, entry.segment->ownership(), Access::kRead)) {
+      continue;
+    }
+    views.push_back(ViewOf(at->second));
+  }
+  return views;
+}
+
+absl::StatusOr<ObjectStatus> SegmentRegistry::Status(const SegmentView& view,
+                                                     bool with_nodes) const {
+  return BackendOf(*view.segment).Status(view.entry->object, with_nodes);
+}
+
+Handle SegmentRegistry::WholeHandle(const Caller& caller,
+                                    const Segment& segment) const {
+  Handle handle;
+  handle.node = identity_.node;
+  handle.name_space = segment.name.name_space;
+  handle.uid = segment.uid;
+  handle.generation = segment.generation;
+  const bool may_write =
+      IsWritable(segment) &&
+      MayAccess(caller, segment.ownership(), Access::kReadWrite);
+  handle.access = may_write ? Access::kReadWrite : Access::kRead;
+  signer_.Sign(handle);
+  return handle;
+}
+
+absl::StatusOr<Handle> SegmentRegistry::MakeHandle(
+    const Caller& caller, const HandleCommand& command) {
+  ASSIGN_OR_RETURN(const SegmentView view,
+                   Accessible(caller, command.name, command.access));
+  const Segment& segment = *view.segment;
+  Handle handle = WholeHandle(caller, segment);
+  handle.access = command.access;
+  handle.offset_bytes = command.offset_bytes;
+  ASSIGN_OR_RETURN(handle.length_bytes,
+                   ResolveLength(segment.options.size_bytes,
+                                 command.offset_bytes, command.length_bytes));
+  if (handle.length_bytes == 0) {
+    return Error(absl::StatusCode::kOutOfRange, reason::kRangeOutsideSegment,
+                 "the range is empty")
+        .With("offset_bytes", command.offset_bytes);
+  }
+  if (command.ttl.has_value()) {
+    handle.expire_unix_ms =
+        absl::ToUnixMillis(parts_.clock->WallTime() + *command.ttl);
+  }
+  signer_.Sign(handle);
+  return handle;
+}
+
+absl::StatusOr<SegmentRegistry::Grant> SegmentRegistry::Attach(
+    const Caller& caller, const Handle& handle, Access access) {
+  if (handle.node != identity_.node || !signer_.Verify(handle)) {
+    return Error(absl::StatusCode::kInvalidArgument, reason::kHandleInvalid,
+                 "the handle was not made by this daemon, or was altered");
+  }
+  if (handle.expire_unix_ms != 0 &&
+      handle.expire_unix_ms <= absl::ToUnixMillis(parts_.clock->WallTime())) {
+    return Error(absl::StatusCode::kFailedPrecondition, reason::kHandleExpired,
+                 "the handle's end has passed");
+  }
+  if (access == Access::kReadWrite && handle.access != Access::kReadWrite) {
+    return CallerNotAllowed(caller);
+  }
+  Grant grant;
+  grant.access = access;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto found = by_uid_.find(handle.uid);
+    // The signature is ours, so the segment once was.
+    if (found == by_uid_.end() || found->second->claimed ||
+        found->second->segment->generation != handle.generation) {
+      return HandleStale("its segment is gone")
+          .With("generation", handle.generation);
+    }
+    const EntryPtr& entry = found->second;
+    if (!MayAccess(caller, entry->segment->ownership(), access)) {
+      return CallerNotAllowed(caller);
+    }
+    if (access == Access::kReadWrite && !IsWritable(*entry->segment)) {
+      return Error(absl::StatusCode::kFailedPrecondition,
+                   reason::kSegmentSealed, "the segment is sealed");
+    }
+    ++entry->attachments;
+    grant.view = ViewOf(entry);
+  }
+  const Segment& segment = *grant.view.segment;
+  grant.offset_bytes = handle.offset_bytes;
+  absl::StatusOr<uint64_t> length = ResolveLength(
+      segment.options.size_bytes, handle.offset_bytes, handle.length_bytes);
+  absl::StatusOr<ObjectRef> object =
+      length.ok() ? BackendOf(segment).Open(grant.view.entry->object, access)
+                  : absl::StatusOr<ObjectRef>(length.status());
+  if (!object.ok()) {
+    Release(grant.view.entry);
+    return object.status();
+  }
+  grant.length_bytes = *length;
+  grant.object = *std::move(object);
+  grant.seals = SealsOf(segment);
+  return grant;
+}
+
+void SegmentRegistry::Release(const EntryPtr& entry) {
+  absl::MutexLock lock(&mutex_);
+  --entry->attachments;
+}
+
+absl::StatusOr<std::string> SegmentRegistry::Read(const Caller& caller,
+                                                  const SegmentName& name,
+                                                  uint64_t offset_bytes,
+                                                  uint64_t length_bytes) {
+  RETURN_IF_ERROR(CheckPeek(length_bytes));
+  ASSIGN_OR_RETURN(const SegmentView view,
+                   Accessible(caller, name, Access::kRead));
+  const Segment& segment = *view.segment;
+  ASSIGN_OR_RETURN(uint64_t length, ResolveLength(segment.options.size_bytes,
+                                                  offset_bytes, length_bytes));
+  length = std::min(length, kMaxPeekBytes);
+  std::string data(length, '\0');
+  if (length == 0) return data;
+  ASSIGN_OR_RETURN(const ObjectRef object,
+                   BackendOf(segment).Open(view.entry->object, Access::kRead));
+  ASSIGN_OR_RETURN(
+      const ReadOnlyMapping mapping,
+      ReadOnlyMapping::Map(object, WindowOf(segment, offset_bytes, length)));
+  RETURN_IF_ERROR(mapping.Read(offset_bytes % 16, absl::MakeSpan(data)));
+  return data;
+}
+
+absl::Status SegmentRegistry::Write(const Caller& caller,
+                                    const SegmentName& name,
+                                    uint64_t offset_bytes,
+                                    absl::string_view data) {
+  RETURN_IF_ERROR(CheckPeek(data.size()));
+  ASSIGN_OR_RETURN(const SegmentView view,
+                   Accessible(caller, name, Access::kReadWrite));
+  const Segment& segment = *view.segment;
+  if (!IsWritable(segment)) {
+    return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentSealed,
+                 "the segment is sealed");
+  }
+  RETURN_IF_ERROR(
+      ResolveLength(segment.options.size_bytes, offset_bytes, data.size())
+          .status());
+  if (data.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(
+      const ObjectRef object,
+      BackendOf(segment).Open(view.entry->object, Access::kReadWrite));
+  ASSIGN_OR_RETURN(const WritableMapping mapping,
+                   WritableMapping::Map(
+                       object, WindowOf(segment, offset_bytes, data.size())));
+  return mapping.Write(offset_bytes % 16, data);
+}
+
+}  // namespace shmd

@@ -1,0 +1,232 @@
+#ifndef SHMD_SERVER_REGISTRY_SEGMENT_REGISTRY_H_
+#define SHMD_SERVER_REGISTRY_SEGMENT_REGISTRY_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
+#include "base/clock.h"
+#include "server/access/caller.h"
+#include "server/registry/budget.h"
+#include "server/registry/commands.h"
+#include "server/registry/event_log.h"
+#include "server/registry/expiry_queue.h"
+#include "server/registry/request_log.h"
+#include "server/registry/segment_entry.h"
+#include "server/store/segment_store.h"
+#include "shm/backend.h"
+#include "shm/handle.h"
+
+namespace shmd {
+
+// All segments of this daemon: the only mutable state of the server.
+//
+// Every call follows one pattern: take names and budget under the mutex, make
+// system calls outside of it, publish under it again; a step that fails undoes
+// those before it. A change is recorded in the store before the call returns.
+// Errors are those that segment.proto lists for the RPC of the same name.
+// Thread-safe. Borrows what it is given.
+class SegmentRegistry {
+ public:
+  struct Parts {
+    const BackendSet* backends = nullptr;
+    SegmentStore* store = nullptr;
+    EventLog* events = nullptr;
+    Clock* clock = nullptr;
+  };
+
+  SegmentRegistry(const Parts& parts, const Budget::Limits& limits);
+
+  struct TakeUpResult {
+    size_t taken_up = 0;
+    size_t gone = 0;          // the object is no more; forgotten
+    size_t out_of_reach = 0;  // not to be had now; kept for the next start
+  };
+
+  // Takes up the segments that the store knows of. Call once, first.
+  absl::StatusOr<TakeUpResult> TakeUpStored();
+
+  // All or none; the status of a batch names the `index` at fault.
+  absl::StatusOr<std::vector<SegmentView>> Create(
+      const Caller& caller, std::vector<CreateCommand> commands);
+  absl::StatusOr<SegmentView> Adopt(const Caller& caller, AdoptCommand command);
+  absl::StatusOr<SegmentView> Get(const Caller& caller,
+                                  const SegmentName& name);
+  absl::StatusOr<std::vector<SegmentView>> List(const Caller& caller,
+                                                const ListCommand& command);
+  absl::StatusOr<SegmentView> Update(const Caller& caller,
+                                     const UpdateCommand& command);
+  absl::Status Delete(const Caller& caller, const RemoveCommand& command);
+  absl::Status Disown(const Caller& caller, const RemoveCommand& command);
+  absl::StatusOr<SegmentView> Seal(const Caller& caller,
+                                   const SegmentName& name,
+                                   const std::string& etag, SealExtent extent);
+  absl::StatusOr<SegmentView> Resize(const Caller& caller,
+                                     const SegmentName& name,
+                                     const std::string& etag,
+                                     uint64_t size_bytes);
+  absl::Status Flush(const Caller& caller, const SegmentName& name,
+                     FlushMode mode, uint64_t offset_bytes,
+                     uint64_t length_bytes);
+  absl::StatusOr<std::string> Read(const Caller& caller,
+                                   const SegmentName& name,
+                                   uint64_t offset_bytes,
+                                   uint64_t length_bytes);
+  absl::Status Write(const Caller& caller, const SegmentName& name,
+                     uint64_t offset_bytes, absl::string_view data);
+  absl::StatusOr<Handle> MakeHandle(const Caller& caller,
+                                    const HandleCommand& command);
+
+  // The whole segment as a handle for as much as the caller may.
+  Handle WholeHandle(const Caller& caller, const Segment& segment) const;
+
+  // What Open found for a handle.
+  struct Grant {
+    SegmentView view;
+    Access access = Access::kRead;
+    ObjectRef object;
+    uint64_t offset_bytes = 0;
+    uint64_t length_bytes = 0;
+    int seals = 0;
+  };
+
+  // Redeems a handle and counts an attachment until Release.
+  absl::StatusOr<Grant> Attach(const Caller& caller, const Handle& handle,
+                               Access access);
+  void Release(const EntryPtr& entry);
+
+  // What the kernel tells of a segment now.
+  absl::StatusOr<ObjectStatus> Status(const SegmentView& view,
+                                      bool with_nodes) const;
+
+  // Removes (or disowns, where adopted) what has expired.
+  void RemoveExpired();
+  ExpiryQueue& expiries() { return expiries_; }
+
+  // NAMESPACE_NOT_FOUND unless it exists.
+  absl::Status CheckNamespace(absl::string_view name_space) const;
+
+  Budget& budget() { return budget_; }
+  EventLog& events() { return *parts_.events; }
+  Clock& clock() { return *parts_.clock; }
+
+ private:
+  enum class RemoveKind { kDelete, kDisown };
+
+  // A create between its reservation and its end.
+  struct Pending {
+    SegmentName name;
+    Uid uid = {};
+    uint64_t generation = 0;
+    Budget::Use use;
+  };
+
+  const Backend& BackendOf(const Segment& segment) const {
+    return parts_.backends->Get(segment.options.backend);
+  }
+
+  // segment_registry_create.cc
+  absl::StatusOr<std::vector<SegmentView>> CreateNew(
+      const Caller& caller, std::vector<CreateCommand>& commands);
+  absl::StatusOr<std::vector<SegmentView>> FindRepeated(
+      const Caller& caller, const std::vector<CreateCommand>& commands)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<Pending> Reserve(const std::string& name_space,
+                                  const std::string& id, const Budget::Use& use)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<std::vector<Pending>> ReserveAll(
+      const Caller& caller, const std::vector<CreateCommand>& commands)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void UnreserveLocked(absl::Span<const Pending> pending)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status MakeOne(const Pending& pending, CreateCommand& command,
+                       std::vector<EntryPtr>* entries,
+                       std::vector<std::shared_ptr<Segment>>* made);
+  void TakeUpOne(std::shared_ptr<Segment> segment, KernelObject object);
+  absl::StatusOr<KernelObject> CreateObject(const SegmentOptions& options);
+  absl::StatusOr<KernelObject> AdoptObject(const Caller& caller,
+                                           const AdoptOptions& options,
+                                           SegmentOptions* found);
+  absl::Status SetExpiration(const Expiration& expiration,
+                             Segment* segment) const;
+  absl::StatusOr<std::vector<SegmentView>> Publish(
+      std::vector<EntryPtr> entries, std::vector<std::shared_ptr<Segment>> made,
+      absl::Span<const Pending> pending);
+
+  // segment_registry_change.cc
+  absl::StatusOr<SegmentView> Managed(const Caller& caller,
+                                      const SegmentName& name,
+                                      const std::string& etag);
+  absl::StatusOr<SegmentView> Accessible(const Caller& caller,
+                                         const SegmentName& name,
+                                         Access access);
+  absl::StatusOr<SegmentView> Republish(const EntryPtr& entry,
+                                        std::shared_ptr<Segment> changed);
+  absl::Status ApplyUpdate(const Caller& caller, const UpdateCommand& command,
+                           Segment* segment) const;
+
+  // segment_registry_remove.cc
+  absl::Status Remove(const Caller& caller, const RemoveCommand& command,
+                      RemoveKind kind);
+  absl::StatusOr<std::vector<EntryPtr>> Claim(const Caller& caller,
+                                              const RemoveCommand& command,
+                                              RemoveKind kind);
+  absl::Status RemoveClaimed(const std::vector<EntryPtr>& entries,
+                             RemoveKind kind);
+  void Unpublish(const EntryPtr& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // segment_registry.cc
+  absl::StatusOr<EntryPtr> FindEntry(const SegmentName& name) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  SegmentView ViewOf(const EntryPtr& entry) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Index(const EntryPtr& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const Parts parts_;
+  const StoreIdentity identity_;
+  const HandleSigner signer_;
+  Budget budget_;
+  ExpiryQueue expiries_;
+  // One large reservation at a time: the check of what memory is left and the
+  // taking of it are two steps for the kernel.
+  absl::Mutex reservation_;
+
+  mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(reservation_);
+  uint64_t next_generation_ ABSL_GUARDED_BY(mutex_);
+  // By "namespace/id", so that a namespace's segments are neighbours.
+  absl::btree_map<std::string, EntryPtr> by_name_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<Uid, EntryPtr> by_uid_ ABSL_GUARDED_BY(mutex_);
+  // Kernel objects that are segments, by ObjectKey.
+  absl::flat_hash_set<std::string> objects_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_set<std::string> pending_names_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_set<Uid> pending_uids_ ABSL_GUARDED_BY(mutex_);
+  RequestLog requests_ ABSL_GUARDED_BY(mutex_);
+};
+
+// What identifies a kernel object; empty for a memfd, which cannot be found
+// twice.
+std::string ObjectKey(const ObjectName& name);
+
+// What a segment takes of the budget.
+Budget::Use UseOf(const SegmentOptions& options);
+
+// The text of Segment.etag.
+std::string EtagOf(const Segment& segment);
+
+// Offset and length within `size_bytes`, a length of 0 meaning to the end;
+// RANGE_OUTSIDE_SEGMENT (OUT_OF_RANGE) when they are not.
+absl::StatusOr<uint64_t> ResolveLength(uint64_t size_bytes,
+                                       uint64_t offset_bytes,
+                                       uint64_t length_bytes);
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_REGISTRY_SEGMENT_REGISTRY_H_

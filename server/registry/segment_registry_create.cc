@@ -1,0 +1,346 @@
+// Creation, adoption, and taking up what an earlier run left.
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+#include "server/registry/segment_registry.h"
+
+namespace shmd {
+namespace {
+
+// Smaller reservations fit into the reserve that every check leaves, so they
+// need not wait for one another.
+constexpr uint64_t kLargeReservationBytes = 256 << 10;
+
+std::string IndexKey(const std::string& name_space, const std::string& id) {
+  return absl::StrCat(name_space, "/", id);
+}
+
+absl::Status AtIndex(absl::Status status, size_t index, size_t count) {
+  if (status.ok() || count == 1) return status;
+  ErrorDetail detail = GetErrorDetail(status);
+  detail.metadata["index"] = absl::StrCat(index);
+  if (!detail.field.empty()) {
+    detail.field = absl::StrCat("requests[", index, "].", detail.field);
+  }
+  return WithErrorDetail(std::move(status), detail);
+}
+
+StoredSegment ToStored(const SegmentEntry& entry, const Segment& segment) {
+  return {segment, entry.object.name};
+}
+
+}  // namespace
+
+absl::StatusOr<SegmentRegistry::Pending> SegmentRegistry::Reserve(
+    const std::string& name_space, const std::string& id,
+    const Budget::Use& use) {
+  Pending pending;
+  pending.uid = RandomUid();
+  pending.name = {name_space, id.empty() ? UidToHex(pending.uid) : id};
+  pending.use = use;
+  const std::string key = IndexKey(name_space, pending.name.id);
+  if (by_name_.contains(key) || pending_names_.contains(key)) {
+    return Error(absl::StatusCode::kAlreadyExists, reason::kSegmentExists,
+                 "the name is taken by another segment")
+        .With("name", pending.name.ToString());
+  }
+  RETURN_IF_ERROR(budget_.Take(use));
+  pending.generation = next_generation_++;
+  pending_names_.insert(key);
+  pending_uids_.insert(pending.uid);
+  return pending;
+}
+
+absl::StatusOr<std::vector<SegmentRegistry::Pending>>
+SegmentRegistry::ReserveAll(const Caller& caller,
+                            const std::vector<CreateCommand>& commands) {
+  std::vector<Pending> all;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    absl::StatusOr<Pending> one = Reserve(
+        commands[i].name_space, commands[i].id, UseOf(commands[i].options));
+    if (!one.ok()) {
+      UnreserveLocked(all);
+      return AtIndex(one.status(), i, commands.size());
+    }
+    all.push_back(*std::move(one));
+  }
+  for (size_t i = 0; i < commands.size(); ++i) {
+    if (commands[i].request_id.empty()) continue;
+    requests_.Record(caller.uid, commands[i].request_id,
+                     {commands[i].fingerprint, all[i].uid});
+  }
+  return all;
+}
+
+void SegmentRegistry::UnreserveLocked(absl::Span<const Pending> pending) {
+  for (const Pending& one : pending) {
+    pending_names_.erase(IndexKey(one.name.name_space, one.name.id));
+    pending_uids_.erase(one.uid);
+    budget_.GiveBack(one.use);
+  }
+}
+
+absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::FindRepeated(
+    const Caller& caller, const std::vector<CreateCommand>& commands) {
+  std::vector<SegmentView> views;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    const CreateCommand& command = commands[i];
+    if (command.request_id.empty()) continue;
+    const auto find = [&] {
+      return requests_.Find(caller.uid, command.request_id);
+    };
+    std::optional<RequestLog::Entry> earlier = find();
+    if (!earlier.has_value()) continue;
+    if (earlier->fingerprint != command.fingerprint) {
+      return AtIndex(InvalidField("request_id", reason::kRequestIdReused,
+                                  "was used for another request"),
+                     i, commands.size());
+    }
+    // The first call may still be at work; what it makes is the answer.
+    const Uid uid = earlier->segment;
+    const auto done = [this, uid]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return !pending_uids_.contains(uid);
+    };
+    mutex_.Await(absl::Condition(&done));
+    const auto found = by_uid_.find(uid);
+    if (found == by_uid_.end()) {
+      // A create that failed has forgotten its id, so that it can be retried.
+      if (!find().has_value()) continue;
+      return AtIndex(
+          Error(absl::StatusCode::kNotFound, reason::kSegmentNotFound,
+                "the segment that this request made is gone"),
+          i, commands.size());
+    }
+    views.push_back(ViewOf(found->second));
+  }
+  if (!views.empty() && views.size() < commands.size()) {
+    return InvalidField("request_id", reason::kRequestIdReused,
+                        "another call made a part of this batch");
+  }
+  return views;
+}
+
+absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Create(
+    const Caller& caller, std::vector<CreateCommand> commands) {
+  for (size_t i = 0; i < commands.size(); ++i) {
+    const CreateCommand& command = commands[i];
+    absl::Status status = CheckNamespace(command.name_space);
+    status.Update(CheckNewOwnership(caller, command.options.owner,
+                                    command.options.group));
+    if (!status.ok()) return AtIndex(std::move(status), i, commands.size());
+  }
+  return CreateNew(caller, commands);
+}
+
+absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::CreateNew(
+    const Caller& caller, std::vector<CreateCommand>& commands) {
+  std::vector<Pending> pending;
+  {
+    absl::MutexLock lock(&mutex_);
+    ASSIGN_OR_RETURN(std::vector<SegmentView> repeated,
+                     FindRepeated(caller, commands));
+    if (!repeated.empty()) return repeated;
+    ASSIGN_OR_RETURN(pending, ReserveAll(caller, commands));
+  }
+  std::vector<EntryPtr> entries;
+  std::vector<std::shared_ptr<Segment>> made;
+  absl::Status status;
+  for (size_t i = 0; i < commands.size() && status.ok(); ++i) {
+    status = AtIndex(MakeOne(pending[i], commands[i], &entries, &made), i,
+                     commands.size());
+  }
+  if (status.ok()) {
+    absl::StatusOr<std::vector<SegmentView>> views =
+        Publish(entries, made, pending);
+    if (views.ok()) return views;
+    status = views.status();
+  }
+  for (size_t i = 0; i < entries.size(); ++i) {
+    // Nothing is mapped yet; what cannot be removed is the kernel's word
+    // against its own of a moment ago.
+    BackendOf(*made[i]).Remove(entries[i]->object).IgnoreError();
+  }
+  absl::MutexLock lock(&mutex_);
+  UnreserveLocked(pending);
+  for (const CreateCommand& command : commands) {
+    requests_.Forget(caller.uid, command.request_id);
+  }
+  return status;
+}
+
+absl::Status SegmentRegistry::MakeOne(
+    const Pending& pending, CreateCommand& command,
+    std::vector<EntryPtr>* entries,
+    std::vector<std::shared_ptr<Segment>>* made) {
+  auto segment = std::make_shared<Segment>();
+  segment->name = pending.name;
+  segment->uid = pending.uid;
+  segment->generation = pending.generation;
+  segment->labels = std::move(command.labels);
+  RETURN_IF_ERROR(SetExpiration(command.expiration, segment.get()));
+  ASSIGN_OR_RETURN(KernelObject object, CreateObject(command.options));
+  segment->options = std::move(command.options);
+  segment->options.posix_name = object.name.posix_name;
+  entries->push_back(std::make_shared<SegmentEntry>(std::move(object)));
+  made->push_back(std::move(segment));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<KernelObject> SegmentRegistry::CreateObject(
+    const SegmentOptions& options) {
+  const Backend& backend = parts_.backends->Get(options.backend);
+  if (options.allocation == Allocation::kReserved &&
+      options.size_bytes >= kLargeReservationBytes) {
+    absl::MutexLock lock(&reservation_);
+    return backend.Create(options);
+  }
+  return backend.Create(options);
+}
+
+absl::Status SegmentRegistry::SetExpiration(const Expiration& expiration,
+                                            Segment* segment) const {
+  const absl::Time now = parts_.clock->WallTime();
+  absl::Duration left = absl::InfiniteDuration();
+  if (expiration.ttl.has_value()) left = *expiration.ttl;
+  if (expiration.time.has_value()) left = *expiration.time - now;
+  segment->expire_time.reset();
+  segment->expire_at.reset();
+  if (left == absl::InfiniteDuration()) return absl::OkStatus();
+  if (left <= absl::ZeroDuration()) {
+    return InvalidField("segment.expire_time", reason::kFieldInvalid,
+                        "has passed");
+  }
+  segment->expire_time = now + left;
+  segment->expire_at = parts_.clock->SinceBoot() + left;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Publish(
+    std::vector<EntryPtr> entries, std::vector<std::shared_ptr<Segment>> made,
+    absl::Span<const Pending> pending) {
+  std::vector<StoredSegment> stored;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    made[i]->create_time = parts_.clock->WallTime();
+    if (made[i]->options.backend != BackendKind::kMemfd) {
+      stored.push_back(ToStored(*entries[i], *made[i]));
+    }
+  }
+  if (!stored.empty()) RETURN_IF_ERROR(parts_.store->Put(stored));
+  std::vector<SegmentView> views;
+  views.reserve(entries.size());
+  absl::MutexLock lock(&mutex_);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    parts_.events->Append(EventType::kCreated, made[i]);
+    entries[i]->segment = std::move(made[i]);
+    pending_names_.erase(
+        IndexKey(pending[i].name.name_space, pending[i].name.id));
+    pending_uids_.erase(pending[i].uid);
+    Index(entries[i]);
+    views.push_back(ViewOf(entries[i]));
+  }
+  return views;
+}
+
+absl::StatusOr<KernelObject> SegmentRegistry::AdoptObject(
+    const Caller& caller, const AdoptOptions& options, SegmentOptions* found) {
+  const Backend& backend = parts_.backends->Get(options.backend);
+  ASSIGN_OR_RETURN(KernelObject object, backend.Adopt(options));
+  ASSIGN_OR_RETURN(const ObjectStatus status, backend.Status(object, false));
+  if (!MayManage(caller, {status.owner, status.group, status.mode})) {
+    return CallerNotAllowed(caller);
+  }
+  found->backend = options.backend;
+  found->size_bytes = status.size_bytes;
+  found->page_size_bytes = status.page_size_bytes;
+  found->mode = status.mode & 0666;
+  found->owner = status.owner;
+  found->group = status.group;
+  found->posix_name = object.name.posix_name;
+  found->sysv_key = object.name.sysv_key;
+  found->file_path = options.file_path;
+  return object;
+}
+
+absl::StatusOr<SegmentView> SegmentRegistry::Adopt(const Caller& caller,
+                                                   AdoptCommand command) {
+  RETURN_IF_ERROR(CheckNamespace(command.name_space));
+  auto segment = std::make_shared<Segment>();
+  segment->adopted = true;
+  segment->labels = std::move(command.labels);
+  RETURN_IF_ERROR(SetExpiration(command.expiration, segment.get()));
+  ASSIGN_OR_RETURN(KernelObject object,
+                   AdoptObject(caller, command.options, &segment->options));
+  auto entry = std::make_shared<SegmentEntry>(std::move(object));
+  const std::string key = ObjectKey(entry->object.name);
+  Pending pending;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (objects_.contains(key)) {
+      return Error(absl::StatusCode::kAlreadyExists, reason::kObjectManaged,
+                   "the object is a segment already");
+    }
+    ASSIGN_OR_RETURN(pending, Reserve(command.name_space, command.id,
+                                      UseOf(segment->options)));
+    // From here on nobody else can adopt it.
+    objects_.insert(key);
+  }
+  segment->name = pending.name;
+  segment->uid = pending.uid;
+  segment->generation = pending.generation;
+  absl::StatusOr<std::vector<SegmentView>> views =
+      Publish({entry}, {segment}, absl::MakeConstSpan(&pending, 1));
+  if (!views.ok()) {
+    absl::MutexLock lock(&mutex_);
+    UnreserveLocked(absl::MakeConstSpan(&pending, 1));
+    objects_.erase(key);
+    return views.status();
+  }
+  return std::move(views->front());
+}
+
+absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored() {
+  ASSIGN_OR_RETURN(std::vector<StoredSegment> stored, parts_.store->Load());
+  std::vector<Uid> gone;
+  TakeUpResult result;
+  for (StoredSegment& one : stored) {
+    auto segment = std::make_shared<Segment>(std::move(one.segment));
+    absl::StatusOr<KernelObject> object = BackendOf(*segment).Reopen(
+        one.object, segment->options.page_size_bytes);
+    if (!object.ok()) {
+      // Forgotten only when the kernel says that the object is no more; on any
+      // other failure the record waits for the next start.
+      const std::string why = GetErrorReason(object.status());
+      if (why == reason::kObjectNotFound || why == reason::kObjectReplaced) {
+        gone.push_back(segment->uid);
+      } else {
+        ++result.out_of_reach;
+      }
+      continue;
+    }
+    TakeUpOne(std::move(segment), *std::move(object));
+    ++result.taken_up;
+  }
+  result.gone = gone.size();
+  RETURN_IF_ERROR(parts_.store->Delete(gone));
+  return result;
+}
+
+void SegmentRegistry::TakeUpOne(std::shared_ptr<Segment> segment,
+                                KernelObject object) {
+  if (segment->expire_time.has_value()) {
+    segment->expire_at = parts_.clock->SinceBoot() +
+                         (*segment->expire_time - parts_.clock->WallTime());
+  }
+  auto entry = std::make_shared<SegmentEntry>(std::move(object));
+  budget_.TakeAnyway(UseOf(segment->options));
+  absl::MutexLock lock(&mutex_);
+  parts_.events->Append(EventType::kCreated, segment);
+  entry->segment = std::move(segment);
+  Index(entry);
+}
+
+}  // namespace shmd

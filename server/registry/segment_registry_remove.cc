@@ -1,0 +1,154 @@
+// The end of segments: deleted, given back, or expired.
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+#include "server/registry/segment_registry.h"
+
+namespace shmd {
+namespace {
+
+// What stands against the removal of a segment that the caller may manage.
+absl::Status CheckRemovable(const SegmentEntry& entry, bool force,
+                            bool disown) {
+  const Segment& segment = *entry.segment;
+  if (disown) {
+    if (segment.options.backend != BackendKind::kMemfd) {
+      return absl::OkStatus();
+    }
+    return Error(absl::StatusCode::kUnimplemented, reason::kBackendUnsupported,
+                 "a memfd segment has no name to live on by")
+        .With("backend", "MEMFD");
+  }
+  if (force) return absl::OkStatus();
+  if (segment.adopted) {
+    return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentAdopted,
+                 "another program made it: disown it, or delete by force")
+        .With("name", segment.name.ToString());
+  }
+  if (entry.attachments > 0) {
+    return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentInUse,
+                 "the segment is attached; force removes it all the same")
+        .With("name", segment.name.ToString())
+        .With("attachments", entry.attachments);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<EntryPtr>> SegmentRegistry::Claim(
+    const Caller& caller, const RemoveCommand& command, RemoveKind kind) {
+  std::vector<EntryPtr> entries;
+  absl::MutexLock lock(&mutex_);
+  absl::Status status;
+  for (const SegmentName& name : command.names) {
+    absl::StatusOr<EntryPtr> entry = FindEntry(name);
+    if (!entry.ok()) {
+      status = entry.status();
+    } else if (!MayManage(caller, (*entry)->segment->ownership())) {
+      status = CallerNotAllowed(caller);
+    } else if (!command.etag.empty() &&
+               command.etag != EtagOf(*(*entry)->segment)) {
+      status = Error(absl::StatusCode::kAborted, reason::kEtagMismatch,
+                     "the segment was changed since; read it again")
+                   .With("name", name.ToString());
+    } else {
+      status =
+          CheckRemovable(**entry, command.force, kind == RemoveKind::kDisown);
+    }
+    if (!status.ok()) break;
+    (*entry)->claimed = true;
+    entries.push_back(*std::move(entry));
+  }
+  if (!status.ok()) {
+    for (const EntryPtr& entry : entries) entry->claimed = false;
+    return status;
+  }
+  return entries;
+}
+
+void SegmentRegistry::Unpublish(const EntryPtr& entry) {
+  auto last = std::make_shared<Segment>(*entry->segment);
+  last->state = SegmentState::kDeleted;
+  by_name_.erase(absl::StrCat(last->name.name_space, "/", last->name.id));
+  by_uid_.erase(last->uid);
+  objects_.erase(ObjectKey(entry->object.name));
+  expiries_.Set(last->uid, absl::InfiniteDuration());
+  budget_.GiveBack(UseOf(last->options));
+  parts_.events->Append(EventType::kDeleted, last, entry->segment);
+}
+
+absl::Status SegmentRegistry::RemoveClaimed(
+    const std::vector<EntryPtr>& entries, RemoveKind kind) {
+  absl::Status first_failure;
+  std::vector<EntryPtr> removed;
+  std::vector<Uid> stored;
+  for (const EntryPtr& entry : entries) {
+    absl::MutexLock operation(&entry->operation);
+    const Segment& segment = *entry->segment;
+    absl::Status status;
+    if (kind == RemoveKind::kDelete) {
+      status = BackendOf(segment).Remove(entry->object);
+    }
+    if (!status.ok()) {
+      first_failure.Update(status);
+      continue;
+    }
+    removed.push_back(entry);
+    if (segment.options.backend != BackendKind::kMemfd) {
+      stored.push_back(segment.uid);
+    }
+  }
+  // A record that outlives its object is dropped at the next start.
+  if (!stored.empty()) first_failure.Update(parts_.store->Delete(stored));
+  absl::MutexLock lock(&mutex_);
+  for (const EntryPtr& entry : entries) entry->claimed = false;
+  for (const EntryPtr& entry : removed) {
+    entry->claimed = true;
+    Unpublish(entry);
+  }
+  return first_failure;
+}
+
+absl::Status SegmentRegistry::Remove(const Caller& caller,
+                                     const RemoveCommand& command,
+                                     RemoveKind kind) {
+  ASSIGN_OR_RETURN(const std::vector<EntryPtr> entries,
+                   Claim(caller, command, kind));
+  return RemoveClaimed(entries, kind);
+}
+
+absl::Status SegmentRegistry::Delete(const Caller& caller,
+                                     const RemoveCommand& command) {
+  return Remove(caller, command, RemoveKind::kDelete);
+}
+
+absl::Status SegmentRegistry::Disown(const Caller& caller,
+                                     const RemoveCommand& command) {
+  return Remove(caller, command, RemoveKind::kDisown);
+}
+
+void SegmentRegistry::RemoveExpired() {
+  for (const Uid& uid : expiries_.TakeDue(parts_.clock->SinceBoot())) {
+    EntryPtr entry;
+    {
+      absl::MutexLock lock(&mutex_);
+      const auto found = by_uid_.find(uid);
+      if (found == by_uid_.end() || found->second->claimed) continue;
+      entry = found->second;
+      entry->claimed = true;
+    }
+    const RemoveKind kind =
+        entry->segment->adopted ? RemoveKind::kDisown : RemoveKind::kDelete;
+    if (!RemoveClaimed({entry}, kind).ok()) {
+      // Try again; nobody waits for the answer.
+      expiries_.Set(uid, parts_.clock->SinceBoot() + absl::Seconds(1));
+    }
+  }
+}
+
+}  // namespace shmd

@@ -1,0 +1,284 @@
+#include "server/rpc/commands_from_proto.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <sodium.h>
+
+#include <algorithm>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+#include "server/rpc/options_from_proto.h"
+
+namespace shmd {
+namespace {
+
+constexpr int kDefaultPageSize = 100;
+constexpr int kMaxPageSize = 1000;
+
+Error UnknownNumber(absl::string_view field) {
+  return InvalidField(field, reason::kFieldInvalid, "is an unknown number");
+}
+
+// A hash of the request's content; maps are written in key order, so that equal
+// requests have equal hashes.
+std::string Fingerprint(const google::protobuf::Message& request) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    request.SerializeToCodedStream(&coded);
+  }
+  std::string hash(crypto_generichash_BYTES, '\0');
+  crypto_generichash(reinterpret_cast<unsigned char*>(hash.data()), hash.size(),
+                     reinterpret_cast<const unsigned char*>(bytes.data()),
+                     bytes.size(), nullptr, 0);
+  return hash;
+}
+
+// What a page token must agree on with the request that brings it.
+std::string ListFingerprint(const v1::ListSegmentsRequest& request) {
+  v1::ListSegmentsRequest same;
+  same.set_parent(request.parent());
+  same.set_filter(request.filter());
+  return Fingerprint(same).substr(0, 8);
+}
+
+Error PageTokenInvalid() {
+  return InvalidField("page_token", reason::kPageTokenInvalid,
+                      "is not one that this list gave");
+}
+
+absl::Status ApplyPath(const std::string& path, const v1::Segment& segment,
+                       UpdateCommand* command) {
+  absl::string_view label = path;
+  if (path == "labels") {
+    command->labels = LabelsFromProto(segment);
+  } else if (absl::ConsumePrefix(&label, "labels.")) {
+    if (!command->label_changes.has_value()) command->label_changes.emplace();
+    const auto found = segment.labels().find(std::string(label));
+    (*command->label_changes)[std::string(label)] =
+        found == segment.labels().end()
+            ? std::nullopt
+            : std::optional<std::string>(found->second);
+  } else if (path == "mode") {
+    const uint32_t mode = segment.has_mode() ? segment.mode() : 0600;
+    RETURN_IF_ERROR(CheckMode(mode));
+    command->mode = mode;
+  } else if (path == "owner" && segment.has_owner()) {
+    command->owner = segment.owner();
+  } else if (path == "group" && segment.has_group()) {
+    command->group = segment.group();
+  } else if (path == "ttl" || path == "expire_time") {
+    ASSIGN_OR_RETURN(command->expiration, ExpirationFromProto(segment));
+  } else {
+    return InvalidField("update_mask", reason::kFieldNotUpdatable,
+                        "names what cannot be changed, or has no value")
+        .With("path", path.substr(0, 128));
+  }
+  return absl::OkStatus();
+}
+
+// Without a mask: every field that can be changed and is set.
+std::vector<std::string> SetPaths(const v1::Segment& segment) {
+  std::vector<std::string> paths;
+  if (!segment.labels().empty()) paths.push_back("labels");
+  if (segment.has_mode()) paths.push_back("mode");
+  if (segment.has_owner()) paths.push_back("owner");
+  if (segment.has_group()) paths.push_back("group");
+  if (segment.has_ttl()) paths.push_back("ttl");
+  if (segment.has_expire_time()) paths.push_back("expire_time");
+  return paths;
+}
+
+}  // namespace
+
+absl::StatusOr<CreateCommand> CreateFromProto(
+    const v1::CreateSegmentRequest& request, const std::string& batch_parent,
+    const Caller& caller) {
+  CreateCommand command;
+  if (!batch_parent.empty() && !request.parent().empty() &&
+      request.parent() != batch_parent) {
+    return InvalidField("parent", reason::kNameInvalid,
+                        "is not that of the batch");
+  }
+  ASSIGN_OR_RETURN(command.name_space,
+                   ParseNamespaceName("parent", request.parent().empty()
+                                                    ? batch_parent
+                                                    : request.parent()));
+  if (!request.segment_id().empty()) {
+    RETURN_IF_ERROR(CheckSegmentId("segment_id", request.segment_id()));
+  }
+  command.id = request.segment_id();
+  ASSIGN_OR_RETURN(command.options,
+                   OptionsFromProto(request.segment(), caller));
+  command.labels = LabelsFromProto(request.segment());
+  RETURN_IF_ERROR(CheckLabels(command.labels));
+  ASSIGN_OR_RETURN(command.expiration, ExpirationFromProto(request.segment()));
+  RETURN_IF_ERROR(CheckRequestId(request.request_id()));
+  command.request_id = request.request_id();
+  if (!command.request_id.empty()) command.fingerprint = Fingerprint(request);
+  return command;
+}
+
+absl::StatusOr<AdoptCommand> AdoptFromProto(
+    const v1::AdoptSegmentRequest& request) {
+  AdoptCommand command;
+  ASSIGN_OR_RETURN(command.name_space,
+                   ParseNamespaceName("parent", request.parent()));
+  if (!request.segment_id().empty()) {
+    RETURN_IF_ERROR(CheckSegmentId("segment_id", request.segment_id()));
+  }
+  command.id = request.segment_id();
+  const v1::Segment& segment = request.segment();
+  AdoptOptions& options = command.options;
+  ASSIGN_OR_RETURN(options.backend, BackendFromProto(segment.backend()));
+  options.posix_name = segment.posix_name();
+  options.sysv_key = segment.sysv_key();
+  options.file_path = segment.file_path();
+  if (request.has_sysv_id()) options.sysv_id = request.sysv_id();
+  const bool names_one_object =
+      !options.posix_name.empty() + !options.file_path.empty() +
+          (options.sysv_key != 0) + options.sysv_id.has_value() ==
+      1;
+  const bool fits =
+      (options.backend == BackendKind::kPosix && !options.posix_name.empty()) ||
+      (options.backend == BackendKind::kMappedFile &&
+       !options.file_path.empty()) ||
+      (options.backend == BackendKind::kSysv &&
+       (options.sysv_key != 0 || options.sysv_id.has_value()));
+  if (!names_one_object || !fits) {
+    return InvalidField("segment.backend", reason::kBackendInvalid,
+                        "wants exactly the one name that belongs to it: "
+                        "posix_name, sysv_key or sysv_id, or file_path");
+  }
+  command.labels = LabelsFromProto(segment);
+  RETURN_IF_ERROR(CheckLabels(command.labels));
+  ASSIGN_OR_RETURN(command.expiration, ExpirationFromProto(segment));
+  return command;
+}
+
+absl::StatusOr<UpdateCommand> UpdateFromProto(
+    const v1::UpdateSegmentRequest& request) {
+  UpdateCommand command;
+  const v1::Segment& segment = request.segment();
+  ASSIGN_OR_RETURN(command.name,
+                   ParseSegmentName("segment.name", segment.name()));
+  command.etag = segment.etag();
+  const auto& mask = request.update_mask().paths();
+  const std::vector<std::string> paths =
+      mask.empty() ? SetPaths(segment)
+                   : std::vector<std::string>(mask.begin(), mask.end());
+  if (paths.empty()) {
+    return InvalidField("update_mask", reason::kFieldNotUpdatable,
+                        "names nothing, and nothing is set");
+  }
+  for (const std::string& path : paths) {
+    RETURN_IF_ERROR(ApplyPath(path, segment, &command));
+  }
+  return command;
+}
+
+absl::StatusOr<ListCommand> ListFromProto(
+    const v1::ListSegmentsRequest& request) {
+  ListCommand command;
+  ASSIGN_OR_RETURN(command.name_space,
+                   ParseNamespaceName("parent", request.parent()));
+  if (request.page_size() < 0) {
+    return InvalidField("page_size", reason::kPageSizeInvalid, "is negative");
+  }
+  const int page_size =
+      request.page_size() == 0 ? kDefaultPageSize : request.page_size();
+  command.limit = static_cast<size_t>(std::min(page_size, kMaxPageSize));
+  ASSIGN_OR_RETURN(command.filter, SegmentFilter::Parse(request.filter()));
+  if (!request.page_token().empty()) {
+    std::string token;
+    const std::string expected = ListFingerprint(request);
+    if (!absl::WebSafeBase64Unescape(request.page_token(), &token) ||
+        token.compare(0, expected.size(), expected) != 0) {
+      return PageTokenInvalid();
+    }
+    command.after_id = token.substr(expected.size());
+    if (!CheckSegmentId("page_token", command.after_id).ok()) {
+      return PageTokenInvalid();
+    }
+  }
+  return command;
+}
+
+std::string MakePageToken(const v1::ListSegmentsRequest& request,
+                          const std::string& last_id) {
+  std::string token;
+  absl::WebSafeBase64Escape(ListFingerprint(request) + last_id, &token);
+  return token;
+}
+
+absl::StatusOr<HandleCommand> HandleCommandFromProto(
+    const v1::CreateHandleRequest& request) {
+  HandleCommand command;
+  ASSIGN_OR_RETURN(command.name, ParseSegmentName("name", request.name()));
+  switch (request.access()) {
+    case v1::ACCESS_UNSPECIFIED:
+    case v1::READ:
+      break;
+    case v1::READ_WRITE:
+      command.access = Access::kReadWrite;
+      break;
+    default:
+      return UnknownNumber("access");
+  }
+  command.offset_bytes = request.offset_bytes();
+  command.length_bytes = request.length_bytes();
+  if (request.has_ttl()) {
+    ASSIGN_OR_RETURN(command.ttl, TtlFromProto("ttl", request.ttl()));
+  }
+  return command;
+}
+
+absl::StatusOr<SealExtent> ExtentFromProto(
+    v1::SealSegmentRequest::Extent extent) {
+  switch (extent) {
+    case v1::SealSegmentRequest::EXTENT_UNSPECIFIED:
+    case v1::SealSegmentRequest::ALL_WRITES:
+      return SealExtent::kAllWrites;
+    case v1::SealSegmentRequest::NEW_WRITERS:
+      return SealExtent::kNewWriters;
+    default:
+      return absl::StatusOr<SealExtent>(UnknownNumber("extent"));
+  }
+}
+
+absl::StatusOr<FlushMode> FlushModeFromProto(
+    v1::FlushSegmentRequest::Mode mode) {
+  switch (mode) {
+    case v1::FlushSegmentRequest::MODE_UNSPECIFIED:
+    case v1::FlushSegmentRequest::SYNCHRONOUS:
+      return FlushMode::kSynchronous;
+    case v1::FlushSegmentRequest::ASYNCHRONOUS:
+      return FlushMode::kAsynchronous;
+    case v1::FlushSegmentRequest::INVALIDATE:
+      return FlushMode::kInvalidate;
+    default:
+      return absl::StatusOr<FlushMode>(UnknownNumber("mode"));
+  }
+}
+
+absl::StatusOr<bool> IsFullView(v1::SegmentView view, bool unspecified) {
+  switch (view) {
+    case v1::SEGMENT_VIEW_UNSPECIFIED:
+      return unspecified;
+    case v1::BASIC:
+      return false;
+    case v1::FULL:
+      return true;
+    default:
+      return absl::StatusOr<bool>(UnknownNumber("view"));
+  }
+}
+
+}  // namespace shmd

@@ -1,0 +1,57 @@
+#ifndef SHMD_SERVER_RPC_GRPC_SERVER_H_
+#define SHMD_SERVER_RPC_GRPC_SERVER_H_
+
+#include <grpcpp/server.h>
+
+#include <memory>
+#include <thread>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/unique_fd.h"
+#include "server/access/acceptor.h"
+#include "server/access/connection_table.h"
+#include "server/registry/segment_registry.h"
+#include "server/rpc/node_service.h"
+#include "server/rpc/segment_service.h"
+#include "server/rpc/watch_hub.h"
+
+namespace shmd {
+
+// gRPC over our own Unix socket, with health and reflection. We accept, read
+// who it is from the kernel, and hand the connection to gRPC: gRPC's own local
+// credentials check nothing on a Unix socket.
+class GrpcServer {
+ public:
+  // Serves on `listener`, a listening SOCK_STREAM socket, until Stop. Borrows
+  // the rest.
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(
+      UniqueFd listener, const CallerPolicy* policy, SegmentRegistry* registry,
+      uint64_t node, absl::Time start_time);
+
+  // Turns new connections away, says NOT_SERVING, ends watches, and lets calls
+  // that are under way end until `grace` has passed.
+  void Stop(absl::Duration grace);
+
+  ~GrpcServer();
+
+ private:
+  GrpcServer(UniqueFd listener, const CallerPolicy* policy,
+             SegmentRegistry* registry, uint64_t node, absl::Time start_time);
+
+  void AcceptUntilStopped();
+
+  UniqueFd listener_;
+  UniqueFd stop_;  // eventfd
+  Acceptor acceptor_;
+  ConnectionTable connections_;
+  WatchHub watches_;
+  SegmentService segment_service_;
+  NodeService node_service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::thread accept_thread_;
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_RPC_GRPC_SERVER_H_

@@ -1,0 +1,37 @@
+#ifndef SHMD_SERVER_RPC_OPTIONS_FROM_PROTO_H_
+#define SHMD_SERVER_RPC_OPTIONS_FROM_PROTO_H_
+
+#include "absl/status/statusor.h"
+#include "server/access/caller.h"
+#include "server/registry/commands.h"
+#include "shm/types.h"
+#include "shmd/v1/segment.pb.h"
+
+namespace shmd {
+
+// The part of a Segment that says what to make, with every default filled in.
+// INVALID_ARGUMENT naming the field at fault.
+absl::StatusOr<SegmentOptions> OptionsFromProto(const v1::Segment& segment,
+                                                const Caller& caller);
+
+// The backend; unset means memfd. BACKEND_INVALID for an unknown number.
+absl::StatusOr<BackendKind> BackendFromProto(v1::Segment::Backend backend);
+
+// FIELD_INVALID for a ttl or an expire_time that is out of range.
+absl::StatusOr<Expiration> ExpirationFromProto(const v1::Segment& segment);
+
+Labels LabelsFromProto(const v1::Segment& segment);
+
+// SIZE_INVALID for 0 or more than any segment can have.
+absl::Status CheckSize(absl::string_view field, uint64_t size_bytes);
+
+// MODE_INVALID beyond 0666.
+absl::Status CheckMode(uint32_t mode);
+
+// At least a millisecond and at most ten thousand years.
+absl::StatusOr<absl::Duration> TtlFromProto(
+    absl::string_view field, const google::protobuf::Duration& ttl);
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_RPC_OPTIONS_FROM_PROTO_H_

@@ -1,0 +1,155 @@
+#include "server/rpc/segment_to_proto.h"
+
+#include <fcntl.h>
+
+#include "absl/time/time.h"
+#include "server/registry/segment_registry.h"
+
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x0020  // include/uapi/linux/fcntl.h, Linux 6.3
+#endif
+
+namespace shmd {
+namespace {
+
+v1::Segment::Backend ToProto(BackendKind backend) {
+  switch (backend) {
+    case BackendKind::kMemfd:
+      return v1::Segment::MEMFD;
+    case BackendKind::kPosix:
+      return v1::Segment::POSIX;
+    case BackendKind::kSysv:
+      return v1::Segment::SYSV;
+    case BackendKind::kMappedFile:
+      return v1::Segment::MAPPED_FILE;
+  }
+  return v1::Segment::BACKEND_UNSPECIFIED;
+}
+
+v1::Segment::State ToProto(SegmentState state) {
+  switch (state) {
+    case SegmentState::kActive:
+      return v1::Segment::ACTIVE;
+    case SegmentState::kClosedToWriters:
+      return v1::Segment::CLOSED_TO_WRITERS;
+    case SegmentState::kSealed:
+      return v1::Segment::SEALED;
+    case SegmentState::kDeleted:
+      return v1::Segment::DELETED;
+  }
+  return v1::Segment::STATE_UNSPECIFIED;
+}
+
+v1::Segment::HugePageAdvice ToProto(HugePageAdvice advice) {
+  switch (advice) {
+    case HugePageAdvice::kUnspecified:
+      break;
+    case HugePageAdvice::kWanted:
+      return v1::Segment::HUGE_PAGES_WANTED;
+    case HugePageAdvice::kUnwanted:
+      return v1::Segment::HUGE_PAGES_UNWANTED;
+  }
+  return v1::Segment::HUGE_PAGE_ADVICE_UNSPECIFIED;
+}
+
+v1::NumaPolicy::Mode ToProto(NumaMode mode) {
+  switch (mode) {
+    case NumaMode::kNone:
+      break;
+    case NumaMode::kBind:
+      return v1::NumaPolicy::BIND;
+    case NumaMode::kInterleave:
+      return v1::NumaPolicy::INTERLEAVE;
+    case NumaMode::kPreferred:
+      return v1::NumaPolicy::PREFERRED;
+  }
+  return v1::NumaPolicy::MODE_UNSPECIFIED;
+}
+
+void ToProto(absl::Time time, google::protobuf::Timestamp* proto) {
+  const int64_t nanos = absl::ToUnixNanos(time);
+  proto->set_seconds(nanos / 1000000000);
+  proto->set_nanos(static_cast<int>(nanos % 1000000000));
+}
+
+void OptionsToProto(const SegmentOptions& options, v1::Segment* proto) {
+  proto->set_size_bytes(options.size_bytes);
+  proto->set_backend(ToProto(options.backend));
+  proto->set_page_size_bytes(options.page_size_bytes);
+  proto->set_allocation(options.allocation == Allocation::kLazy
+                            ? v1::Segment::LAZY
+                            : v1::Segment::RESERVED);
+  proto->set_mode(options.mode);
+  proto->set_owner(options.owner);
+  proto->set_group(options.group);
+  proto->set_posix_name(options.posix_name);
+  proto->set_sysv_key(options.sysv_key);
+  proto->set_file_path(options.file_path);
+  proto->set_resizable(options.resizable);
+  proto->set_populate(options.populate);
+  proto->set_lock_in_memory(options.lock_in_memory);
+  if (options.numa.mode != NumaMode::kNone) {
+    auto* const numa = proto->mutable_numa_policy();
+    numa->set_mode(ToProto(options.numa.mode));
+    for (const uint32_t node : options.numa.nodes) numa->add_nodes(node);
+  }
+  proto->set_huge_page_advice(ToProto(options.huge_page_advice));
+  if (options.backend == BackendKind::kMemfd) {
+    proto->set_seal_policy(options.seal_policy == SealPolicy::kSealable
+                               ? v1::Segment::SEALABLE
+                               : v1::Segment::NEVER_SEALED);
+  }
+}
+
+}  // namespace
+
+void SegmentToProto(const Segment& segment, v1::Segment* proto) {
+  proto->set_name(segment.name.ToString());
+  proto->set_uid(UidToHex(segment.uid));
+  OptionsToProto(segment.options, proto);
+  for (const auto& [key, value] : segment.labels) {
+    (*proto->mutable_labels())[key] = value;
+  }
+  proto->set_state(ToProto(segment.state));
+  proto->set_generation(segment.generation);
+  ToProto(segment.create_time, proto->mutable_create_time());
+  if (segment.expire_time.has_value()) {
+    ToProto(*segment.expire_time, proto->mutable_expire_time());
+  }
+  proto->set_adopted(segment.adopted);
+  proto->set_etag(EtagOf(segment));
+}
+
+void StatusToProto(const ObjectStatus& status, const ObjectName& name,
+                   uint64_t attachments, v1::SegmentStatus* proto) {
+  proto->set_page_size_bytes(status.page_size_bytes);
+  proto->set_resident_bytes(status.resident_bytes);
+  for (const NodePages& node : status.node_pages) {
+    auto* const pages = proto->add_node_pages();
+    pages->set_node(node.node);
+    pages->set_pages(node.pages);
+  }
+  if (status.kernel_attach_count.has_value()) {
+    proto->set_kernel_attach_count(*status.kernel_attach_count);
+  }
+  proto->set_attachment_count(attachments);
+  if (name.backend == BackendKind::kSysv) proto->set_sysv_id(name.sysv_id);
+  proto->set_locked_bytes(status.locked_bytes);
+  struct NamedSeal {
+    int bit;
+    const char* name;
+  };
+  constexpr NamedSeal kSeals[] = {
+      {F_SEAL_SEAL, "F_SEAL_SEAL"},
+      {F_SEAL_SHRINK, "F_SEAL_SHRINK"},
+      {F_SEAL_GROW, "F_SEAL_GROW"},
+      {F_SEAL_WRITE, "F_SEAL_WRITE"},
+      {F_SEAL_FUTURE_WRITE, "F_SEAL_FUTURE_WRITE"},
+      {F_SEAL_EXEC, "F_SEAL_EXEC"},
+  };
+  for (const NamedSeal& seal : kSeals) {
+    if ((status.seals & seal.bit) != 0) proto->add_seals(seal.name);
+  }
+}
+
+}  // namespace shmd

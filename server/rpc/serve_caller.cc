@@ -1,0 +1,36 @@
+#include "server/rpc/serve_caller.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "server/rpc/status_to_grpc.h"
+
+namespace shmd {
+namespace {
+
+// The one place where a failed request is logged: what callers do wrong at the
+// debug level, so that nobody can fill the disk with it.
+void LogFailure(const char* method, const Caller& caller,
+                const absl::Status& status) {
+  const LogLevel level = status.code() == absl::StatusCode::kInternal
+                             ? LogLevel::kError
+                             : LogLevel::kDebug;
+  Log(level, absl::StrCat(method, " of uid ", caller.uid, ": ",
+                          GetErrorReason(status), ": ", status.message()));
+}
+
+}  // namespace
+
+grpc::Status ServeCaller(
+    const ConnectionTable& connections, const grpc::ServerContextBase& context,
+    const char* method,
+    const std::function<absl::Status(const Caller&)>& body) {
+  const absl::StatusOr<std::shared_ptr<const Caller>> caller =
+      connections.Find(context.peer());
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
+  const absl::Status status = body(**caller);
+  if (!status.ok()) LogFailure(method, **caller, status);
+  return ToGrpcStatus(status);
+}
+
+}  // namespace shmd

@@ -1,0 +1,110 @@
+#include "server/rpc/watch_hub.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+#include "server/rpc/segment_watch.h"
+#include "server/rpc/status_to_grpc.h"
+
+namespace shmd {
+namespace {
+
+// A watch that ends before it began.
+class Refusal final : public WatchHub::Reactor {
+ public:
+  explicit Refusal(const absl::Status& status) { Finish(ToGrpcStatus(status)); }
+  void OnDone() override { delete this; }
+};
+
+Error Draining() {
+  return Error(absl::StatusCode::kUnavailable, reason::kServerDraining,
+               "the daemon is about to stop; watch again with the last token");
+}
+
+struct WatchParts {
+  std::string name_space;
+  SegmentFilter filter;
+  std::optional<uint64_t> revision;
+};
+
+absl::StatusOr<WatchParts> Decode(const v1::WatchSegmentsRequest& request,
+                                  const SegmentRegistry& registry,
+                                  const EventLog& events) {
+  WatchParts parts;
+  ASSIGN_OR_RETURN(parts.name_space,
+                   ParseNamespaceName("parent", request.parent()));
+  RETURN_IF_ERROR(registry.CheckNamespace(parts.name_space));
+  ASSIGN_OR_RETURN(parts.filter, SegmentFilter::Parse(request.filter()));
+  if (!request.resume_token().empty()) {
+    ASSIGN_OR_RETURN(parts.revision, events.ParseToken(request.resume_token()));
+    // Told at once rather than at the first change.
+    RETURN_IF_ERROR(events.NextAfter(*parts.revision).status());
+  }
+  return parts;
+}
+
+}  // namespace
+
+WatchHub::WatchHub(SegmentRegistry* registry)
+    : registry_(registry), thread_([this] { Run(); }) {}
+
+WatchHub::~WatchHub() {
+  Drain();
+  thread_.join();
+}
+
+WatchHub::Reactor* WatchHub::Start(
+    absl::StatusOr<std::shared_ptr<const Caller>> caller,
+    const v1::WatchSegmentsRequest& request) {
+  if (!caller.ok()) return new Refusal(caller.status());
+  absl::StatusOr<WatchParts> parts =
+      Decode(request, *registry_, registry_->events());
+  if (!parts.ok()) return new Refusal(parts.status());
+  auto* const watch =
+      new SegmentWatch(this, registry_, *std::move(caller),
+                       std::move(parts->name_space), std::move(parts->filter));
+  absl::Status refusal;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (stopping_) {
+      refusal = Draining();
+    } else if (watches_.size() >= kMaxWatches) {
+      refusal =
+          Exhausted(reason::kWatchLimitExceeded, "watches", 1, 0, "watches");
+    } else {
+      // Before Run can see it.
+      watch->Begin(parts->revision);
+      watches_.insert(watch);
+    }
+  }
+  if (!refusal.ok()) watch->End(refusal);
+  return watch;
+}
+
+void WatchHub::Drain() {
+  absl::MutexLock lock(&mutex_);
+  stopping_ = true;
+  for (SegmentWatch* watch : watches_) watch->End(Draining());
+}
+
+void WatchHub::Forget(SegmentWatch* watch) {
+  absl::MutexLock lock(&mutex_);
+  watches_.erase(watch);
+}
+
+void WatchHub::Run() {
+  uint64_t seen = 0;
+  while (!stopping_) {
+    // The time-out is for Drain, which changes nothing in the log.
+    registry_->events().WaitBeyond(seen, absl::Milliseconds(200));
+    const uint64_t last = registry_->events().LastRevision();
+    if (last == seen) continue;
+    seen = last;
+    absl::MutexLock lock(&mutex_);
+    for (SegmentWatch* watch : watches_) watch->Poke();
+  }
+}
+
+}  // namespace shmd

@@ -1,0 +1,55 @@
+#ifndef SHMD_SERVER_RPC_WATCH_HUB_H_
+#define SHMD_SERVER_RPC_WATCH_HUB_H_
+
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <memory>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "server/access/caller.h"
+#include "server/registry/segment_registry.h"
+#include "shmd/v1/segment.pb.h"
+
+namespace shmd {
+
+inline constexpr size_t kMaxWatches = 1024;
+
+class SegmentWatch;
+
+// All watches of the daemon, and the thread that tells those that wait when
+// there is something new. Thread-safe. Borrows the registry.
+class WatchHub {
+ public:
+  explicit WatchHub(SegmentRegistry* registry);
+  ~WatchHub();
+
+  using Reactor = grpc::ServerWriteReactor<v1::WatchSegmentsResponse>;
+
+  // Begins a watch; one that cannot be is finished with its error.
+  Reactor* Start(absl::StatusOr<std::shared_ptr<const Caller>> caller,
+                 const v1::WatchSegmentsRequest& request);
+
+  // Ends all watches with SERVER_DRAINING (UNAVAILABLE); new ones as well.
+  void Drain();
+
+ private:
+  friend class SegmentWatch;
+
+  void Run();
+  void Forget(SegmentWatch* watch);
+
+  SegmentRegistry* const registry_;
+  std::atomic<bool> stopping_{false};
+  absl::Mutex mutex_;
+  absl::flat_hash_set<SegmentWatch*> watches_ ABSL_GUARDED_BY(mutex_);
+  std::thread thread_;
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_RPC_WATCH_HUB_H_
