@@ -185,6 +185,11 @@ absl::StatusOr<KernelObject> FileBackend::Adopt(
   ASSIGN_OR_RETURN(const UniqueFd fd,
                    sys::OpenBeneath(folder.fd.get(), location.name, O_PATH, 0));
   ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd.get()));
+  // O_PATH has opened the link itself.
+  if (S_ISLNK(found.st_mode)) {
+    return InvalidField("segment.file_path", reason::kFilePathInvalid,
+                        "it is a symbolic link");
+  }
   RETURN_IF_ERROR(CheckAdoptable(found));
   return ObjectOf(location, found, folder.page_size_bytes());
 }

@@ -10,8 +10,10 @@
 namespace shmd {
 
 // How many of an object's pages are on each memory node. Makes no page
-// resident that was not. Of huge pages that are only partly there, the kernel
-// does not tell which: those are counted on hosts with one node only.
+// resident that was not, and clears none: a page of memory that was reserved
+// but never touched is counted nowhere. Of huge pages that are only partly
+// there, the kernel does not tell which: those are counted on hosts with one
+// node only.
 
 // By a descriptor that is open for reading.
 absl::StatusOr<std::vector<NodePages>> CountNodePages(

@@ -1,0 +1,191 @@
+#include "shm/memfd_backend.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+#include <variant>
+
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "gtest/gtest.h"
+#include "shm/mapping.h"
+
+namespace shmd {
+namespace {
+
+constexpr uint64_t kSizeBytes = 16 * 4096;
+
+class MemfdBackendTest : public testing::Test {
+ protected:
+  static SegmentOptions Options() {
+    SegmentOptions options;
+    options.size_bytes = kSizeBytes;
+    options.page_size_bytes = 4096;
+    return options;
+  }
+
+  KernelObject Create(const SegmentOptions& options) {
+    absl::StatusOr<KernelObject> object = backend_.Create(options);
+    EXPECT_TRUE(object.ok()) << object.status();
+    return *std::move(object);
+  }
+
+  WritableMapping MapWritable(const KernelObject& object) {
+    absl::StatusOr<ObjectRef> ref = backend_.Open(object, Access::kReadWrite);
+    EXPECT_TRUE(ref.ok()) << ref.status();
+    MapOptions options;
+    options.size_bytes = kSizeBytes;
+    absl::StatusOr<WritableMapping> mapping =
+        WritableMapping::Map(*ref, options);
+    EXPECT_TRUE(mapping.ok()) << mapping.status();
+    return *std::move(mapping);
+  }
+
+  int Seals(const KernelObject& object) {
+    return fcntl(object.memfd.get(), F_GET_SEALS);
+  }
+
+  MemfdBackend backend_{0};
+};
+
+TEST_F(MemfdBackendTest, SizeIsSealedBeforeAnybodyHasIt) {
+  const KernelObject object = Create(Options());
+  const int fd = object.memfd.get();
+  EXPECT_NE(ftruncate(fd, 4096), 0);
+  EXPECT_EQ(errno, EPERM);
+  EXPECT_NE(ftruncate(fd, 2 * kSizeBytes), 0);
+  EXPECT_EQ(errno, EPERM);
+  struct stat found = {};
+  ASSERT_EQ(fstat(fd, &found), 0);
+  EXPECT_EQ(found.st_mode & 07777, 0600u);
+}
+
+TEST_F(MemfdBackendTest, ResizableCannotShrink) {
+  SegmentOptions options = Options();
+  options.resizable = true;
+  const KernelObject object = Create(options);
+  EXPECT_NE(ftruncate(object.memfd.get(), 4096), 0);
+  EXPECT_EQ(errno, EPERM);
+}
+
+TEST_F(MemfdBackendTest, NeverSealedLetsNobodyAddASeal) {
+  SegmentOptions options = Options();
+  options.seal_policy = SealPolicy::kNeverSealed;
+  const KernelObject object = Create(options);
+  EXPECT_NE(fcntl(object.memfd.get(), F_ADD_SEALS, F_SEAL_WRITE), 0);
+  EXPECT_EQ(errno, EPERM);
+  for (const SealExtent extent :
+       {SealExtent::kAllWrites, SealExtent::kNewWriters}) {
+    EXPECT_EQ(GetErrorReason(backend_.Seal(object, extent)),
+              reason::kSealRefused);
+  }
+}
+
+TEST_F(MemfdBackendTest, AReadersDescriptorCannotAddASeal) {
+  const KernelObject object = Create(Options());
+  const auto ref = backend_.Open(object, Access::kRead);
+  ASSERT_TRUE(ref.ok());
+  EXPECT_NE(fcntl(std::get<UniqueFd>(*ref).get(), F_ADD_SEALS, F_SEAL_WRITE),
+            0);
+  EXPECT_EQ(errno, EPERM);
+}
+
+TEST_F(MemfdBackendTest, SealingWaitsForNobodyAndNamesTheReason) {
+  const KernelObject object = Create(Options());
+  {
+    const WritableMapping writer = MapWritable(object);
+    writer.bytes()[0] = 'w';
+    const absl::Status busy = backend_.Seal(object, SealExtent::kAllWrites);
+    EXPECT_EQ(GetErrorReason(busy), reason::kSegmentInUse);
+    EXPECT_EQ(busy.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(Seals(object) & F_SEAL_SEAL, 0);
+  }
+  EXPECT_TRUE(backend_.Seal(object, SealExtent::kAllWrites).ok());
+  EXPECT_TRUE(backend_.Seal(object, SealExtent::kAllWrites).ok());
+  constexpr int kAll = F_SEAL_WRITE | F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;
+  EXPECT_EQ(Seals(object) & kAll, kAll);
+  MapOptions options;
+  options.size_bytes = kSizeBytes;
+  const auto ref = backend_.Open(object, Access::kReadWrite);
+  ASSERT_TRUE(ref.ok());
+  EXPECT_EQ(GetErrorReason(WritableMapping::Map(*ref, options).status()),
+            reason::kSegmentSealed);
+  const auto reader = ReadOnlyMapping::Map(*ref, options);
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  EXPECT_EQ(reader->bytes()[0], 'w');
+}
+
+TEST_F(MemfdBackendTest, ClosingToNewWritersKeepsTheOldOne) {
+  const KernelObject object = Create(Options());
+  absl::StatusOr<ObjectRef> ref = backend_.Open(object, Access::kReadWrite);
+  ASSERT_TRUE(ref.ok());
+  MapOptions options;
+  options.size_bytes = kSizeBytes;
+  {
+    const WritableMapping writer = MapWritable(object);
+    ASSERT_TRUE(backend_.Seal(object, SealExtent::kNewWriters).ok());
+    EXPECT_TRUE(backend_.Seal(object, SealExtent::kNewWriters).ok());
+    writer.bytes()[3] = 'k';
+    const auto reader = ReadOnlyMapping::Map(*ref, options);
+    ASSERT_TRUE(reader.ok()) << reader.status();
+    EXPECT_EQ(reader->bytes()[3], 'k');
+    EXPECT_EQ(GetErrorReason(WritableMapping::Map(*ref, options).status()),
+              reason::kSegmentSealed);
+    EXPECT_LT(pwrite(std::get<UniqueFd>(*ref).get(), "x", 1, 0), 0);
+  }
+  // The last writer has gone: now it can be sealed for good.
+  EXPECT_TRUE(backend_.Seal(object, SealExtent::kAllWrites).ok());
+}
+
+TEST_F(MemfdBackendTest, LockedPagesAreNotInTheWayOfSealing) {
+  SegmentOptions options = Options();
+  options.allocation = Allocation::kReserved;
+  options.populate = true;
+  options.lock_in_memory = true;
+  const KernelObject object = Create(options);
+  EXPECT_TRUE(backend_.Seal(object, SealExtent::kAllWrites).ok());
+}
+
+TEST_F(MemfdBackendTest, GrowthKeepsPagesLocked) {
+  SegmentOptions options = Options();
+  options.resizable = true;
+  options.allocation = Allocation::kReserved;
+  options.populate = true;
+  options.lock_in_memory = true;
+  const KernelObject object = Create(options);
+  ASSERT_TRUE(
+      backend_.Resize(object, 2 * kSizeBytes, Allocation::kReserved).ok());
+  const auto status = backend_.Status(object, false);
+  ASSERT_TRUE(status.ok());
+  EXPECT_EQ(status->locked_bytes, 2 * kSizeBytes);
+  EXPECT_EQ(status->resident_bytes, 2 * kSizeBytes);
+}
+
+TEST_F(MemfdBackendTest, SealedAndFixedSizesStay) {
+  const KernelObject fixed = Create(Options());
+  EXPECT_EQ(
+      GetErrorReason(backend_.Resize(fixed, 2 * kSizeBytes, Allocation::kLazy)),
+      reason::kNotResizable);
+  SegmentOptions options = Options();
+  options.resizable = true;
+  const KernelObject sealed = Create(options);
+  ASSERT_TRUE(backend_.Seal(sealed, SealExtent::kAllWrites).ok());
+  EXPECT_EQ(GetErrorReason(
+                backend_.Resize(sealed, 2 * kSizeBytes, Allocation::kLazy)),
+            reason::kSegmentSealed);
+}
+
+TEST_F(MemfdBackendTest, ItsMemoryCannotBeExecuted) {
+  const KernelObject object = Create(Options());
+  // MFD_NOEXEC_SEAL, or the mode where the kernel is older.
+  EXPECT_NE(
+      fchmod(object.memfd.get(), 0700) == 0 && (Seals(object) & 0x0020) != 0,
+      true);
+}
+
+}  // namespace
+}  // namespace shmd
