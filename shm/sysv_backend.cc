@@ -232,7 +232,9 @@ absl::StatusOr<ObjectStatus> SysvBackend::Status(const KernelObject& object,
   ObjectStatus status;
   status.size_bytes = found.size_bytes;
   status.page_size_bytes = object.page_size_bytes;
-  status.resident_bytes = sys::ShmResidentBytes(id).value_or(0);
+  status.resident_bytes = object.page_size_bytes > BasePageSizeBytes()
+                              ? sys::ShmHugeResidentBytes(id, found.size_bytes)
+                              : sys::ShmResidentBytes(id).value_or(0);
   status.kernel_attach_count = found.attach_count;
   if (found.locked) status.locked_bytes = status.resident_bytes;
   status.owner = found.owner;

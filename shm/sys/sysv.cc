@@ -3,8 +3,10 @@
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <fstream>
@@ -161,6 +163,20 @@ std::optional<uint64_t> ShmResidentBytes(int id) {
     }
   }
   return std::nullopt;
+}
+
+uint64_t ShmHugeResidentBytes(int id, uint64_t size_bytes) {
+  const absl::StatusOr<ScopedShmat> attached = ScopedShmat::Attach(id, false);
+  if (attached.ok()) {
+    const uintptr_t start = reinterpret_cast<uintptr_t>(attached->data());
+    const std::string path = absl::StrFormat("/proc/self/map_files/%x-%x",
+                                             start, start + size_bytes);
+    struct stat found = {};
+    if (stat(path.c_str(), &found) == 0) {
+      return static_cast<uint64_t>(found.st_blocks) * 512;
+    }
+  }
+  return std::min(ShmResidentBytes(id).value_or(0), size_bytes);
 }
 
 uint64_t ShmPageSizeBytes(int id) {

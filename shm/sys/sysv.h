@@ -44,8 +44,15 @@ struct SysvStat {
 // OBJECT_NOT_FOUND.
 absl::StatusOr<SysvStat> ShmStat(int id);
 
-// Bytes of the segment's pages in memory; nullopt where /proc is silent.
+// Bytes of the segment's pages in memory, as /proc/sysvipc/shm has them;
+// nullopt where it is silent. Of base pages only: some kernels count huge ones
+// many times over.
 std::optional<uint64_t> ShmResidentBytes(int id);
+
+// The same for a segment of huge pages, by attaching it for a moment. Exact
+// for the privileged; otherwise what /proc says, but no more than
+// `size_bytes`.
+uint64_t ShmHugeResidentBytes(int id, uint64_t size_bytes);
 
 // The size of the segment's pages, which only a mapping tells; the base page
 // when this process may not attach it.
