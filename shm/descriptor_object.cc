@@ -199,9 +199,12 @@ absl::Status LockDescriptor(int fd, uint64_t size_bytes,
   const uint64_t want_bytes = RoundUpToPages(size_bytes, page_size_bytes);
   if (want_bytes <= have_bytes) return absl::OkStatus();
   RETURN_IF_ERROR(CheckLock(want_bytes - have_bytes));
-  ASSIGN_OR_RETURN(const UniqueFd reader, sys::Reopen(fd, O_RDONLY));
-  const absl::Status added =
-      locked.Add(reader.get(), have_bytes, want_bytes - have_bytes);
+  // Mapped through `fd` itself, the pages would be in the way of F_SEAL_WRITE.
+  // Where the mode does not let an unprivileged daemon reopen them, there are
+  // no seals either.
+  const absl::StatusOr<UniqueFd> reader = sys::Reopen(fd, O_RDONLY);
+  const absl::Status added = locked.Add(reader.ok() ? reader->get() : fd,
+                                        have_bytes, want_bytes - have_bytes);
   if (GetErrorReason(added) != reason::kLockLimitExceeded) return added;
   return Exhausted(reason::kLockLimitExceeded, "memory that may be locked",
                    want_bytes - have_bytes, 0);
