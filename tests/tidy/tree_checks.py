@@ -204,8 +204,7 @@ def check_documents(tree):
         for group in _LABEL.findall(text):
             labels = labels if labels is not None else build_targets(tree)
             for label in re.findall(r"//[\w/.:-]+", group):
-                label = label.rstrip(".:")
-                if "..." in label or label == "//":
+                if "..." in label:
                     continue
                 if ":" not in label:
                     label += ":" + label.rsplit("/", 1)[1]
