@@ -13,6 +13,9 @@ import re
 import statistics
 
 BASELINE = "segment, filled"
+# How the segments' lines are told apart.
+OURS = {BASELINE: "-", "segment, filled, futex bell": "--",
+        "segment, handed over, futex bell": ":"}
 
 
 def size_name(size_bytes):
@@ -113,10 +116,10 @@ def plot(path, results):
     colors = pyplot.get_cmap("tab10").colors
     for number, transport in enumerate(results.transports):
         points = [results.spread[transport, size] for size in results.sizes]
-        ours = transport.startswith("segment")
+        ours = transport in OURS
         color = "black" if ours else colors[number % 10]
         style = {"color": color, "linewidth": 2.5 if ours else 1.2,
-                 "linestyle": "--" if "handed" in transport else "-"}
+                 "linestyle": OURS.get(transport, "-")}
         axes.plot(results.sizes, [p[0] for p in points], marker="o",
                   markersize=3, label=transport, zorder=3 if ours else 2,
                   **style)
