@@ -1,0 +1,133 @@
+"""WatchSegments through grpcurl: what is, then what changes."""
+
+import unittest
+
+from daemon_case import DaemonCase, PARENT, name_of
+
+# (what is wrong, code, reason, the request)
+REFUSED = [
+    ("no parent", "INVALID_ARGUMENT", "NAME_INVALID", {"parent": ""}),
+    ("bad parent", "INVALID_ARGUMENT", "NAME_INVALID", {"parent": "/\0"}),
+    ("absent", "NOT_FOUND", "NAMESPACE_NOT_FOUND",
+     {"parent": "namespaces/absent"}),
+    ("filter", "INVALID_ARGUMENT", "FILTER_INVALID", {"filter": "((("}),
+    ("token", "INVALID_ARGUMENT", "RESUME_TOKEN_INVALID",
+     {"resume_token": "garbage"}),
+    ("long token", "INVALID_ARGUMENT", "RESUME_TOKEN_INVALID",
+     {"resume_token": "A" * 5000}),
+    ("NUL token", "INVALID_ARGUMENT", "RESUME_TOKEN_INVALID",
+     {"resume_token": "\0"}),
+]
+
+
+class WatchTest(DaemonCase):
+
+    def watch(self, **request):
+        return self.shmd.watch({"parent": PARENT, **request})
+
+    def expect(self, stream, kind, name=None):
+        event = stream.next()
+        self.assertEqual(event["type"], kind, event)
+        if name:
+            self.assertEqual(event["segment"]["name"], name)
+        return event
+
+    def test_refuses_by_code_and_reason(self):
+        for what, code, reason, request in REFUSED:
+            with self.subTest(what):
+                self.refused(code, reason, "WatchSegments",
+                             {"parent": PARENT, **request})
+
+    def test_sends_what_is_then_what_changes(self):
+        tag = self.fresh_id()
+        condition = 'labels.tag = "%s"' % tag
+        old = self.create(labels={"tag": tag})["name"]
+        self.create()
+        with self.watch(filter=condition) as stream:
+            event = self.expect(stream, "EXISTING", old)
+            self.assertNotIn("resumeToken", event)
+            self.assertNotIn("handle", event["segment"])
+            self.assertNotIn("status", event["segment"])
+            event = self.expect(stream, "SYNCED")
+            self.assertNotIn("segment", event)
+            new = self.create(labels={"tag": tag})["name"]
+            self.expect(stream, "CREATED", new)
+            self.ok("UpdateSegment",
+                    {"segment": {"name": new, "mode": 0o640},
+                     "update_mask": "mode"})
+            event = self.expect(stream, "UPDATED", new)
+            self.assertEqual(event["segment"]["mode"], 0o640)
+            self.ok("SealSegment", {"name": new})
+            event = self.expect(stream, "UPDATED", new)
+            self.assertEqual(event["segment"]["state"], "SEALED")
+            self.ok("DeleteSegment", {"name": old})
+            event = self.expect(stream, "DELETED", old)
+            self.assertEqual(event["segment"]["state"], "DELETED")
+            self.assertTrue(event["resumeToken"])
+
+    def test_resumes_behind_the_token_without_gap_or_repeat(self):
+        tag = self.fresh_id()
+        condition = 'labels.tag = "%s"' % tag
+        with self.watch(filter=condition) as stream:
+            token = self.expect(stream, "SYNCED")["resumeToken"]
+        names = [self.create(labels={"tag": tag})["name"] for _ in range(5)]
+        with self.watch(filter=condition, resume_token=token) as stream:
+            for name in names[:3]:
+                token = self.expect(stream, "CREATED", name)["resumeToken"]
+        with self.watch(filter=condition, resume_token=token) as stream:
+            for name in names[3:]:
+                self.expect(stream, "CREATED", name)
+            self.ok("DeleteSegment", {"name": names[0]})
+            self.expect(stream, "DELETED", names[0])
+
+    def test_a_token_of_before_a_restart_has_expired(self):
+        with self.watch() as stream:
+            event = stream.next()
+            while event["type"] != "SYNCED":
+                event = stream.next()
+            token = event["resumeToken"]
+        self.assertEqual(self.shmd.stop(), 0)
+        self.shmd.start()
+        self.refused("OUT_OF_RANGE", "RESUME_TOKEN_EXPIRED", "WatchSegments",
+                     {"parent": PARENT, "resume_token": token})
+
+    def test_shows_a_caller_only_what_it_may_read(self):
+        tag = self.fresh_id()
+        request = {"parent": PARENT, "filter": 'labels.tag = "%s"' % tag}
+        self.create(labels={"tag": tag})
+        mine = self.create(labels={"tag": tag}, owner=4001)["name"]
+        with self.shmd.watch(request, uid=4001) as stream:
+            self.expect(stream, "EXISTING", mine)
+            self.expect(stream, "SYNCED")
+            self.create(labels={"tag": tag})
+            shared = self.create(labels={"tag": tag}, mode=0o644)["name"]
+            self.expect(stream, "CREATED", shared)
+
+    def test_expiry_is_told(self):
+        tag = self.fresh_id()
+        with self.watch(filter='labels.tag = "%s"' % tag) as stream:
+            self.expect(stream, "SYNCED")
+            made = self.create(labels={"tag": tag}, ttl="0.05s")["name"]
+            self.expect(stream, "CREATED", made)
+            self.expect(stream, "DELETED", made)
+        self.refused("NOT_FOUND", "SEGMENT_NOT_FOUND", "GetSegment",
+                     {"name": made})
+
+    def test_a_name_used_anew_is_another_segment(self):
+        segment_id = self.fresh_id()
+        with self.watch() as stream:
+            while stream.next()["type"] != "SYNCED":
+                pass
+            first = self.create(segment_id=segment_id)
+            self.ok("DeleteSegment", {"name": first["name"]})
+            second = self.create(segment_id=segment_id)
+            events = [stream.next() for _ in range(3)]
+        self.assertEqual([event["type"] for event in events],
+                         ["CREATED", "DELETED", "CREATED"])
+        self.assertEqual(events[0]["segment"]["uid"], first["uid"])
+        self.assertEqual(events[2]["segment"]["uid"], second["uid"])
+        self.assertEqual(second["name"], name_of(segment_id))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,113 @@
+"""The attach socket, spoken by hand: datagrams and SCM_RIGHTS."""
+
+import array
+import itertools
+import mmap
+import os
+import socket
+
+import grpcurl
+from stubs import attach_pb2, error_details_pb2, handle_pb2
+
+READ = handle_pb2.READ
+READ_WRITE = handle_pb2.READ_WRITE
+
+DEADLINE_SECONDS = 30
+
+
+class Refused(Exception):
+    """An AttachReply with an error: `code` by name, `reason`, `metadata`."""
+
+    def __init__(self, status):
+        self.code = grpcurl.CODES[status.code]
+        self.reason = ""
+        self.metadata = {}
+        for detail in status.details:
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info):
+                self.reason = info.reason
+                self.metadata = dict(info.metadata)
+        super().__init__("%s %s %s" % (self.code, self.reason, status.message))
+
+
+class Connection:
+    """One connection; the identity is that of the process which makes it. A
+    context manager."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(DEADLINE_SECONDS)
+        self.socket.connect(path)
+        self._sequence = itertools.count(1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def receive(self):
+        """One AttachReply and its descriptors; None when the daemon closed."""
+        try:
+            data, ancillary, flags, _ = self.socket.recvmsg(
+                65536, socket.CMSG_SPACE(8 * 4))
+        except ConnectionResetError:
+            return None
+        if not data:
+            return None
+        if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
+            raise AssertionError("the reply was cut")
+        descriptors = array.array("i")
+        for level, kind, payload in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                descriptors.frombytes(payload)
+        return attach_pb2.AttachReply.FromString(data), list(descriptors)
+
+    def attach(self, handle, access=READ):
+        """Attaches by text or Handle; returns (Attachment, descriptor or None)
+        or raises Refused. The descriptor is the caller's to close."""
+        request = attach_pb2.AttachRequest(sequence=next(self._sequence))
+        if isinstance(handle, str):
+            request.attach.handle_string = handle
+        else:
+            request.attach.handle.CopyFrom(handle)
+        request.attach.access = access
+        self.socket.send(request.SerializeToString())
+        received = self.receive()
+        if received is None:
+            raise AssertionError("the daemon closed the connection")
+        reply, descriptors = received
+        if reply.sequence != request.sequence:
+            raise AssertionError("the answer is to another request")
+        if reply.HasField("error"):
+            if descriptors:
+                raise AssertionError("a refusal came with a descriptor")
+            raise Refused(reply.error)
+        expected = 0 if reply.attachment.HasField("sysv_id") else 1
+        if len(descriptors) != expected:
+            raise AssertionError("%d descriptors" % len(descriptors))
+        return reply.attachment, descriptors[0] if descriptors else None
+
+    def detach(self, attachment_id):
+        request = attach_pb2.AttachRequest(sequence=next(self._sequence))
+        request.detach.attachment_id = attachment_id
+        self.socket.send(request.SerializeToString())
+
+
+def refusal(path, handle, access=READ):
+    """(code, reason) with which one attach is refused, ("OK", "") if it is
+    not. For run_as."""
+    with Connection(path) as connection:
+        try:
+            _, descriptor = connection.attach(handle, access)
+        except Refused as refused:
+            return refused.code, refused.reason
+        if descriptor is not None:
+            os.close(descriptor)
+        return "OK", ""
+
+
+def map_descriptor(descriptor, length, writable=False):
+    """A mapping, shared, of a whole descriptor."""
+    protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+    return mmap.mmap(descriptor, length, mmap.MAP_SHARED, protection)

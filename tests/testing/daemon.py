@@ -1,0 +1,122 @@
+"""A daemon of a test's own, in folders of its own."""
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import grpcurl
+
+DEADLINE_SECONDS = 60
+
+
+class Daemon:
+    """Starts shmd and stops it. `uid` runs it as another user; `wrapper` is a
+    command that it is started through, such as ["prlimit", "--nofile=64"]."""
+
+    def __init__(self, *flags, uid=None, wrapper=(), file_root=None):
+        # Not below TEST_TMPDIR, which other uids cannot enter.
+        self.folder = tempfile.mkdtemp(prefix="shmd-test-")
+        os.chmod(self.folder, 0o755)
+        self.socket_dir = self._make("run")
+        self.state_dir = os.path.join(self.folder, "state")
+        self.file_root = file_root or self._make("files")
+        self._uid = uid
+        self._wrapper = list(wrapper)
+        self._flags = list(flags)
+        self._binary = os.environ["SHMD_BINARY"]
+        self._process = None
+        if uid is not None:
+            self._binary = shutil.copy(self._binary, self.folder)
+            for path in (self.folder, self.socket_dir, self.file_root):
+                os.chown(path, uid, uid)
+        self.grpcurl = grpcurl.Grpcurl(self.grpc_socket, self.folder)
+        self.start()
+
+    def _make(self, name):
+        path = os.path.join(self.folder, name)
+        os.mkdir(path, 0o755)
+        return path
+
+    @property
+    def grpc_socket(self):
+        return os.path.join(self.socket_dir, "grpc.sock")
+
+    @property
+    def attach_socket(self):
+        return os.path.join(self.socket_dir, "attach.sock")
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def start(self):
+        command = self._wrapper + [
+            self._binary, "--socket_dir=" + self.socket_dir,
+            "--state_dir=" + self.state_dir, "--file_root=" + self.file_root
+        ] + self._flags
+        identity = {}
+        if self._uid is not None:
+            identity = {"user": self._uid, "group": self._uid,
+                        "extra_groups": []}
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=sys.stderr, **identity)
+        self._wait_until_ready()
+
+    def _wait_until_ready(self):
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        line = b""
+        descriptor = self._process.stdout.fileno()
+        while not line.endswith(b"\n"):
+            left = max(deadline - time.monotonic(), 0)
+            ready, _, _ = select.select([descriptor], [], [], left)
+            data = os.read(descriptor, 4096) if ready else b""
+            if not data:
+                self._process.kill()
+                raise AssertionError("the daemon did not become ready")
+            line += data
+        expected = "ready %s\n" % self.socket_dir
+        if line.decode() != expected:
+            self._process.kill()
+            raise AssertionError("expected %r, got %r" % (expected, line))
+
+    def is_running(self):
+        return self._process.poll() is None
+
+    def stop(self):
+        """Asks for a planned shutdown; returns the exit code."""
+        if self.is_running():
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(DEADLINE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise AssertionError("the daemon did not stop")
+        finally:
+            self._process.stdout.close()
+
+    def close(self):
+        """Stops it, and removes its folders whatever the exit code."""
+        try:
+            code = self.stop()
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if code != 0:
+            raise AssertionError("the daemon ended with %d" % code)
+
+    def call(self, method, request=None, **arguments):
+        """Calls a SegmentService method by its bare name, or any other by
+        service/method; returns grpcurl.Outcome."""
+        if "/" not in method:
+            method = "shmd.v1.SegmentService/" + method
+        return self.grpcurl.call(method, request if request is not None else {},
+                                 **arguments)
+
+    def watch(self, request, **arguments):
+        return self.grpcurl.stream("shmd.v1.SegmentService/WatchSegments",
+                                   request, **arguments)

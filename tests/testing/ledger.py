@@ -1,0 +1,80 @@
+"""The leak ledger: what the kernel holds on behalf of a daemon."""
+
+import collections
+import os
+import re
+import time
+
+import sysv
+
+DEADLINE_SECONDS = 20
+
+
+def _files(folder):
+    found = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            try:
+                status = os.lstat(path)
+            except FileNotFoundError:
+                continue
+            found[os.path.relpath(path, folder)] = (status.st_size,
+                                                    status.st_blocks)
+    return found
+
+
+def _huge_pages():
+    pools = "/sys/kernel/mm/hugepages"
+    used = {}
+    for pool in sorted(os.listdir(pools)):
+        def number(name):
+            with open(os.path.join(pools, pool, name)) as file:
+                return int(file.read())
+        used[pool] = (number("nr_hugepages") - number("free_hugepages"),
+                      number("resv_hugepages"))
+    return used
+
+
+def _descriptors(pid):
+    counts = collections.Counter()
+    folder = "/proc/%d/fd" % pid
+    for name in os.listdir(folder):
+        try:
+            target = os.readlink(os.path.join(folder, name))
+        except FileNotFoundError:
+            continue
+        counts[re.sub(r"\[\d+\]", "", target)] += 1
+    return dict(counts)
+
+
+def take(daemon):
+    """What exists now, by kind."""
+    shm = os.statvfs("/dev/shm")
+    return {
+        "shm blocks": shm.f_blocks - shm.f_bfree,
+        "shm names": _files("/dev/shm"),
+        "sysv": {number: row["size"] for number, row in sysv.read_table().items()},
+        "huge pages": _huge_pages(),
+        "descriptors": _descriptors(daemon.pid),
+        "files": _files(daemon.file_root),
+    }
+
+
+def expect_same(daemon, before):
+    """Raises AssertionError unless the ledger becomes `before` again. The
+    kernel and the daemon's threads need a moment to let go of what ended."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        now = take(daemon)
+        changed = {
+            kind: (before[kind], now[kind])
+            for kind in before if before[kind] != now[kind]
+        }
+        if not changed:
+            return
+        if time.monotonic() > deadline:
+            raise AssertionError("leaked: " + "; ".join(
+                "%s was %s, is %s" % (kind, was, is_now)
+                for kind, (was, is_now) in changed.items()))
+        time.sleep(0.02)

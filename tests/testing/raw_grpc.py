@@ -1,0 +1,48 @@
+"""Unary gRPC requests as bytes, for clients that behave as no library does."""
+
+import socket
+import struct
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_DATA, _HEADERS, _SETTINGS = 0, 1, 4
+_END_STREAM, _END_HEADERS = 1, 4
+
+
+def _frame(kind, flags, stream, payload):
+    return (struct.pack(">I", len(payload))[1:] +
+            struct.pack(">BBI", kind, flags, stream) + payload)
+
+
+def _header(name, value):
+    # HPACK: a literal without indexing and without Huffman coding. Lengths
+    # below 127 are one byte.
+    name, value = name.encode(), value.encode()
+    assert len(name) < 127 and len(value) < 127
+    return (b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value)
+
+
+def opening():
+    """What a connection starts with."""
+    return _PREFACE + _frame(_SETTINGS, 0, 0, b"")
+
+
+def call(stream, method, message):
+    """One call on an odd `stream` number: `message` is a protobuf message's
+    bytes, below 16 KiB; `method` is service/method."""
+    headers = b"".join(
+        _header(name, value) for name, value in (
+            (":method", "POST"), (":scheme", "http"), (":path", "/" + method),
+            (":authority", "localhost"), ("content-type", "application/grpc"),
+            ("te", "trailers")))
+    body = b"\0" + struct.pack(">I", len(message)) + message
+    return (_frame(_HEADERS, _END_HEADERS, stream, headers) +
+            _frame(_DATA, _END_STREAM, stream, body))
+
+
+def send_and_leave(path, method, message, calls=1):
+    """Connects, sends the same call `calls` times, and hangs up at once."""
+    data = opening() + b"".join(
+        call(1 + 2 * number, method, message) for number in range(calls))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+        client.sendall(data)
