@@ -30,8 +30,9 @@ DENIED = ("PERMISSION_DENIED", "CALLER_NOT_ALLOWED")
 
 
 def may(mode, digit, access):
-    bit = 4 if access == READ else 2
-    return digit is None or bool(mode >> digit & bit)
+    # Who may write but not read may do neither through a mapping.
+    wanted = 4 if access == READ else 6
+    return digit is None or mode >> digit & wanted == wanted
 
 
 class AccessTest(DaemonCase):

@@ -48,6 +48,21 @@ def read_own(path, names):
             name=names[number % len(names)]).SerializeToString())
 
 
+def ask_for(path, names, allowed):
+    """Reads segments over connections of its own, and waits for each answer:
+    all of them must be alike. Returns how many were not."""
+    wrong = 0
+    for number in range(CONNECTIONS):
+        name = names[number % len(names)]
+        reply = raw_grpc.ask(
+            path, SERVICE + "GetSegment",
+            segment_pb2.GetSegmentRequest(name=name).SerializeToString())
+        wrong += (reply is not None) != allowed
+        if allowed and reply is not None:
+            wrong += segment_pb2.Segment.FromString(reply).name != name
+    return wrong
+
+
 def leave(path, method, message):
     try:
         raw_grpc.send_and_leave(path, SERVICE + method, message, calls=2)
@@ -59,11 +74,11 @@ class IdentityTest(DaemonCase):
 
     def run_together(self, *jobs):
         """Runs each (uid, function, arguments) as that uid, at once."""
-        failures = []
+        failures, results = [], []
 
         def run(uid, function, arguments):
             try:
-                isolation.run_as(uid, function, *arguments)
+                results.append(isolation.run_as(uid, function, *arguments))
             except AssertionError as error:
                 failures.append(error)
 
@@ -73,6 +88,7 @@ class IdentityTest(DaemonCase):
         for thread in threads:
             thread.join()
         self.assertEqual(failures, [])
+        return results
 
     def test_every_creation_is_its_callers(self):
         tag = self.fresh_id()
@@ -97,6 +113,17 @@ class IdentityTest(DaemonCase):
                           for segment in self.list_all(tag)},
                          {segment["name"]: segment["etag"]
                           for segment in made})
+
+    def test_every_answer_is_to_the_caller(self):
+        path = self.shmd.grpc_socket
+        names = [self.create(uid=UIDS[0])["name"] for _ in range(5)]
+        results = self.run_together(
+            (UIDS[0], ask_for, (path, names, True)),
+            (UIDS[1], ask_for, (path, names, False)),
+            (UIDS[0], read_own, (path, names)),
+            (UIDS[1], read_own, (path, names)))
+        self.assertEqual([result for result in results if result is not None],
+                         [0, 0])
 
     def list_all(self, tag):
         # A call that was sent before is served before or dropped; this waits

@@ -46,3 +46,25 @@ def send_and_leave(path, method, message, calls=1):
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(path)
         client.sendall(data)
+
+
+def ask(path, method, message):
+    """Makes one call on a connection of its own; returns the reply message's
+    bytes, or None when the call was refused."""
+    reply = None
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(60)
+        client.connect(path)
+        client.sendall(opening() + call(1, method, message))
+        with client.makefile("rb") as stream:
+            while True:
+                head = stream.read(9)
+                if len(head) < 9:
+                    raise ConnectionResetError("the call did not end")
+                length = int.from_bytes(head[:3], "big")
+                kind, flags = head[3], head[4]
+                payload = stream.read(length)
+                if kind == _DATA and payload:
+                    reply = payload[5:]
+                if kind in (_DATA, _HEADERS) and flags & _END_STREAM:
+                    return reply
