@@ -58,7 +58,7 @@ class AccessTest(DaemonCase):
             for mode in MODES:
                 self.ok("UpdateSegment", {"segment": {"name": name,
                                                       "mode": mode},
-                                          "update_mask": "mode"})
+                                          "update_mask": {"paths": ["mode"]}})
                 for caller, (uid, groups, digit) in CALLERS.items():
                     with self.subTest(backend=fields["backend"],
                                       mode=oct(mode), caller=caller):
@@ -80,7 +80,7 @@ class AccessTest(DaemonCase):
             for mode in MODES:
                 self.ok("UpdateSegment",
                         {"segment": {"name": made["name"], "mode": mode},
-                         "update_mask": "mode"})
+                         "update_mask": {"paths": ["mode"]}})
                 for caller, (uid, groups, digit) in CALLERS.items():
                     for access in (READ, READ_WRITE):
                         with self.subTest(backend=fields["backend"],
@@ -125,10 +125,10 @@ class AccessTest(DaemonCase):
                                  uid=OTHER)
             self.refused(*DENIED, "UpdateSegment",
                          {"segment": {**request, "owner": OTHER},
-                          "update_mask": "owner"}, uid=OWNER)
+                          "update_mask": {"paths": ["owner"]}}, uid=OWNER)
             self.ok("UpdateSegment",
                     {"segment": {**request, "mode": 0o600},
-                     "update_mask": "mode"}, uid=OWNER)
+                     "update_mask": {"paths": ["mode"]}}, uid=OWNER)
             self.ok("DeleteSegment", request, uid=OWNER)
 
     def test_only_administrators_create_for_others(self):

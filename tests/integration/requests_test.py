@@ -103,13 +103,12 @@ REFUSED = [
 # Rows of UpdateSegment: (what is wrong, code, reason, segment, mask).
 UPDATES_REFUSED = [
     ("mask names the size", BAD, "FIELD_NOT_UPDATABLE",
-     {"size_bytes": 1}, "sizeBytes"),
+     {"size_bytes": 1}, "size_bytes"),
     ("mask names the name", BAD, "FIELD_NOT_UPDATABLE", {}, "name"),
     ("mask names the uid", BAD, "FIELD_NOT_UPDATABLE", {}, "uid"),
     ("mask names nothing known", BAD, "FIELD_NOT_UPDATABLE", {}, "colour"),
     ("mask goes too deep", BAD, "FIELD_NOT_UPDATABLE", {}, "mode.bits"),
-    ("mask is empty text", BAD, "FIELD_NOT_UPDATABLE", {},
-     {"paths": [""]}),
+    ("mask is empty text", BAD, "FIELD_NOT_UPDATABLE", {}, ""),
     ("one good path, one bad", BAD, "FIELD_NOT_UPDATABLE",
      {"mode": 0o644}, "mode,backend"),
     ("mode 01000", BAD, "MODE_INVALID", {"mode": 0o1000}, "mode"),
@@ -123,6 +122,11 @@ UPDATES_REFUSED = [
 ]
 
 
+def paths(mask):
+    """A FieldMask as grpcurl has it."""
+    return {"paths": mask.split(",")}
+
+
 class RequestsTest(DaemonCase):
 
     def test_refuses_bad_names_everywhere(self):
@@ -132,8 +136,9 @@ class RequestsTest(DaemonCase):
                     outcome = self.refused(BAD, "NAME_INVALID", method,
                                            {"name": name, **more})
                     self.assertEqual(outcome.fields, ["name"])
-        self.refused(BAD, "NAME_INVALID", "UpdateSegment",
-                     {"segment": {"name": name_of("..")}})
+        outcome = self.refused(BAD, "NAME_INVALID", "UpdateSegment",
+                               {"segment": {"name": name_of("..")}})
+        self.assertEqual(outcome.fields, ["segment.name"])
 
     def test_tells_what_is_absent(self):
         for method, more in NAMED.items():
@@ -168,7 +173,7 @@ class RequestsTest(DaemonCase):
             with self.subTest(what):
                 self.refused(code, reason, "UpdateSegment",
                              {"segment": {"name": made["name"], **segment},
-                              "update_mask": mask})
+                              "update_mask": paths(mask)})
         self.assertEqual(self.etag(made), made["etag"])
 
     def etag(self, made):
@@ -213,7 +218,7 @@ class RequestsTest(DaemonCase):
         def update(mask, **fields):
             request = {"segment": {"name": name, **fields}}
             if mask is not None:
-                request["update_mask"] = mask
+                request["update_mask"] = paths(mask)
             return self.ok("UpdateSegment", request)
 
         now = update("mode", mode=0o640, labels={"ignored": "x"})
@@ -222,9 +227,9 @@ class RequestsTest(DaemonCase):
         self.assertNotEqual(now["etag"], made["etag"])
         self.assertEqual(
             os.stat("/dev/shm" + made["posixName"]).st_mode & 0o777, 0o640)
-        now = update({"paths": ["labels.c"]}, labels={"c": "3"})
+        now = update("labels.c", labels={"c": "3"})
         self.assertEqual(now["labels"], {"a": "1", "b": "2", "c": "3"})
-        now = update({"paths": ["labels.a"]})
+        now = update("labels.a")
         self.assertEqual(now["labels"], {"b": "2", "c": "3"})
         now = update("labels", labels={"z": "26"})
         self.assertEqual(now["labels"], {"z": "26"})

@@ -54,7 +54,7 @@ class WatchTest(DaemonCase):
             self.expect(stream, "CREATED", new)
             self.ok("UpdateSegment",
                     {"segment": {"name": new, "mode": 0o640},
-                     "update_mask": "mode"})
+                     "update_mask": {"paths": ["mode"]}})
             event = self.expect(stream, "UPDATED", new)
             self.assertEqual(event["segment"]["mode"], 0o640)
             self.ok("SealSegment", {"name": new})

@@ -24,16 +24,13 @@ def _files(folder):
     return found
 
 
-def _huge_pages():
-    pools = "/sys/kernel/mm/hugepages"
-    used = {}
-    for pool in sorted(os.listdir(pools)):
-        def number(name):
-            with open(os.path.join(pools, pool, name)) as file:
-                return int(file.read())
-        used[pool] = (number("nr_hugepages") - number("free_hugepages"),
-                      number("resv_hugepages"))
-    return used
+def _huge_pages(pid):
+    # Those of this daemon: the pools themselves are the whole host's.
+    with open("/proc/%d/status" % pid) as status:
+        for line in status:
+            if line.startswith("HugetlbPages:"):
+                return int(line.split()[1])
+    return 0
 
 
 def _descriptors(pid):
@@ -55,7 +52,7 @@ def take(daemon):
         "shm blocks": shm.f_blocks - shm.f_bfree,
         "shm names": _files("/dev/shm"),
         "sysv": {number: row["size"] for number, row in sysv.read_table().items()},
-        "huge pages": _huge_pages(),
+        "huge pages": _huge_pages(daemon.pid),
         "descriptors": _descriptors(daemon.pid),
         "files": _files(daemon.file_root),
     }
