@@ -71,7 +71,7 @@ REFUSED = [
      segment(size_bytes=(1 << 64) - 4096)),
     ("64 TiB and 1", BAD, "SIZE_INVALID", "segment.size_bytes",
      segment(size_bytes=(1 << 46) + 1)),
-    ("64 TiB", "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", None,
+    ("64 TiB", "RESOURCE_EXHAUSTED", "BUDGET_EXCEEDED", None,
      segment(size_bytes=1 << 46)),
     # Page sizes.
     ("pages of 3 KiB", BAD, "PAGE_SIZE_MISMATCH", "segment.page_size_bytes",
@@ -229,7 +229,7 @@ class CreateTest(DaemonCase):
 
     def test_says_what_was_asked_and_what_is_left(self):
         outcome = self.refused(
-            "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", "CreateSegment",
+            "RESOURCE_EXHAUSTED", "BUDGET_EXCEEDED", "CreateSegment",
             {"parent": PARENT, "segment": {"size_bytes": 1 << 46}})
         self.assertEqual(outcome.metadata["requested"], str(1 << 46))
         self.assertLess(int(outcome.metadata["available"]), 1 << 46)

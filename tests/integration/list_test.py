@@ -160,7 +160,7 @@ class BatchTest(DaemonCase):
                 ("object", "ALREADY_EXISTS", "OBJECT_EXISTS",
                  {"segment": {"size_bytes": 1, "backend": "POSIX",
                               "posix_name": "/squatter"}}),
-                ("too much", "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED",
+                ("too much", "RESOURCE_EXHAUSTED", "BUDGET_EXCEEDED",
                  {"segment": {"size_bytes": 1 << 46}})):
             with self.subTest(what):
                 with open("/dev/shm/squatter", "w"):

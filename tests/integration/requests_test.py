@@ -55,7 +55,7 @@ REFUSED = [
      {"size_bytes": U63}),
     ("resize to 2^64 - 1", BAD, "SIZE_INVALID", "ResizeSegment",
      {"size_bytes": U64}),
-    ("resize to 64 TiB", "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED",
+    ("resize to 64 TiB", "RESOURCE_EXHAUSTED", "BUDGET_EXCEEDED",
      "ResizeSegment", {"size_bytes": 1 << 46}),
     ("resize a memfd down", PRECONDITION, "NOT_RESIZABLE", "ResizeSegment",
      {"size_bytes": 1}),

@@ -51,7 +51,8 @@ def take(daemon):
     return {
         "shm blocks": shm.f_blocks - shm.f_bfree,
         "shm names": _files("/dev/shm"),
-        "sysv": {number: row["size"] for number, row in sysv.read_table().items()},
+        "sysv": {shmid: row["size"]
+                 for shmid, row in sysv.read_table().items()},
         "huge pages": _huge_pages(daemon.pid),
         "descriptors": _descriptors(daemon.pid),
         "files": _files(daemon.file_root),
