@@ -153,11 +153,13 @@ class RequestsTest(DaemonCase):
     def test_refuses_empty_requests(self):
         for method in list(NAMED) + ["UpdateSegment", "CreateSegment",
                                      "ListSegments", "AdoptSegment",
-                                     "WatchSegments", "BatchCreateSegments",
-                                     "BatchGetSegments",
-                                     "BatchDeleteSegments"]:
+                                     "WatchSegments"]:
             with self.subTest(method):
                 self.refused(BAD, "NAME_INVALID", method, {})
+        for method in ("BatchCreateSegments", "BatchGetSegments",
+                       "BatchDeleteSegments"):
+            with self.subTest(method):
+                self.refused(BAD, "BATCH_TOO_LARGE", method, {})
 
     def test_refuses_by_code_and_reason(self):
         made = self.create(resizable=True)

@@ -103,6 +103,19 @@ class WatchTest(DaemonCase):
             shared = self.create(labels={"tag": tag}, mode=0o644)["name"]
             self.expect(stream, "CREATED", shared)
 
+    def test_who_may_no_longer_read_learns_of_the_end_and_no_more(self):
+        tag = self.fresh_id()
+        request = {"parent": PARENT, "filter": 'labels.tag = "%s"' % tag}
+        name = self.create(labels={"tag": tag}, mode=0o644)["name"]
+        with self.shmd.watch(request, uid=4001) as stream:
+            self.expect(stream, "EXISTING", name)
+            self.expect(stream, "SYNCED")
+            self.ok("UpdateSegment",
+                    {"segment": {"name": name, "mode": 0o600,
+                                 "labels": {"tag": tag, "now": "secret"}}})
+            event = self.expect(stream, "DELETED", name)
+            self.assertEqual(event["segment"]["labels"], {"tag": tag})
+
     def test_expiry_is_told(self):
         tag = self.fresh_id()
         with self.watch(filter='labels.tag = "%s"' % tag) as stream:
