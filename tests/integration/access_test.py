@@ -89,7 +89,7 @@ class AccessTest(DaemonCase):
                             result = isolation.run_as(
                                 uid, attach_socket.refusal,
                                 self.shmd.attach_socket,
-                                made["handleString"], access, groups=groups)
+                                made["handle_string"], access, groups=groups)
                             self.assertEqual(
                                 result, ("OK", "") if may(mode, digit, access)
                                 else DENIED)
@@ -151,15 +151,15 @@ class AccessTest(DaemonCase):
         posix = self.make(backend="POSIX", mode=0o640)
         file = self.make(backend="MAPPED_FILE", file_path=self.fresh_id(),
                          mode=0o640)
-        for path in ("/dev/shm" + posix["posixName"],
-                     os.path.join(self.shmd.file_root, file["filePath"])):
+        for path in ("/dev/shm" + posix["posix_name"],
+                     os.path.join(self.shmd.file_root, file["file_path"])):
             status = os.stat(path)
             self.assertEqual(
                 (status.st_uid, status.st_gid, status.st_mode & 0o7777),
                 (OWNER, GROUP, 0o640))
         made = self.make(backend="SYSV", mode=0o640)
         shmid = self.ok("GetSegment",
-                        {"name": made["name"]})["status"].get("sysvId", 0)
+                        {"name": made["name"]})["status"].get("sysv_id", 0)
         row = sysv.read_table()[shmid]
         self.assertEqual((row["uid"], row["gid"], row["perms"] % 1000),
                          (OWNER, GROUP, 640))

@@ -21,7 +21,7 @@ class AttachAbuseTest(DaemonCase):
 
     def request(self):
         request = attach_pb2.AttachRequest(sequence=7)
-        request.attach.handle_string = self.made["handleString"]
+        request.attach.handle_string = self.made["handle_string"]
         return request.SerializeToString()
 
     def expect_invalid_or_closed(self, datagram, descriptors=()):
@@ -42,7 +42,7 @@ class AttachAbuseTest(DaemonCase):
 
     def expect_good(self):
         """Others are served as before."""
-        _, descriptor = self.good.attach(self.made["handleString"])
+        _, descriptor = self.good.attach(self.made["handle_string"])
         os.close(descriptor)
 
     def test_garbage(self):
@@ -70,7 +70,7 @@ class AttachAbuseTest(DaemonCase):
             attach_pb2.AttachRequest(sequence=1).SerializeToString())
         request = attach_pb2.AttachRequest(sequence=1)
         request.attach.access = 9
-        request.attach.handle_string = self.made["handleString"]
+        request.attach.handle_string = self.made["handle_string"]
         self.expect_invalid_or_closed(request.SerializeToString())
         request = attach_pb2.AttachRequest(sequence=1)
         request.attach.SetInParent()
@@ -138,7 +138,7 @@ class AttachAbuseTest(DaemonCase):
             with self.assertRaises(attach_socket.Refused) as caught:
                 for _ in range(200000):
                     _, descriptor = connection.attach(
-                        self.made["handleString"])
+                        self.made["handle_string"])
                     os.close(descriptor)
         self.assertEqual((caught.exception.code, caught.exception.reason),
                          ("RESOURCE_EXHAUSTED", "ATTACHMENT_LIMIT"))
@@ -150,11 +150,11 @@ class AttachAbuseTest(DaemonCase):
                        for _ in range(400)]
         try:
             for connection in connections:
-                _, descriptor = connection.attach(self.made["handleString"])
+                _, descriptor = connection.attach(self.made["handle_string"])
                 os.close(descriptor)
             status = self.ok("GetSegment",
                              {"name": self.made["name"]})["status"]
-            self.assertEqual(int(status["attachmentCount"]), 400)
+            self.assertEqual(int(status["attachment_count"]), 400)
         finally:
             for connection in connections:
                 connection.socket.close()

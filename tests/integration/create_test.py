@@ -276,13 +276,12 @@ class CreateTest(DaemonCase):
                 made = self.create(fields)
                 for key in ("backend", "labels", "mode", "posix_name"):
                     if key in fields:
-                        camel = {"posix_name": "posixName"}.get(key, key)
-                        self.assertEqual(made.get(camel), fields[key])
+                        self.assertEqual(made.get(key, 0), fields[key])
                 size = int(fields.get("size_bytes", 4096))
-                self.assertEqual(made["sizeBytes"], str(size))
+                self.assertEqual(made["size_bytes"], str(size))
                 self.assertEqual(made["state"], "ACTIVE")
                 self.assertRegex(made["uid"], "^[0-9a-f]{32}$")
-                self.assertRegex(made["handleString"], "^shm1[.][\\w-]+$")
+                self.assertRegex(made["handle_string"], "^shm1[.][\\w-]+$")
                 again = self.ok("GetSegment", {"name": made["name"]})
                 self.assertEqual(again["uid"], made["uid"])
                 self.assertEqual(again["etag"], made["etag"])
@@ -305,16 +304,16 @@ class CreateTest(DaemonCase):
         self.assertEqual(made["state"], "ACTIVE")
         self.assertNotEqual(made["uid"], "0" * 32)
         self.assertNotIn("adopted", made)
-        self.assertFalse(made["createTime"].startswith("2001"))
+        self.assertFalse(made["create_time"].startswith("2001"))
 
     def test_defaults(self):
         made = self.create()
         self.assertEqual((made["backend"], made["mode"], made["allocation"]),
                          ("MEMFD", 0o600, "LAZY"))
-        self.assertEqual(made["pageSizeBytes"], "4096")
+        self.assertEqual(made["page_size_bytes"], "4096")
         posix = self.create(backend="POSIX")
         self.assertEqual(posix["allocation"], "RESERVED")
-        self.assertRegex(posix["posixName"], "^/[A-Za-z0-9._-]+$")
+        self.assertRegex(posix["posix_name"], "^/[A-Za-z0-9._-]+$")
 
     def test_a_taken_name_is_told_from_a_taken_object(self):
         first = self.create(backend="POSIX", posix_name="/taken-" +
@@ -326,12 +325,12 @@ class CreateTest(DaemonCase):
         self.refused("ALREADY_EXISTS", "OBJECT_EXISTS", "CreateSegment",
                      {"parent": PARENT, "segment_id": self.fresh_id(),
                       "segment": {"size_bytes": 1, "backend": "POSIX",
-                                  "posix_name": first["posixName"]}})
+                                  "posix_name": first["posix_name"]}})
         keyed = self.create(backend="SYSV", sysv_key=0x5348)
         self.refused("ALREADY_EXISTS", "OBJECT_EXISTS", "CreateSegment",
                      {"parent": PARENT, "segment_id": self.fresh_id(),
                       "segment": {"size_bytes": 1, "backend": "SYSV",
-                                  "sysv_key": keyed["sysvKey"]}})
+                                  "sysv_key": keyed["sysv_key"]}})
 
     def test_a_request_id_makes_it_idempotent(self):
         request_id = self.fresh_id()
@@ -366,7 +365,7 @@ class CreateTest(DaemonCase):
                 event = stream.next()
         self.refused("NOT_FOUND", "SEGMENT_NOT_FOUND", "GetSegment",
                      {"name": made["name"]})
-        self.assertFalse(os.path.exists("/dev/shm" + made["posixName"]))
+        self.assertFalse(os.path.exists("/dev/shm" + made["posix_name"]))
 
 
 if __name__ == "__main__":

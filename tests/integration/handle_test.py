@@ -47,7 +47,7 @@ class HandleTest(DaemonCase):
                 made = self.make(kind, size_bytes=5000)
                 connection = self.connect()
                 attachment, descriptor = self.attach(
-                    connection, made["handleString"], READ_WRITE)
+                    connection, made["handle_string"], READ_WRITE)
                 self.assertEqual(attachment.name, made["name"])
                 self.assertEqual(str(attachment.generation),
                                  made["generation"])
@@ -86,20 +86,20 @@ class HandleTest(DaemonCase):
                                          "offset_bytes": 100,
                                          "length_bytes": 50})
         self.assertEqual(reply["handle"]["access"], "READ")
-        attachment, _ = self.attach(self.connect(), reply["handleString"])
+        attachment, _ = self.attach(self.connect(), reply["handle_string"])
         self.assertEqual((attachment.offset_bytes, attachment.length_bytes),
                          (100, 50))
         self.expect_refused("PERMISSION_DENIED", "CALLER_NOT_ALLOWED",
-                            reply["handleString"], READ_WRITE)
+                            reply["handle_string"], READ_WRITE)
         to_the_end = self.ok("CreateHandle", {"name": made["name"],
                                               "offset_bytes": 192,
                                               "access": "READ_WRITE"})
         attachment, _ = self.attach(self.connect(),
-                                    to_the_end["handleString"], READ_WRITE)
+                                    to_the_end["handle_string"], READ_WRITE)
         self.assertEqual(attachment.length_bytes, 8000)
 
     def test_every_altered_character_is_told(self):
-        text = self.make()["handleString"]
+        text = self.make()["handle_string"]
         alphabet = string.ascii_letters + string.digits + "-_"
         with Connection(self.shmd.attach_socket) as connection:
             for place, character in enumerate(text):
@@ -157,11 +157,11 @@ class HandleTest(DaemonCase):
         deadline = time.monotonic() + 30
         while attach_socket.refusal(
                 self.shmd.attach_socket,
-                reply["handleString"])[0] == "OK":
+                reply["handle_string"])[0] == "OK":
             self.assertLess(time.monotonic(), deadline)
         self.expect_refused("FAILED_PRECONDITION", "HANDLE_EXPIRED",
-                            reply["handleString"])
-        self.attach(self.connect(), made["handleString"])
+                            reply["handle_string"])
+        self.attach(self.connect(), made["handle_string"])
 
     def test_a_stale_handle(self):
         for kind in BACKENDS:
@@ -170,19 +170,19 @@ class HandleTest(DaemonCase):
                 old = self.make(kind, segment_id=segment_id)
                 self.ok("DeleteSegment", {"name": old["name"]})
                 self.expect_refused("FAILED_PRECONDITION", "HANDLE_STALE",
-                                    old["handleString"])
+                                    old["handle_string"])
                 new = self.make(kind, segment_id=segment_id)
                 self.assertEqual(new["name"], old["name"])
                 self.expect_refused("FAILED_PRECONDITION", "HANDLE_STALE",
-                                    old["handleString"])
-                self.attach(self.connect(), new["handleString"])
+                                    old["handle_string"])
+                self.attach(self.connect(), new["handle_string"])
 
     def test_attachments_are_counted_until_they_end(self):
         made = self.make()
 
         def count():
             status = self.ok("GetSegment", {"name": made["name"]})["status"]
-            return int(status.get("attachmentCount", 0))
+            return int(status.get("attachment_count", 0))
 
         def wait_for(expected):
             deadline = time.monotonic() + 30
@@ -190,9 +190,9 @@ class HandleTest(DaemonCase):
                 self.assertLess(time.monotonic(), deadline, count())
 
         first, second = self.connect(), self.connect()
-        attachment, _ = self.attach(first, made["handleString"])
-        self.attach(first, made["handleString"])
-        self.attach(second, made["handleString"])
+        attachment, _ = self.attach(first, made["handle_string"])
+        self.attach(first, made["handle_string"])
+        self.attach(second, made["handle_string"])
         self.assertEqual(count(), 3)
         self.refused("FAILED_PRECONDITION", "SEGMENT_IN_USE",
                      "DeleteSegment", {"name": made["name"]})
@@ -209,17 +209,17 @@ class HandleTest(DaemonCase):
     def test_one_connection_cannot_detach_for_another(self):
         made = self.make()
         first, second = self.connect(), self.connect()
-        attachment, _ = self.attach(first, made["handleString"])
-        self.attach(second, made["handleString"])
+        attachment, _ = self.attach(first, made["handle_string"])
+        self.attach(second, made["handle_string"])
         second.detach(attachment.attachment_id)
         # Answers come in order, so the detach has been read by now.
-        self.attach(second, made["handleString"])
+        self.attach(second, made["handle_string"])
         status = self.ok("GetSegment", {"name": made["name"]})["status"]
-        self.assertEqual(int(status["attachmentCount"]), 3)
+        self.assertEqual(int(status["attachment_count"]), 3)
 
     def test_force_removes_and_leaves_mappings_alone(self):
         made = self.make(size_bytes=4096)
-        _, descriptor = self.attach(self.connect(), made["handleString"],
+        _, descriptor = self.attach(self.connect(), made["handle_string"],
                                     READ_WRITE)
         with attach_socket.map_descriptor(descriptor, 4096, True) as memory:
             self.ok("DeleteSegment", {"name": made["name"], "force": True})
@@ -229,7 +229,7 @@ class HandleTest(DaemonCase):
     def test_sealing_waits_for_writers(self):
         made = self.make()
         connection = self.connect()
-        _, descriptor = self.attach(connection, made["handleString"],
+        _, descriptor = self.attach(connection, made["handle_string"],
                                     READ_WRITE)
         memory = attach_socket.map_descriptor(descriptor, 4096, True)
         self.refused("FAILED_PRECONDITION", "SEGMENT_IN_USE", "SealSegment",
@@ -238,13 +238,13 @@ class HandleTest(DaemonCase):
                                 "extent": "NEW_WRITERS"})
         memory[:5] = b"still"
         self.expect_refused("FAILED_PRECONDITION", "SEGMENT_SEALED",
-                            made["handleString"], READ_WRITE)
+                            made["handle_string"], READ_WRITE)
         memory.close()
         self.ok("SealSegment", {"name": made["name"]})
         reply = self.ok("ReadSegment", {"name": made["name"],
                                         "length_bytes": 5})
         self.assertEqual(reply["data"], encoded(b"still"))
-        attachment, _ = self.attach(self.connect(), made["handleString"])
+        attachment, _ = self.attach(self.connect(), made["handle_string"])
         self.assertTrue(attachment.seals & 0x0008)  # F_SEAL_WRITE
 
 

@@ -137,7 +137,7 @@ class IdentityTest(DaemonCase):
                              "page_token": token,
                              "filter": 'labels.tag = "%s"' % tag})
             found += reply.get("segments", [])
-            token = reply.get("nextPageToken", "")
+            token = reply.get("next_page_token", "")
         return found
 
 

@@ -40,7 +40,7 @@ class ListTest(DaemonCase):
     def listed(self, **request):
         reply = self.ok("ListSegments", {"parent": PARENT, **request})
         return ([segment["name"] for segment in reply.get("segments", [])],
-                reply.get("nextPageToken", ""))
+                reply.get("next_page_token", ""))
 
     def make(self, segment_id, **fields):
         labels = {"tag": self.tag, **fields.pop("labels", {})}
@@ -137,7 +137,7 @@ class BatchTest(DaemonCase):
         names = [segment["name"] for segment in made]
         self.assertEqual((len(names), names), (1000, sorted(names)))
         self.assertNotIn("handle", made[0])
-        self.assertTrue(made[0]["handleString"])
+        self.assertTrue(made[0]["handle_string"])
         got = self.ok("BatchGetSegments", {"parent": PARENT, "names": names})
         self.assertEqual([segment["uid"] for segment in got["segments"]],
                          [segment["uid"] for segment in made])

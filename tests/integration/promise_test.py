@@ -73,8 +73,8 @@ class PromiseTest(DaemonCase):
         made = self.make_until_refused(self.shmd, "SHM_SPACE_EXHAUSTED",
                                        self.SIZES, backend="POSIX")
         self.expect_filled("/dev/shm",
-                           ["/dev/shm" + one["posixName"] for one in made],
-                           [int(one["sizeBytes"]) for one in made])
+                           ["/dev/shm" + one["posix_name"] for one in made],
+                           [int(one["size_bytes"]) for one in made])
 
     def test_posix_after_growing(self):
         isolation.mount("-o", "remount,size=1m", "/dev/shm")
@@ -83,7 +83,7 @@ class PromiseTest(DaemonCase):
         made = self.create(backend="POSIX", size_bytes=5000, resizable=True)
         self.ok("ResizeSegment", {"name": made["name"],
                                   "size_bytes": 700 * KIB + 1})
-        self.expect_filled("/dev/shm", ["/dev/shm" + made["posixName"]],
+        self.expect_filled("/dev/shm", ["/dev/shm" + made["posix_name"]],
                            [700 * KIB + 1])
 
     def test_mapped_file(self):
@@ -96,9 +96,9 @@ class PromiseTest(DaemonCase):
         made = self.make_until_refused(own, "FILE_SPACE_EXHAUSTED",
                                        self.SIZES, backend="MAPPED_FILE")
         self.expect_filled(root,
-                           [os.path.join(root, one["filePath"])
+                           [os.path.join(root, one["file_path"])
                             for one in made],
-                           [int(one["sizeBytes"]) for one in made])
+                           [int(one["size_bytes"]) for one in made])
 
     def test_reserved_is_resident(self):
         for fields in ({"backend": "MEMFD", "allocation": "RESERVED"},
@@ -112,7 +112,7 @@ class PromiseTest(DaemonCase):
                 made = self.create(fields, size_bytes=MIB)
                 status = self.ok("GetSegment",
                                  {"name": made["name"]})["status"]
-                self.assertGreaterEqual(int(status["residentBytes"]), MIB)
+                self.assertGreaterEqual(int(status["resident_bytes"]), MIB)
 
     def test_lazy_is_not(self):
         for fields in ({"backend": "MEMFD"},
@@ -122,7 +122,7 @@ class PromiseTest(DaemonCase):
                 made = self.create(fields, size_bytes=MIB)
                 status = self.ok("GetSegment",
                                  {"name": made["name"]})["status"]
-                self.assertEqual(int(status.get("residentBytes", 0)), 0)
+                self.assertEqual(int(status.get("resident_bytes", 0)), 0)
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ class ReaderTest(DaemonCase):
                                          "data": encoded(b"untouched")})
                 ways = isolation.run_as(READER, try_to_write,
                                         self.shmd.attach_socket,
-                                        made["handleString"])
+                                        made["handle_string"])
                 for way, name in ways.items():
                     self.assertNotEqual(name, "", way)
                 reply = self.ok("ReadSegment", {"name": made["name"],
@@ -128,7 +128,7 @@ class ReaderTest(DaemonCase):
             with self.subTest(made["backend"]):
                 ways = isolation.run_as(OWNER, try_to_write,
                                         self.shmd.attach_socket,
-                                        made["handleString"])
+                                        made["handle_string"])
                 self.assertEqual(ways["mprotect"], "EACCES")
                 if "map" in ways:
                     self.assertEqual((ways["map"], ways["write"]),
@@ -141,7 +141,7 @@ class ReaderTest(DaemonCase):
                     self.assertEqual(
                         isolation.run_as(READER, attach_socket.refusal,
                                          self.shmd.attach_socket,
-                                         made["handleString"], access),
+                                         made["handle_string"], access),
                         ("PERMISSION_DENIED", "CALLER_NOT_ALLOWED"))
 
     def test_a_writer_cannot_pull_a_memfd_from_under_readers(self):
@@ -154,13 +154,13 @@ class ReaderTest(DaemonCase):
         made = self.create(size_bytes=SIZE, owner=OWNER, mode=0o644,
                            seal_policy=policy, resizable=resizable)
         with Connection(self.shmd.attach_socket) as connection:
-            attachment, descriptor = connection.attach(made["handleString"])
+            attachment, descriptor = connection.attach(made["handle_string"])
             self.addCleanup(os.close, descriptor)
             self.assertTrue(attachment.seals & 0x0002)  # F_SEAL_SHRINK
             memory = attach_socket.map_descriptor(descriptor, SIZE)
             ways = isolation.run_as(OWNER, harm_as_writer,
                                     self.shmd.attach_socket,
-                                    made["handleString"])
+                                    made["handle_string"])
             for way in ("cut", "cut a byte", "path cut"):
                 self.assertEqual(ways[way], "EPERM", way)
             if not resizable:

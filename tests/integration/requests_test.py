@@ -228,7 +228,7 @@ class RequestsTest(DaemonCase):
                          (0o640, {"a": "1", "b": "2"}))
         self.assertNotEqual(now["etag"], made["etag"])
         self.assertEqual(
-            os.stat("/dev/shm" + made["posixName"]).st_mode & 0o777, 0o640)
+            os.stat("/dev/shm" + made["posix_name"]).st_mode & 0o777, 0o640)
         now = update("labels.c", labels={"c": "3"})
         self.assertEqual(now["labels"], {"a": "1", "b": "2", "c": "3"})
         now = update("labels.a")
@@ -236,13 +236,13 @@ class RequestsTest(DaemonCase):
         now = update("labels", labels={"z": "26"})
         self.assertEqual(now["labels"], {"z": "26"})
         now = update("ttl", ttl="3600s")
-        self.assertIn("expireTime", now)
+        self.assertIn("expire_time", now)
         now = update("ttl")
-        self.assertNotIn("expireTime", now)
+        self.assertNotIn("expire_time", now)
         now = update(None, mode=0o600, etag=now["etag"])
         self.assertEqual((now["mode"], now["labels"]), (0o600, {"z": "26"}))
         now = update("owner,group", owner=4001, group=4002)
-        status = os.stat("/dev/shm" + made["posixName"])
+        status = os.stat("/dev/shm" + made["posix_name"])
         self.assertEqual((status.st_uid, status.st_gid), (4001, 4002))
 
     def test_resize(self):
@@ -255,7 +255,7 @@ class RequestsTest(DaemonCase):
                 grown = self.ok("ResizeSegment",
                                 {"name": name, "size_bytes": 8192,
                                  "etag": made["etag"]})
-                self.assertEqual(grown["sizeBytes"], "8192")
+                self.assertEqual(grown["size_bytes"], "8192")
                 self.ok("WriteSegment", {"name": name, "offset_bytes": 8191,
                                          "data": encoded(b"!")})
                 if fields["backend"] == "MEMFD":
@@ -265,7 +265,7 @@ class RequestsTest(DaemonCase):
                     continue
                 shrunk = self.ok("ResizeSegment",
                                  {"name": name, "size_bytes": 4096})
-                self.assertEqual(shrunk["sizeBytes"], "4096")
+                self.assertEqual(shrunk["size_bytes"], "4096")
         fixed = self.create()
         self.refused(PRECONDITION, "NOT_RESIZABLE", "ResizeSegment",
                      {"name": fixed["name"], "size_bytes": 8192})
@@ -353,17 +353,17 @@ class RequestsTest(DaemonCase):
         made = self.create(backend="POSIX", size_bytes=1 << 20)
         full = self.ok("GetSegment", {"name": made["name"], "view": "FULL"})
         status = full["status"]
-        self.assertEqual(status["pageSizeBytes"], "4096")
-        self.assertEqual(status["residentBytes"], str(1 << 20))
+        self.assertEqual(status["page_size_bytes"], "4096")
+        self.assertEqual(status["resident_bytes"], str(1 << 20))
         self.assertEqual(sum(int(node["pages"])
-                             for node in status["nodePages"]), 256)
+                             for node in status["node_pages"]), 256)
         basic = self.ok("GetSegment", {"name": made["name"],
                                        "view": "BASIC"})
-        self.assertNotIn("nodePages", basic.get("status", {}))
+        self.assertNotIn("node_pages", basic.get("status", {}))
 
     def test_delete_takes_etag_and_leaves_nothing(self):
         made = self.create(backend="MAPPED_FILE", file_path=self.fresh_id())
-        path = os.path.join(self.shmd.file_root, made["filePath"])
+        path = os.path.join(self.shmd.file_root, made["file_path"])
         self.assertTrue(os.path.exists(path))
         self.ok("DeleteSegment", {"name": made["name"],
                                   "etag": made["etag"]})

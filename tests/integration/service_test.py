@@ -54,18 +54,18 @@ class ServiceTest(DaemonCase):
         before = self.node()
         self.create(size_bytes=12345)
         after = self.node()
-        self.assertEqual(count(after, "segmentCount"),
-                         count(before, "segmentCount") + 1)
-        self.assertGreaterEqual(count(after, "segmentBytes"),
-                                count(before, "segmentBytes") + 12345)
+        self.assertEqual(count(after, "segment_count"),
+                         count(before, "segment_count") + 1)
+        self.assertGreaterEqual(count(after, "segment_bytes"),
+                                count(before, "segment_bytes") + 12345)
         self.assertEqual(after["node"], before["node"])
         self.assertRegex(after["version"], r"^\d+\.\d+\.\d+")
-        self.assertGreater(count(after, "budgetBytes"), 0)
+        self.assertGreater(count(after, "budget_bytes"), 0)
         shm = os.statvfs("/dev/shm")
-        self.assertEqual(count(after, "posixAvailableBytes"),
+        self.assertEqual(count(after, "posix_available_bytes"),
                          shm.f_bavail * shm.f_bsize)
-        pools = {count(pool, "pageSizeBytes")
-                 for pool in after.get("hugePagePools", [])}
+        pools = {count(pool, "page_size_bytes")
+                 for pool in after.get("huge_page_pools", [])}
         self.assertEqual(pools, {
             int(name.partition("-")[2][:-2]) << 10
             for name in os.listdir("/sys/kernel/mm/hugepages")})
@@ -132,8 +132,8 @@ class LifeTest(DaemonCase):
         for segment in made[:3]:
             with self.subTest(segment["backend"]):
                 again = call("GetSegment", {"name": segment["name"]})
-                for key in ("uid", "generation", "labels", "sizeBytes",
-                            "createTime", "handleString", "owner", "mode"):
+                for key in ("uid", "generation", "labels", "size_bytes",
+                            "create_time", "handle_string", "owner", "mode"):
                     self.assertEqual(again.get(key), segment.get(key), key)
                 reply = call("ReadSegment", {"name": segment["name"],
                                              "length_bytes": 5})

@@ -45,7 +45,7 @@ class WatchTest(DaemonCase):
         self.create()
         with self.watch(filter=condition) as stream:
             event = self.expect(stream, "EXISTING", old)
-            self.assertNotIn("resumeToken", event)
+            self.assertNotIn("resume_token", event)
             self.assertNotIn("handle", event["segment"])
             self.assertNotIn("status", event["segment"])
             event = self.expect(stream, "SYNCED")
@@ -63,17 +63,17 @@ class WatchTest(DaemonCase):
             self.ok("DeleteSegment", {"name": old})
             event = self.expect(stream, "DELETED", old)
             self.assertEqual(event["segment"]["state"], "DELETED")
-            self.assertTrue(event["resumeToken"])
+            self.assertTrue(event["resume_token"])
 
     def test_resumes_behind_the_token_without_gap_or_repeat(self):
         tag = self.fresh_id()
         condition = 'labels.tag = "%s"' % tag
         with self.watch(filter=condition) as stream:
-            token = self.expect(stream, "SYNCED")["resumeToken"]
+            token = self.expect(stream, "SYNCED")["resume_token"]
         names = [self.create(labels={"tag": tag})["name"] for _ in range(5)]
         with self.watch(filter=condition, resume_token=token) as stream:
             for name in names[:3]:
-                token = self.expect(stream, "CREATED", name)["resumeToken"]
+                token = self.expect(stream, "CREATED", name)["resume_token"]
         with self.watch(filter=condition, resume_token=token) as stream:
             for name in names[3:]:
                 self.expect(stream, "CREATED", name)
@@ -85,7 +85,7 @@ class WatchTest(DaemonCase):
             event = stream.next()
             while event["type"] != "SYNCED":
                 event = stream.next()
-            token = event["resumeToken"]
+            token = event["resume_token"]
         self.assertEqual(self.shmd.stop(), 0)
         self.shmd.start()
         self.refused("OUT_OF_RANGE", "RESUME_TOKEN_EXPIRED", "WatchSegments",

@@ -65,7 +65,7 @@ class InteropTest(DaemonCase):
                                "labels": {"found": "yes"}}}
         adopted = self.ok("AdoptSegment", request)
         self.addCleanup(self.remove, adopted["name"])
-        self.assertEqual((adopted["adopted"], adopted["sizeBytes"],
+        self.assertEqual((adopted["adopted"], adopted["size_bytes"],
                           adopted["mode"]), (True, str(SIZE), 0o640))
         listed = self.ok("ListSegments", {"parent": PARENT,
                                           "filter": "labels:found"})
@@ -127,7 +127,7 @@ class InteropTest(DaemonCase):
         adopted = self.ok("AdoptSegment", {
             "parent": PARENT, "segment_id": self.fresh_id(),
             "segment": {"backend": "SYSV"}, "sysv_id": shmid})
-        self.assertEqual(adopted["sizeBytes"], str(SIZE))
+        self.assertEqual(adopted["size_bytes"], str(SIZE))
         self.ok("DisownSegment", {"name": adopted["name"]})
         self.assertIn(shmid, sysv.read_table())
 

@@ -39,6 +39,8 @@ class DaemonCase(unittest.TestCase):
             cls.shmd.call("ListSegments", {"parent": PARENT})
 
     def setUp(self):
+        if not self.shmd.is_running():
+            self.shmd.start()  # an earlier test, which failed, has killed it
         before = ledger.take(self.shmd)
         self.addCleanup(self._expect_unharmed, before)
 

@@ -48,7 +48,7 @@ class Outcome:
             elif kind == "google.rpc.BadRequest":
                 self.fields += [
                     violation.get("field", "")
-                    for violation in detail.get("fieldViolations", [])
+                    for violation in detail.get("field_violations", [])
                 ]
 
     @property
