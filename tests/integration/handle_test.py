@@ -209,11 +209,14 @@ class HandleTest(DaemonCase):
     def test_one_connection_cannot_detach_for_another(self):
         made = self.make()
         first, second = self.connect(), self.connect()
+        self.attach(first, made["handle_string"])
         attachment, _ = self.attach(first, made["handle_string"])
-        self.attach(second, made["handle_string"])
+        own, _ = self.attach(second, made["handle_string"])
+        self.assertNotEqual(own.attachment_id, attachment.attachment_id)
         second.detach(attachment.attachment_id)
-        # Answers come in order, so the detach has been read by now.
-        self.attach(second, made["handle_string"])
+        # Requests are served in order, so the detach has been read by now.
+        with self.assertRaises(Refused):
+            second.attach("")
         status = self.ok("GetSegment", {"name": made["name"]})["status"]
         self.assertEqual(int(status["attachment_count"]), 3)
 

@@ -161,8 +161,9 @@ class ReaderTest(DaemonCase):
             ways = isolation.run_as(OWNER, harm_as_writer,
                                     self.shmd.attach_socket,
                                     made["handle_string"])
-            for way in ("cut", "cut a byte", "path cut"):
+            for way in ("cut", "cut a byte"):
                 self.assertEqual(ways[way], "EPERM", way)
+            self.assertIn(ways["path cut"], ("EPERM", "EACCES"))
             if not resizable:
                 self.assertEqual(ways["grow"], "EPERM")
             # Every byte can still be read: this process would die of SIGBUS.

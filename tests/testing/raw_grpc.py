@@ -53,8 +53,8 @@ def ask(path, method, message):
     bytes, or None when the call was refused."""
     reply = None
     with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)  # waits while the backlog is full
         client.settimeout(60)
-        client.connect(path)
         client.sendall(opening() + call(1, method, message))
         with client.makefile("rb") as stream:
             while True:
