@@ -1,0 +1,259 @@
+#include "client/cpp/attach_socket.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+#include "client/cpp/rpc_status.h"
+#include "shm/sys/socket.h"
+#include "shmd/v1/attach.pb.h"
+
+namespace shmd {
+inline namespace client {
+namespace {
+
+// A reply is a name, numbers and perhaps an error with its metadata.
+constexpr size_t kMaxReplyBytes = 64 * 1024;
+
+absl::Status ProtocolBroken(absl::string_view what) {
+  return Error(
+      absl::StatusCode::kInternal, reason::kInvariantBroken,
+      absl::StrCat("the daemon's answer is not of the protocol: ", what));
+}
+
+struct Received {
+  v1::AttachReply reply;
+  std::vector<UniqueFd> descriptors;
+  bool descriptors_lost = false;
+};
+
+bool IsTimeout(const absl::Status& status) {
+  // What SO_RCVTIMEO ends with.
+  return GetErrorDetail(status).metadata["errno"] == std::to_string(EAGAIN);
+}
+
+absl::StatusOr<Received> Receive(int socket, absl::string_view socket_dir) {
+  static thread_local std::array<char, kMaxReplyBytes> buffer;
+  absl::StatusOr<sys::Datagram> datagram =
+      sys::ReceiveDatagram(socket, absl::MakeSpan(buffer), 0);
+  if (!datagram.ok() && IsTimeout(datagram.status())) {
+    return Error(absl::StatusCode::kDeadlineExceeded,
+                 reason::kServerUnreachable,
+                 absl::StrCat("the daemon in ", socket_dir,
+                              " did not answer an attach in time"))
+        .With("socket_dir", socket_dir)
+        .ToStatus();
+  }
+  if (!datagram.ok()) {
+    return UnreachableStatus(socket_dir, datagram.status().message());
+  }
+  if (datagram->size_bytes == 0) {
+    return UnreachableStatus(socket_dir, "it closed the connection");
+  }
+  Received received;
+  received.descriptors = std::move(datagram->fds);
+  // No reply fills the buffer, so it is the descriptor that had no room.
+  received.descriptors_lost = datagram->truncated;
+  if (!received.reply.ParseFromArray(buffer.data(),
+                                     static_cast<int>(datagram->size_bytes))) {
+    return ProtocolBroken("it cannot be parsed");
+  }
+  return received;
+}
+
+std::string DetachDatagram(uint64_t attachment_id) {
+  v1::AttachRequest request;
+  request.mutable_detach()->set_attachment_id(attachment_id);
+  return request.SerializeAsString();
+}
+
+Attachment::Facts FactsOf(const v1::Attachment& granted) {
+  Attachment::Facts facts;
+  facts.id = granted.attachment_id();
+  facts.name = granted.name();
+  facts.generation = granted.generation();
+  facts.segment_size_bytes = granted.size_bytes();
+  facts.page_size_bytes = granted.page_size_bytes();
+  facts.access =
+      granted.access() == v1::READ_WRITE ? Access::kReadWrite : Access::kRead;
+  facts.offset_bytes = granted.offset_bytes();
+  facts.length_bytes = granted.length_bytes();
+  facts.seals = granted.seals();
+  facts.sysv = granted.has_sysv_id();
+  facts.advise_huge_pages = granted.advise_huge_pages();
+  return facts;
+}
+
+// What can be mapped of a grant, once it has been verified against the kernel.
+// The size is compared with fstat when it is mapped.
+absl::StatusOr<ObjectRef> TakeObject(Received& received) {
+  const v1::Attachment& granted = received.reply.attachment();
+  if (received.descriptors_lost) {
+    return Error(absl::StatusCode::kResourceExhausted,
+                 reason::kDescriptorsExhausted,
+                 "this program has no room for another file descriptor "
+                 "(RLIMIT_NOFILE)")
+        .With("limit", "RLIMIT_NOFILE")
+        .ToStatus();
+  }
+  if (granted.offset_bytes() > granted.size_bytes() ||
+      granted.length_bytes() > granted.size_bytes() - granted.offset_bytes()) {
+    return ProtocolBroken("its range lies outside the segment");
+  }
+  if (granted.has_sysv_id()) {
+    if (!received.descriptors.empty()) {
+      return ProtocolBroken("a SysV segment came with a descriptor");
+    }
+    return ObjectRef(SysvId{granted.sysv_id()});
+  }
+  if (received.descriptors.size() != 1) {
+    return ProtocolBroken(absl::StrCat(received.descriptors.size(),
+                                       " descriptors came, not one"));
+  }
+  UniqueFd fd = std::move(received.descriptors.front());
+  if (granted.seals() != 0) {
+    // A seal may have been added since the reply was made; none can go.
+    const int seals = fcntl(fd.get(), F_GET_SEALS);
+    if (seals < 0 || (granted.seals() & ~static_cast<uint32_t>(seals)) != 0) {
+      return ProtocolBroken("the descriptor lacks the seals that it names");
+    }
+  }
+  return ObjectRef(std::move(fd));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<AttachSocket>> AttachSocket::Open(
+    const std::string& socket_dir, absl::Duration timeout) {
+  const std::string path = absl::StrCat(socket_dir, "/attach.sock");
+  absl::StatusOr<UniqueFd> socket =
+      sys::ConnectUnix(path, sys::SocketType::kSeqpacket);
+  if (absl::IsUnavailable(socket.status())) {
+    return UnreachableStatus(
+        socket_dir, absl::StrCat(path, ": ", socket.status().message()));
+  }
+  if (!socket.ok()) return socket.status();
+  // Bounds each sendmsg(2) and recvmsg(2) without a further call.
+  const timeval limit = absl::ToTimeval(timeout);
+  for (const int option : {SO_SNDTIMEO, SO_RCVTIMEO}) {
+    if (setsockopt(socket->get(), SOL_SOCKET, option, &limit, sizeof(limit)) !=
+        0) {
+      return ErrnoStatus(errno, "setsockopt");
+    }
+  }
+  return std::make_shared<AttachSocket>(*std::move(socket), socket_dir);
+}
+
+AttachSocket::AttachSocket(UniqueFd socket, std::string socket_dir)
+    : socket_(std::move(socket)),
+      socket_dir_(std::move(socket_dir)),
+      pid_(getpid()) {}
+
+bool AttachSocket::lost() const {
+  absl::MutexLock lock(&state_mutex_);
+  return lost_;
+}
+
+bool AttachSocket::owned_by_this_process() const { return getpid() == pid_; }
+
+absl::Status AttachSocket::Send(const std::string& datagram, int flags) const {
+  ssize_t sent;
+  do {
+    sent = send(socket_.get(), datagram.data(), datagram.size(),
+                MSG_NOSIGNAL | flags);
+  } while (sent < 0 && errno == EINTR);
+  if (sent >= 0) return absl::OkStatus();
+  if (errno == EAGAIN || errno == EWOULDBLOCK) {
+    return absl::DeadlineExceededError("the attach socket stays full");
+  }
+  const absl::Status status = UnreachableStatus(socket_dir_, strerror(errno));
+  absl::MutexLock lock(&state_mutex_);
+  lost_ = true;
+  return status;
+}
+
+absl::StatusOr<AttachSocket::Grant> AttachSocket::Attach(
+    absl::string_view handle, Access access) {
+  absl::MutexLock lock(&request_mutex_);
+  SendLateDetaches();
+  return Exchange(handle, access);
+}
+
+absl::StatusOr<AttachSocket::Grant> AttachSocket::Exchange(
+    absl::string_view handle, Access access) {
+  v1::AttachRequest request;
+  request.set_sequence(++sequence_);
+  request.mutable_attach()->set_handle_string(handle.data(), handle.size());
+  request.mutable_attach()->set_access(
+      access == Access::kReadWrite ? v1::READ_WRITE : v1::READ);
+  RETURN_IF_ERROR(Send(request.SerializeAsString(), 0));
+  while (true) {
+    absl::StatusOr<Received> received = Receive(socket_.get(), socket_dir_);
+    if (!received.ok()) {
+      if (absl::IsUnavailable(received.status())) {
+        absl::MutexLock lock(&state_mutex_);
+        lost_ = true;
+      }
+      return received.status();
+    }
+    const v1::AttachReply& reply = received->reply;
+    const bool granted = !reply.has_error() && reply.has_attachment();
+    if (reply.sequence() != sequence_) {
+      // The answer to a request that was given up; nobody will use it.
+      if (granted) Detach(reply.attachment().attachment_id());
+      continue;
+    }
+    if (reply.has_error()) return StatusFromProto(reply.error());
+    if (!granted) return ProtocolBroken("it neither grants nor refuses");
+    absl::StatusOr<ObjectRef> object = TakeObject(*received);
+    if (!object.ok()) {
+      Detach(reply.attachment().attachment_id());
+      return object.status();
+    }
+    return Grant{FactsOf(reply.attachment()), *std::move(object)};
+  }
+}
+
+void AttachSocket::Detach(uint64_t attachment_id) {
+  if (!owned_by_this_process()) return;
+  const absl::Status sent = Send(DetachDatagram(attachment_id), MSG_DONTWAIT);
+  absl::MutexLock lock(&state_mutex_);
+  if (lost_) return;
+  detaches_unseen_ = true;
+  if (!sent.ok()) late_detaches_.push_back(attachment_id);
+}
+
+void AttachSocket::SendLateDetaches() {
+  std::vector<uint64_t> late;
+  {
+    absl::MutexLock lock(&state_mutex_);
+    late.swap(late_detaches_);
+  }
+  for (const uint64_t id : late) Detach(id);
+}
+
+void AttachSocket::AwaitDetaches() {
+  {
+    absl::MutexLock lock(&state_mutex_);
+    if (!detaches_unseen_ || lost_) return;
+    detaches_unseen_ = false;
+  }
+  // Requests are answered in order: the refusal of one that means nothing
+  // says that all before it has been seen.
+  absl::MutexLock lock(&request_mutex_);
+  SendLateDetaches();
+  Exchange("", Access::kRead).status().IgnoreError();
+}
+
+}  // namespace client
+}  // namespace shmd

@@ -1,0 +1,165 @@
+#ifndef SHMD_CLIENT_CPP_CLIENT_H_
+#define SHMD_CLIENT_CPP_CLIENT_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "client/cpp/attached.h"
+#include "client/cpp/segment.h"
+#include "client/cpp/watch.h"
+
+namespace shmd {
+inline namespace client {
+
+struct ConnectOptions {
+  // The folder of the daemon's sockets; empty: $SHMD_SOCKET_DIR, else
+  // $XDG_RUNTIME_DIR/shmd, else /run/shmd.
+  std::string socket_dir;
+  // Where short names live.
+  std::string name_space = "default";
+  // The longest that connecting, or one attach, may take.
+  absl::Duration attach_timeout = absl::Seconds(10);
+  // The longest that one RPC may take. Long, because a create may populate.
+  absl::Duration call_timeout = absl::Minutes(5);
+};
+
+// How a segment is mapped.
+struct AttachOptions {
+  uint64_t offset_bytes = 0;    // within the handle's range
+  uint64_t length_bytes = 0;    // 0: to the end of the handle's range
+  bool populate = false;        // fault all pages in now
+  bool lock_in_memory = false;  // mlock(2)
+  // Where to map; nullptr: anywhere. What is mapped there already is never
+  // replaced: ADDRESS_IN_USE.
+  void* fixed_address = nullptr;
+};
+
+struct ListOptions {
+  std::string filter;  // as in ListSegmentsRequest
+  bool full = false;   // with pages per memory node
+  size_t limit = SIZE_MAX;
+};
+
+struct DeleteOptions {
+  bool force = false;  // although attached or adopted
+  std::string etag;    // when set, must be the current one
+};
+
+struct HandleOptions {
+  Access access = Access::kRead;
+  uint64_t offset_bytes = 0;
+  uint64_t length_bytes = 0;  // 0: to the end
+  std::optional<absl::Duration> ttl;
+};
+
+// A program's connection to the daemon of its host.
+//
+// Thread-safe: all methods but the move operations may be called from any
+// thread at the same time; attaches take turns. The mappings that it returns
+// outlive it. After fork(2) a child uses the mappings that it has inherited
+// and makes a Client of its own: gRPC does not survive a fork.
+//
+// Segments are named in full, `namespaces/default/segments/hello`, or by the
+// last part alone.
+//
+// Every error carries an ErrorDetail (base/error.h) with one of the reasons of
+// base/error_reason.h; docs/errors.md says what to do about each. Each
+// method's codes are those of the RPC of its name in segment.proto, and
+// UNAVAILABLE (SERVER_UNREACHABLE) when no daemon answers. After a restart of
+// the daemon the same Client goes on working.
+class Client {
+ public:
+  // Opens the attach socket; UNAVAILABLE (SERVER_UNREACHABLE) when no daemon
+  // is there. gRPC is set up at the first RPC: attaching alone needs none.
+  static absl::StatusOr<Client> Connect(const ConnectOptions& options = {});
+
+  Client(Client&&) noexcept;
+  Client& operator=(Client&&) noexcept;
+  ~Client();
+
+  // Mapping. `handle` is the text form (Segment::handle). No gRPC call is
+  // made. What was received is verified before use: its size, its seals, and
+  // that there is exactly one descriptor.
+  absl::StatusOr<ReadOnlyAttached> MapReadOnly(
+      absl::string_view handle, const AttachOptions& options = {});
+  absl::StatusOr<WritableAttached> MapWritable(
+      absl::string_view handle, const AttachOptions& options = {});
+  // A copy-on-write view: what is written stays with this mapping.
+  absl::StatusOr<PrivateAttached> MapPrivate(absl::string_view handle,
+                                             const AttachOptions& options = {});
+  // The object itself, for programs that map by themselves.
+  absl::StatusOr<OpenedSegment> Open(absl::string_view handle, Access access);
+
+  absl::StatusOr<Segment> Create(const SegmentSpec& spec);
+  absl::StatusOr<Segment> Get(absl::string_view name, bool full = true);
+  absl::StatusOr<std::vector<Segment>> List(const ListOptions& options = {});
+  // As List, one by one as the pages come in, until `visit` returns false.
+  absl::Status ForEach(const ListOptions& options,
+                       const std::function<bool(Segment)>& visit);
+  absl::StatusOr<Segment> Update(absl::string_view name,
+                                 const SegmentUpdate& update);
+  absl::Status Delete(absl::string_view name,
+                      const DeleteOptions& options = {});
+  absl::StatusOr<Segment> Seal(absl::string_view name,
+                               SealExtent extent = SealExtent::kAllWrites,
+                               absl::string_view etag = "");
+  absl::StatusOr<Segment> Resize(absl::string_view name, uint64_t size_bytes,
+                                 absl::string_view etag = "");
+  // length_bytes 0: to the end.
+  absl::Status Flush(absl::string_view name,
+                     FlushMode mode = FlushMode::kSynchronous,
+                     uint64_t offset_bytes = 0, uint64_t length_bytes = 0);
+  absl::StatusOr<Segment> Adopt(const AdoptSpec& spec);
+  absl::Status Disown(absl::string_view name, absl::string_view etag = "");
+  // A peek of at most 64 KiB; programs that want the data attach.
+  absl::StatusOr<std::string> Read(absl::string_view name,
+                                   uint64_t offset_bytes,
+                                   uint64_t length_bytes);
+  absl::Status Write(absl::string_view name, uint64_t offset_bytes,
+                     absl::string_view data);
+  // At most 1000 each: all of them, or none.
+  absl::StatusOr<std::vector<Segment>> BatchCreate(
+      absl::Span<const SegmentSpec> specs);
+  absl::StatusOr<std::vector<Segment>> BatchGet(
+      absl::Span<const std::string> names, bool full = false);
+  absl::Status BatchDelete(absl::Span<const std::string> names,
+                           bool force = false);
+  // The text of a handle with less access, a smaller range or an end.
+  absl::StatusOr<std::string> CreateHandle(absl::string_view name,
+                                           const HandleOptions& options = {});
+  absl::StatusOr<Node> GetNode();
+
+  // Calls `visit` for each event, on this thread, until it returns false (OK)
+  // or the options' token is cancelled (CANCELLED). When the daemon goes away
+  // it waits and resumes where it was; watch.h tells how the caller learns of
+  // changes that were lost meanwhile.
+  absl::Status Watch(const WatchOptions& options,
+                     const std::function<bool(const WatchEvent&)>& visit);
+
+  const std::string& socket_dir() const;
+
+ private:
+  class Impl;
+  explicit Client(std::unique_ptr<Impl> impl);
+
+  template <typename Mapping>
+  absl::StatusOr<Attached<Mapping>> MapAs(absl::string_view handle,
+                                          Access access,
+                                          const AttachOptions& options);
+
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace client
+}  // namespace shmd
+
+#endif  // SHMD_CLIENT_CPP_CLIENT_H_

@@ -1,0 +1,252 @@
+#include <utility>
+
+#include "base/status_macros.h"
+#include "client/cpp/client.h"
+#include "client/cpp/client_impl.h"
+#include "client/cpp/proto_convert.h"
+
+// The RPCs of Client: fill a request, call, convert the reply.
+
+namespace shmd {
+inline namespace client {
+namespace {
+
+using Stub = v1::SegmentService::Stub;
+
+constexpr int kListPageSize = 1000;
+
+v1::SegmentView ViewToProto(bool full) { return full ? v1::FULL : v1::BASIC; }
+
+template <typename Reply>
+std::vector<Segment> SegmentsFromProto(const Reply& reply) {
+  std::vector<Segment> out;
+  out.reserve(reply.segments_size());
+  for (const v1::Segment& segment : reply.segments()) {
+    out.push_back(SegmentFromProto(segment));
+  }
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<Segment> Client::Create(const SegmentSpec& spec) {
+  v1::CreateSegmentRequest request;
+  request.set_parent(impl_->Parent());
+  SpecToProto(spec, request);
+  v1::Segment reply;
+  RETURN_IF_ERROR(
+      impl_->Call(impl_->Segments(), &Stub::CreateSegment, request, reply));
+  return SegmentFromProto(reply);
+}
+
+absl::StatusOr<Segment> Client::Get(absl::string_view name, bool full) {
+  v1::GetSegmentRequest request;
+  request.set_name(impl_->FullName(name));
+  request.set_view(ViewToProto(full));
+  v1::Segment reply;
+  RETURN_IF_ERROR(
+      impl_->Call(impl_->Segments(), &Stub::GetSegment, request, reply));
+  return SegmentFromProto(reply);
+}
+
+absl::Status Client::ForEach(const ListOptions& options,
+                             const std::function<bool(Segment)>& visit) {
+  v1::ListSegmentsRequest request;
+  request.set_parent(impl_->Parent());
+  request.set_filter(options.filter);
+  request.set_view(ViewToProto(options.full));
+  size_t left = options.limit;
+  while (left > 0) {
+    request.set_page_size(
+        static_cast<int>(std::min<size_t>(left, kListPageSize)));
+    v1::ListSegmentsResponse reply;
+    RETURN_IF_ERROR(
+        impl_->Call(impl_->Segments(), &Stub::ListSegments, request, reply));
+    for (const v1::Segment& segment : reply.segments()) {
+      if (left == 0) return absl::OkStatus();
+      --left;
+      if (!visit(SegmentFromProto(segment))) return absl::OkStatus();
+    }
+    if (reply.next_page_token().empty()) break;
+    request.set_page_token(reply.next_page_token());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Segment>> Client::List(const ListOptions& options) {
+  std::vector<Segment> out;
+  RETURN_IF_ERROR(ForEach(options, [&out](Segment segment) {
+    out.push_back(std::move(segment));
+    return true;
+  }));
+  return out;
+}
+
+absl::StatusOr<Segment> Client::Update(absl::string_view name,
+                                       const SegmentUpdate& update) {
+  v1::UpdateSegmentRequest request;
+  UpdateToProto(update, request);
+  request.mutable_segment()->set_name(impl_->FullName(name));
+  v1::Segment reply;
+  RETURN_IF_ERROR(
+      impl_->Call(impl_->Segments(), &Stub::UpdateSegment, request, reply));
+  return SegmentFromProto(reply);
+}
+
+absl::Status Client::Delete(absl::string_view name,
+                            const DeleteOptions& options) {
+  impl_->AwaitDetaches();
+  v1::DeleteSegmentRequest request;
+  request.set_name(impl_->FullName(name));
+  request.set_force(options.force);
+  request.set_etag(options.etag);
+  google::protobuf::Empty reply;
+  return impl_->Call(impl_->Segments(), &Stub::DeleteSegment, request, reply);
+}
+
+absl::StatusOr<Segment> Client::Seal(absl::string_view name, SealExtent extent,
+                                     absl::string_view etag) {
+  impl_->AwaitDetaches();
+  v1::SealSegmentRequest request;
+  request.set_name(impl_->FullName(name));
+  request.set_extent(ExtentToProto(extent));
+  request.set_etag(std::string(etag));
+  v1::Segment reply;
+  RETURN_IF_ERROR(
+      impl_->Call(impl_->Segments(), &Stub::SealSegment, request, reply));
+  return SegmentFromProto(reply);
+}
+
+absl::StatusOr<Segment> Client::Resize(absl::string_view name,
+                                       uint64_t size_bytes,
+                                       absl::string_view etag) {
+  impl_->AwaitDetaches();
+  v1::ResizeSegmentRequest request;
+  request.set_name(impl_->FullName(name));
+  request.set_size_bytes(size_bytes);
+  request.set_etag(std::string(etag));
+  v1::Segment reply;
+  RETURN_IF_ERROR(
+      impl_->Call(impl_->Segments(), &Stub::ResizeSegment, request, reply));
+  return SegmentFromProto(reply);
+}
+
+absl::Status Client::Flush(absl::string_view name, FlushMode mode,
+                           uint64_t offset_bytes, uint64_t length_bytes) {
+  v1::FlushSegmentRequest request;
+  request.set_name(impl_->FullName(name));
+  request.set_mode(FlushModeToProto(mode));
+  request.set_offset_bytes(offset_bytes);
+  request.set_length_bytes(length_bytes);
+  google::protobuf::Empty reply;
+  return impl_->Call(impl_->Segments(), &Stub::FlushSegment, request, reply);
+}
+
+absl::StatusOr<Segment> Client::Adopt(const AdoptSpec& spec) {
+  v1::AdoptSegmentRequest request;
+  request.set_parent(impl_->Parent());
+  AdoptToProto(spec, request);
+  v1::Segment reply;
+  RETURN_IF_ERROR(
+      impl_->Call(impl_->Segments(), &Stub::AdoptSegment, request, reply));
+  return SegmentFromProto(reply);
+}
+
+absl::Status Client::Disown(absl::string_view name, absl::string_view etag) {
+  v1::DisownSegmentRequest request;
+  request.set_name(impl_->FullName(name));
+  request.set_etag(std::string(etag));
+  google::protobuf::Empty reply;
+  return impl_->Call(impl_->Segments(), &Stub::DisownSegment, request, reply);
+}
+
+absl::StatusOr<std::string> Client::Read(absl::string_view name,
+                                         uint64_t offset_bytes,
+                                         uint64_t length_bytes) {
+  v1::ReadSegmentRequest request;
+  request.set_name(impl_->FullName(name));
+  request.set_offset_bytes(offset_bytes);
+  request.set_length_bytes(length_bytes);
+  v1::ReadSegmentResponse reply;
+  RETURN_IF_ERROR(
+      impl_->Call(impl_->Segments(), &Stub::ReadSegment, request, reply));
+  return std::move(*reply.mutable_data());
+}
+
+absl::Status Client::Write(absl::string_view name, uint64_t offset_bytes,
+                           absl::string_view data) {
+  v1::WriteSegmentRequest request;
+  request.set_name(impl_->FullName(name));
+  request.set_offset_bytes(offset_bytes);
+  request.set_data(data.data(), data.size());
+  google::protobuf::Empty reply;
+  return impl_->Call(impl_->Segments(), &Stub::WriteSegment, request, reply);
+}
+
+absl::StatusOr<std::vector<Segment>> Client::BatchCreate(
+    absl::Span<const SegmentSpec> specs) {
+  v1::BatchCreateSegmentsRequest request;
+  request.set_parent(impl_->Parent());
+  for (const SegmentSpec& spec : specs) {
+    SpecToProto(spec, *request.add_requests());
+  }
+  v1::BatchCreateSegmentsResponse reply;
+  RETURN_IF_ERROR(impl_->Call(impl_->Segments(), &Stub::BatchCreateSegments,
+                              request, reply));
+  return SegmentsFromProto(reply);
+}
+
+absl::StatusOr<std::vector<Segment>> Client::BatchGet(
+    absl::Span<const std::string> names, bool full) {
+  v1::BatchGetSegmentsRequest request;
+  request.set_parent(impl_->Parent());
+  request.set_view(ViewToProto(full));
+  for (const std::string& name : names) {
+    request.add_names(impl_->FullName(name));
+  }
+  v1::BatchGetSegmentsResponse reply;
+  RETURN_IF_ERROR(
+      impl_->Call(impl_->Segments(), &Stub::BatchGetSegments, request, reply));
+  return SegmentsFromProto(reply);
+}
+
+absl::Status Client::BatchDelete(absl::Span<const std::string> names,
+                                 bool force) {
+  impl_->AwaitDetaches();
+  v1::BatchDeleteSegmentsRequest request;
+  request.set_parent(impl_->Parent());
+  request.set_force(force);
+  for (const std::string& name : names) {
+    request.add_names(impl_->FullName(name));
+  }
+  google::protobuf::Empty reply;
+  return impl_->Call(impl_->Segments(), &Stub::BatchDeleteSegments, request,
+                     reply);
+}
+
+absl::StatusOr<std::string> Client::CreateHandle(absl::string_view name,
+                                                 const HandleOptions& options) {
+  v1::CreateHandleRequest request;
+  request.set_name(impl_->FullName(name));
+  request.set_access(options.access == Access::kReadWrite ? v1::READ_WRITE
+                                                          : v1::READ);
+  request.set_offset_bytes(options.offset_bytes);
+  request.set_length_bytes(options.length_bytes);
+  if (options.ttl.has_value()) {
+    *request.mutable_ttl() = DurationToProto(*options.ttl);
+  }
+  v1::CreateHandleResponse reply;
+  RETURN_IF_ERROR(
+      impl_->Call(impl_->Segments(), &Stub::CreateHandle, request, reply));
+  return std::move(*reply.mutable_handle_string());
+}
+
+absl::StatusOr<Node> Client::GetNode() {
+  v1::Node reply;
+  RETURN_IF_ERROR(impl_->Call(impl_->Nodes(), &v1::NodeService::Stub::GetNode,
+                              v1::GetNodeRequest(), reply));
+  return NodeFromProto(reply);
+}
+
+}  // namespace client
+}  // namespace shmd

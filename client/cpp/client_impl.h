@@ -1,0 +1,83 @@
+#ifndef SHMD_CLIENT_CPP_CLIENT_IMPL_H_
+#define SHMD_CLIENT_CPP_CLIENT_IMPL_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "client/cpp/attach_socket.h"
+#include "client/cpp/client.h"
+#include "client/cpp/rpc_status.h"
+#include "grpcpp/client_context.h"
+#include "shmd/v1/node.grpc.pb.h"
+#include "shmd/v1/segment.grpc.pb.h"
+
+namespace shmd {
+inline namespace client {
+
+// What a Client holds: the attach connection, and the gRPC channel once an RPC
+// was made. Thread-safe.
+class Client::Impl {
+ public:
+  explicit Impl(ConnectOptions options) : options_(std::move(options)) {}
+
+  const std::string& socket_dir() const { return options_.socket_dir; }
+
+  // The open connection; opens one when there is none, it was lost, or it is
+  // the parent's.
+  absl::StatusOr<std::shared_ptr<AttachSocket>> Connection();
+
+  // Asks for a segment, over a new connection when the daemon was restarted.
+  absl::StatusOr<OpenedSegment> Open(absl::string_view handle, Access access);
+
+  // Waits until the daemon has seen what was detached.
+  void AwaitDetaches();
+
+  // `namespaces/default`.
+  std::string Parent() const;
+  // The full name of a segment.
+  std::string FullName(absl::string_view name) const;
+
+  v1::SegmentService::Stub& Segments();
+  v1::NodeService::Stub& Nodes();
+
+  // One unary call with a deadline.
+  template <typename Stub, typename Request, typename Reply>
+  absl::Status Call(Stub& stub,
+                    grpc::Status (Stub::*method)(grpc::ClientContext*,
+                                                 const Request&, Reply*),
+                    const Request& request, Reply& reply) {
+    grpc::ClientContext context;
+    if (options_.call_timeout != absl::InfiniteDuration()) {
+      context.set_deadline(
+          absl::ToChronoTime(absl::Now() + options_.call_timeout));
+    }
+    return StatusFromGrpc((stub.*method)(&context, request, &reply),
+                          options_.socket_dir);
+  }
+
+ private:
+  // The channel and its stubs, made at the first RPC and then constant.
+  struct Stubs {
+    std::unique_ptr<v1::SegmentService::Stub> segments;
+    std::unique_ptr<v1::NodeService::Stub> nodes;
+  };
+  Stubs& MakeStubs();
+
+  const ConnectOptions options_;
+
+  absl::Mutex connection_mutex_;
+  std::shared_ptr<AttachSocket> connection_ ABSL_GUARDED_BY(connection_mutex_);
+
+  absl::Mutex stubs_mutex_;
+  Stubs stubs_ ABSL_GUARDED_BY(stubs_mutex_);
+};
+
+}  // namespace client
+}  // namespace shmd
+
+#endif  // SHMD_CLIENT_CPP_CLIENT_IMPL_H_

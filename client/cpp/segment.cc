@@ -1,0 +1,25 @@
+#include "client/cpp/segment.h"
+
+namespace shmd {
+inline namespace client {
+
+const char* SegmentStateName(SegmentState state) {
+  switch (state) {
+    case SegmentState::kUnspecified:
+      return "UNSPECIFIED";
+    case SegmentState::kCreating:
+      return "CREATING";
+    case SegmentState::kActive:
+      return "ACTIVE";
+    case SegmentState::kClosedToWriters:
+      return "CLOSED_TO_WRITERS";
+    case SegmentState::kSealed:
+      return "SEALED";
+    case SegmentState::kDeleted:
+      return "DELETED";
+  }
+  return "UNSPECIFIED";
+}
+
+}  // namespace client
+}  // namespace shmd
