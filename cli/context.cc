@@ -1,0 +1,115 @@
+#include "cli/context.h"
+
+#include <cstdio>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+#include "cli/format.h"
+#include "nlohmann/json.hpp"
+#include "shm/handle.h"
+
+namespace shmd::cli {
+namespace {
+
+// What to do next, by reason; only where it is obvious.
+std::string HintFor(const ErrorDetail& detail) {
+  static const auto* const hints = new std::map<std::string, std::string>{
+      {reason::kSegmentNotFound, "`shm ls` lists what there is"},
+      {reason::kSegmentExists,
+       "take another name, or `shm rm` the old segment first"},
+      {reason::kObjectExists,
+       "take it under management with `shm adopt`, or choose another name"},
+      {reason::kSegmentInUse,
+       "`shm stat` tells how many are attached; `shm rm --force` removes it "
+       "all the same"},
+      {reason::kSegmentAdopted,
+       "`shm disown` gives it back; `shm rm --force` removes it"},
+      {reason::kHandleStale, "ask for a new handle: `shm handle NAME`"},
+      {reason::kHandleExpired, "ask for a new handle: `shm handle NAME`"},
+      {reason::kFileRootMissing, "start the daemon with --file_root=FOLDER"},
+      {reason::kFilePathInvalid,
+       "the path must lie below a --file_root of the daemon"},
+      {reason::kNotResizable, "create it with --resizable"},
+      {reason::kHugepagesExhausted,
+       "`shm node` shows the pools; vm.nr_hugepages (sysctl) sets them"},
+      {reason::kMemoryExhausted, "`shm node` shows what is left"},
+      {reason::kBudgetExceeded, "`shm node` shows what is left"},
+      {reason::kQuotaExceeded, "`shm ls` shows what takes the room"},
+      {reason::kEtagMismatch, "read it again with `shm stat`"},
+  };
+  const auto found = hints->find(detail.reason);
+  return found == hints->end() ? "" : found->second;
+}
+
+}  // namespace
+
+absl::StatusOr<Client*> Context::Connect() {
+  if (!client_.has_value()) {
+    ConnectOptions options;
+    options.socket_dir = socket_dir;
+    ASSIGN_OR_RETURN(Client client, Client::Connect(options));
+    client_.emplace(std::move(client));
+  }
+  return &*client_;
+}
+
+int ExitCode(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return 0;
+    case absl::StatusCode::kNotFound:
+      return 3;
+    case absl::StatusCode::kAlreadyExists:
+      return 4;
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnauthenticated:
+      return 5;
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kAborted:
+      return 6;
+    case absl::StatusCode::kResourceExhausted:
+      return 7;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kOutOfRange:
+      return 8;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+      return 9;
+    default:
+      return 1;
+  }
+}
+
+void PrintError(const absl::Status& status, bool json) {
+  const ErrorDetail detail = GetErrorDetail(status);
+  const std::string hint = HintFor(detail);
+  if (json) {
+    nlohmann::ordered_json error;
+    error["code"] = absl::StatusCodeToString(status.code());
+    error["reason"] = detail.reason;
+    error["message"] = std::string(status.message());
+    error["field"] = detail.field;
+    error["metadata"] = detail.metadata;
+    error["hint"] = hint;
+    fprintf(stderr, "%s\n", ToText({{"error", error}}, -1).c_str());
+    return;
+  }
+  std::string text =
+      absl::StrCat("shm: ", Printable(std::string(status.message())));
+  if (!detail.reason.empty()) absl::StrAppend(&text, " (", detail.reason, ")");
+  fprintf(stderr, "%s\n", text.c_str());
+  if (!hint.empty()) fprintf(stderr, "hint: %s\n", hint.c_str());
+}
+
+absl::StatusOr<std::string> ResolveHandle(Client& client,
+                                          const std::string& reference) {
+  if (DecodeHandle(reference).ok()) return reference;
+  ASSIGN_OR_RETURN(const Segment segment,
+                   client.Get(reference, /*full=*/false));
+  return segment.handle;
+}
+
+}  // namespace shmd::cli

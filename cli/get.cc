@@ -1,0 +1,38 @@
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "cli/progress.h"
+#include "cli/verbs.h"
+#include "client/cpp/file_transfer.h"
+
+namespace shmd::cli {
+namespace {
+
+struct Options {
+  std::string segment;
+  std::string file;
+};
+
+absl::Status Run(Context& context, const Options& options) {
+  ASSIGN_OR_RETURN(Client * client, context.Connect());
+  ASSIGN_OR_RETURN(const std::string handle,
+                   ResolveHandle(*client, options.segment));
+  ProgressBar bar;
+  return GetFile(
+      *client, handle, options.file,
+      [&bar](uint64_t done, uint64_t total) { bar.Update(done, total); });
+}
+
+}  // namespace
+
+void AddGet(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  CLI::App& verb = *app.add_subcommand("get", "Copy a segment into a file");
+  verb.add_option("segment", options->segment, "name or handle")->required();
+  verb.add_option("file", options->file,
+                  "the file; appears only once it is whole")
+      ->required();
+  verb.callback(
+      [options, &context] { context.status = Run(context, *options); });
+}
+
+}  // namespace shmd::cli

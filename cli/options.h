@@ -1,0 +1,45 @@
+#ifndef SHMD_CLI_OPTIONS_H_
+#define SHMD_CLI_OPTIONS_H_
+
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/statusor.h"
+#include "client/cpp/segment.h"
+
+namespace shmd::cli {
+
+// Adds an option whose text `parse` turns into a value that `store` takes.
+// What cannot be parsed is a usage error.
+template <typename Parse, typename Store>
+CLI::Option* AddParsed(CLI::App& app, const std::string& name,
+                       const std::string& description, Parse parse,
+                       Store store) {
+  return app
+      .add_option_function<std::string>(
+          name,
+          [name, parse, store](const std::string& text) {
+            auto value = parse(text);
+            if (!value.ok()) {
+              throw CLI::ValidationError(name,
+                                         std::string(value.status().message()));
+            }
+            store(*std::move(value));
+          },
+          description)
+      ->trigger_on_parse();
+}
+
+// The options of `create` and `put` that say what to create. `spec` outlives
+// `app`'s parse.
+void AddSpecOptions(CLI::App& app, SegmentSpec* spec);
+
+// --label KEY=VALUE, as often as wanted, and --ttl.
+void AddLabelOption(CLI::App& app, std::map<std::string, std::string>* labels);
+void AddTtlOption(CLI::App& app, std::optional<absl::Duration>* ttl);
+
+}  // namespace shmd::cli
+
+#endif  // SHMD_CLI_OPTIONS_H_

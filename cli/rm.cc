@@ -1,0 +1,37 @@
+#include <string>
+#include <vector>
+
+#include "base/status_macros.h"
+#include "cli/verbs.h"
+
+namespace shmd::cli {
+namespace {
+
+struct Options {
+  std::vector<std::string> names;
+  bool force = false;
+};
+
+absl::Status Run(Context& context, const Options& options) {
+  ASSIGN_OR_RETURN(Client * client, context.Connect());
+  if (options.names.size() > 1) {
+    return client->BatchDelete(options.names, options.force);
+  }
+  DeleteOptions delete_options;
+  delete_options.force = options.force;
+  return client->Delete(options.names.front(), delete_options);
+}
+
+}  // namespace
+
+void AddRm(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  CLI::App& verb =
+      *app.add_subcommand("rm", "Delete segments: all that are named, or none");
+  verb.add_option("segment", options->names, "their names")->required();
+  verb.add_flag("--force", options->force, "although attached or adopted");
+  verb.callback(
+      [options, &context] { context.status = Run(context, *options); });
+}
+
+}  // namespace shmd::cli

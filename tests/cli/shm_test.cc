@@ -1,0 +1,255 @@
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/testing/program.h"
+#include "tests/testing/scoped_server.h"
+
+namespace shmd::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+ProgramEnd RunShm(std::vector<std::string> arguments,
+                  const std::string& socket_dir) {
+  arguments.insert(arguments.begin(), Runfile("cli/shm"));
+  return RunProgram(arguments, {{"SHMD_SOCKET_DIR", socket_dir}});
+}
+
+class ShmTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto server = ScopedServer::Start();
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+
+  ProgramEnd Shm(const std::vector<std::string>& arguments) {
+    return RunShm(arguments, server_->socket_dir());
+  }
+
+  // As Shm; with --json, and the verb must succeed.
+  nlohmann::json ShmJson(std::vector<std::string> arguments) {
+    arguments.push_back("--json");
+    const ProgramEnd end = Shm(arguments);
+    EXPECT_EQ(end.exit_code, 0) << end.err;
+    return nlohmann::json::parse(end.out, nullptr, /*allow_exceptions=*/false);
+  }
+
+  std::string MakeFile(const std::string& content) {
+    const std::string path =
+        absl::StrCat(getenv("TEST_TMPDIR"), "/", server_->token());
+    std::ofstream(path, std::ios::binary) << content;
+    return path;
+  }
+
+  std::unique_ptr<ScopedServer> server_;
+};
+
+TEST_F(ShmTest, CreatesListsShowsAndRemoves) {
+  const ProgramEnd made =
+      Shm({"create", "hello", "--size", "4k", "--label", "team=blue"});
+  EXPECT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_THAT(made.out, StartsWith("namespaces/default/segments/hello\n"));
+  EXPECT_THAT(made.out, HasSubstr("handle shm1."));
+
+  const ProgramEnd table = Shm({"ls"});
+  EXPECT_THAT(table.out, StartsWith("ID"));
+  EXPECT_THAT(table.out, HasSubstr("hello  4 KiB"));
+  EXPECT_THAT(table.out, HasSubstr("team=blue\n1 segments, 4 KiB\n"));
+  EXPECT_EQ(Shm({"ls", "--quiet"}).out, "hello\n");
+  EXPECT_EQ(Shm({"ls", "-q", "--filter", "labels.team = \"red\""}).out, "");
+
+  const auto listed = ShmJson({"ls"});
+  ASSERT_EQ(listed["segments"].size(), 1u);
+  EXPECT_EQ(listed["segments"][0]["size_bytes"], 4096);
+  EXPECT_EQ(listed["segments"][0]["labels"]["team"], "blue");
+
+  const ProgramEnd shown = Shm({"stat", "hello"});
+  EXPECT_THAT(shown.out, HasSubstr("size         4 KiB (4096 bytes)\n"));
+  EXPECT_EQ(ShmJson({"stat", "namespaces/default/segments/hello"})["mode"],
+            "0600");
+
+  EXPECT_EQ(Shm({"rm", "hello"}).exit_code, 0);
+  EXPECT_EQ(ShmJson({"ls"})["segments"].size(), 0u);
+}
+
+TEST_F(ShmTest, BackendsFollowFromTheirNames) {
+  const std::string posix_name = "/" + server_->token();
+  EXPECT_EQ(ShmJson({"create", "p", "-s", "4k", "--posix_name",
+                     posix_name})["backend"],
+            "POSIX");
+  EXPECT_EQ(ShmJson({"create", "f", "-s", "4k", "--file_path", "f"})["backend"],
+            "MAPPED_FILE");
+  EXPECT_EQ(
+      ShmJson({"create", "s", "-s", "4k", "--backend", "sysv"})["backend"],
+      "SYSV");
+  EXPECT_EQ(Shm({"flush", "f"}).exit_code, 0);
+  EXPECT_EQ(Shm({"disown", "p"}).exit_code, 0);
+  EXPECT_EQ(ShmJson({"adopt", "q", "--posix_name", posix_name})["adopted"],
+            true);
+  const ProgramEnd refused = Shm({"rm", "q"});
+  EXPECT_EQ(refused.exit_code, 6);
+  EXPECT_THAT(refused.err, HasSubstr("(SEGMENT_ADOPTED)\nhint: "));
+  EXPECT_EQ(Shm({"rm", "--force", "q", "f", "s"}).exit_code, 0);
+}
+
+TEST_F(ShmTest, FilesComeBackAsTheyWent) {
+  std::string content(3000000, '\0');
+  for (size_t i = 0; i < content.size(); ++i) {
+    content[i] = static_cast<char>(i * 7 >> 3);
+  }
+  const std::string path = MakeFile(content);
+  const ProgramEnd put = Shm({"put", path, "blob", "--seal", "--quiet"});
+  ASSERT_EQ(put.exit_code, 0) << put.err;
+  EXPECT_EQ(put.err, "");  // no bar where there is no terminal
+  const std::string handle = put.out.substr(0, put.out.find('\n'));
+  EXPECT_THAT(handle, StartsWith("shm1."));
+
+  EXPECT_EQ(Shm({"cat", "blob"}).out, content);
+  const std::string copy = path + ".copy";
+  EXPECT_EQ(Shm({"get", handle, copy}).exit_code, 0);
+  std::stringstream copied;
+  copied << std::ifstream(copy, std::ios::binary).rdbuf();
+  EXPECT_TRUE(copied.str() == content);
+  remove(copy.c_str());
+
+  const ProgramEnd expected = RunProgram({"/usr/bin/sha256sum", path}, {});
+  const ProgramEnd sum = Shm({"sum", handle});
+  EXPECT_EQ(sum.out.substr(0, 64), expected.out.substr(0, 64));
+  EXPECT_EQ(ShmJson({"sum", "blob"})["size_bytes"], 3000000);
+  EXPECT_EQ(Shm({"put", path, "blob"}).exit_code, 4);
+}
+
+TEST_F(ShmTest, CatStopsQuietlyWhenItsReaderHasEnough) {
+  ASSERT_EQ(Shm({"create", "big", "-s", "16M"}).exit_code, 0);
+  const ProgramEnd end = RunProgram(
+      {"/bin/bash", "-c", "set -o pipefail; \"$0\" cat big | head -c 3 | wc -c",
+       Runfile("cli/shm")},
+      {{"SHMD_SOCKET_DIR", server_->socket_dir()}});
+  EXPECT_EQ(end.exit_code, 0) << end.err;
+  EXPECT_EQ(end.err, "");
+  EXPECT_EQ(end.out, "3\n");
+}
+
+TEST_F(ShmTest, ChangesShow) {
+  ASSERT_EQ(
+      Shm({"create", "it", "-s", "4k", "--resizable", "--ttl", "1h"}).exit_code,
+      0);
+  const auto changed =
+      ShmJson({"set", "it", "--label", "a=b", "--mode", "644", "--no_ttl"});
+  EXPECT_EQ(changed["labels"]["a"], "b");
+  EXPECT_EQ(changed["mode"], "0644");
+  EXPECT_FALSE(changed.contains("expire_time"));
+  EXPECT_EQ(ShmJson({"set", "it", "--unset_label", "a"})["labels"].size(), 0u);
+  EXPECT_EQ(ShmJson({"resize", "it", "64k"})["size_bytes"], 65536);
+  EXPECT_EQ(ShmJson({"seal", "it"})["state"], "SEALED");
+  const ProgramEnd handle =
+      Shm({"handle", "it", "--offset", "4k", "--length", "16"});
+  ASSERT_EQ(handle.exit_code, 0) << handle.err;
+  EXPECT_EQ(Shm({"cat", handle.out.substr(0, handle.out.find('\n'))}).out,
+            std::string(16, '\0'));
+}
+
+TEST_F(ShmTest, WatchPrintsAnEventALine) {
+  ASSERT_EQ(Shm({"create", "it", "-s", "4k"}).exit_code, 0);
+  const ProgramEnd end = Shm({"watch", "--count", "2", "--json"});
+  ASSERT_EQ(end.exit_code, 0) << end.err;
+  std::istringstream lines(end.out);
+  std::string line;
+  std::getline(lines, line);
+  EXPECT_EQ(nlohmann::json::parse(line)["type"], "EXISTING");
+  std::getline(lines, line);
+  EXPECT_EQ(nlohmann::json::parse(line)["type"], "SYNCED");
+  EXPECT_EQ(Shm({"watch", "-n", "0"}).exit_code, 2);
+}
+
+TEST_F(ShmTest, NodeTellsWhatIsLeft) {
+  EXPECT_EQ(ShmJson({"node"})["segment_count"], 0);
+  EXPECT_THAT(Shm({"node"}).out, HasSubstr("memory available"));
+}
+
+TEST_F(ShmTest, ExitCodesFollowTheStatus) {
+  EXPECT_EQ(Shm({"stat", "absent"}).exit_code, 3);
+  EXPECT_THAT(Shm({"stat", "absent"}).err, HasSubstr("(SEGMENT_NOT_FOUND)"));
+  ASSERT_EQ(Shm({"create", "it", "-s", "4k"}).exit_code, 0);
+  EXPECT_EQ(Shm({"create", "it", "-s", "4k"}).exit_code, 4);
+  EXPECT_EQ(Shm({"resize", "it", "8k"}).exit_code, 6);
+  EXPECT_EQ(Shm({"create", "big", "-s", "32T"}).exit_code, 7);
+  EXPECT_EQ(Shm({"create", "a/b", "-s", "4k"}).exit_code, 8);
+  const auto error =
+      nlohmann::json::parse(Shm({"create", "big", "-s", "32T", "--json"}).err);
+  EXPECT_EQ(error["error"]["code"], "RESOURCE_EXHAUSTED");
+  EXPECT_EQ(error["error"]["metadata"]["requested"], "35184372088832");
+}
+
+TEST_F(ShmTest, AnotherUidMayNotAttach) {
+  const ProgramEnd put = Shm({"create", "private", "-s", "4k", "--quiet"});
+  ASSERT_EQ(put.exit_code, 0) << put.err;
+  // The binary may lie where only root can reach it.
+  const std::string binary = absl::StrCat("/tmp/shm-", server_->token());
+  ASSERT_EQ(RunProgram({"/bin/cp", Runfile("cli/shm"), binary}, {}).exit_code,
+            0);
+  const ProgramEnd end = RunProgram(
+      {"/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+       binary, "cat", put.out.substr(0, put.out.find('\n'))},
+      {{"SHMD_SOCKET_DIR", server_->socket_dir()}});
+  remove(binary.c_str());
+  EXPECT_EQ(end.exit_code, 5) << end.err;
+  EXPECT_THAT(end.err, HasSubstr("(CALLER_NOT_ALLOWED)"));
+}
+
+TEST(ShmUsageTest, UsageErrorsNeedNoDaemon) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{
+           {},
+           {"frobnicate"},
+           {"create", "x"},
+           {"create", "x", "--size", "4x"},
+           {"create", "x", "--size", "4k", "--mode", "9"},
+           {"create", "x", "--size", "4k", "--sysv_key", "44"},
+           {"create", "x", "--size", "4k", "--lazy", "--reserved"},
+           {"adopt", "x"},
+           {"adopt", "x", "--posix_name", "/x", "--sysv_key", "0x1"},
+           {"set", "x"},
+           {"completion", "tcsh"}}) {
+    const ProgramEnd end = RunShm(arguments, "/nowhere");
+    EXPECT_EQ(end.exit_code, 2) << ::testing::PrintToString(arguments);
+    EXPECT_NE(end.err, "");
+    EXPECT_EQ(end.out, "");
+  }
+}
+
+TEST(ShmUsageTest, WithoutADaemonItSaysHowToStartOne) {
+  const ProgramEnd end = RunShm({"ls"}, "/nowhere/at/all");
+  EXPECT_EQ(end.exit_code, 9);
+  EXPECT_THAT(end.err, HasSubstr("shmd --socket_dir=/nowhere/at/all"));
+  EXPECT_THAT(end.err, HasSubstr("(SERVER_UNREACHABLE)"));
+  EXPECT_THAT(RunShm({"--version"}, "/nowhere").out, StartsWith("shm "));
+}
+
+TEST(ShmUsageTest, CompletionScriptsAreValidAndKnowTheVerbs) {
+  const ProgramEnd bash = RunShm({"completion", "bash"}, "/nowhere");
+  ASSERT_EQ(bash.exit_code, 0) << bash.err;
+  EXPECT_EQ(RunProgram({"/bin/bash", "-n", "-c", bash.out}, {}).exit_code, 0);
+  const ProgramEnd completed = RunProgram(
+      {"/bin/bash", "-c",
+       bash.out + "COMP_WORDS=(shm re); COMP_CWORD=1; _shm; "
+                  "echo ${COMPREPLY[@]}; "
+                  "COMP_WORDS=(shm create --pos); COMP_CWORD=2; _shm; "
+                  "echo ${COMPREPLY[@]}"},
+      {});
+  EXPECT_EQ(completed.out, "resize\n--posix_name\n") << completed.err;
+  EXPECT_THAT(RunShm({"completion", "zsh"}, "/nowhere").out,
+              StartsWith("#compdef shm\n"));
+  EXPECT_THAT(RunShm({"completion", "fish"}, "/nowhere").out,
+              HasSubstr("-a create"));
+}
+
+}  // namespace
+}  // namespace shmd::testing
