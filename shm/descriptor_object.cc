@@ -235,8 +235,16 @@ absl::Status CheckAdoptable(const struct stat& found) {
                message);
 }
 
-bool IsSameObject(const ObjectName& name, const struct stat& found) {
-  return name.device == found.st_dev && name.inode == found.st_ino;
+void SetIdentity(const sys::FileStat& found, ObjectName& name) {
+  name.device = found.st_dev;
+  // Multiplied by an odd number, nanoseconds reach all bits.
+  name.inode = found.st_ino ^ (found.birth_ns * uint64_t{0x9e3779b97f4a7c15});
+}
+
+bool IsSameObject(const ObjectName& name, const sys::FileStat& found) {
+  ObjectName other;
+  SetIdentity(found, other);
+  return name.device == other.device && name.inode == other.inode;
 }
 
 absl::Status ObjectReplaced() {

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "shm/kernel_object.h"
 #include "shm/page_store.h"
+#include "shm/sys/file.h"
 #include "shm/types.h"
 
 namespace shmd {
@@ -58,7 +59,10 @@ absl::Status SetDescriptorOwnership(int fd, mode_t mode, uid_t owner,
 absl::Status CheckAdoptable(const struct stat& found);
 
 // Whether `found` is the object that `name` was recorded for.
-bool IsSameObject(const ObjectName& name, const struct stat& found);
+bool IsSameObject(const ObjectName& name, const sys::FileStat& found);
+
+// Fills the part of `name` that tells the object from later ones.
+void SetIdentity(const sys::FileStat& found, ObjectName& name);
 
 // OBJECT_REPLACED (FAILED_PRECONDITION).
 absl::Status ObjectReplaced();

@@ -79,14 +79,13 @@ PageStore StoreOf(const Folder& folder, uint64_t memory_reserve_bytes) {
   return store;
 }
 
-KernelObject ObjectOf(const FileLocation& location, const struct stat& found,
+KernelObject ObjectOf(const FileLocation& location, const sys::FileStat& found,
                       uint64_t page_size_bytes) {
   KernelObject object;
   object.name.backend = BackendKind::kMappedFile;
   object.name.file_root = location.root;
   object.name.file_path = location.path();
-  object.name.device = found.st_dev;
-  object.name.inode = found.st_ino;
+  SetIdentity(found, object.name);
   object.page_size_bytes = page_size_bytes;
   return object;
 }
@@ -103,7 +102,7 @@ absl::StatusOr<UniqueFd> OpenSame(const ObjectName& name, int flags) {
     if (reason == reason::kFilePathInvalid) return ObjectReplaced();
     return GoneMeansReplaced(fd.status());
   }
-  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd->get()));
+  ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd->get()));
   if (!IsSameObject(name, found)) return ObjectReplaced();
   return fd;
 }
@@ -133,7 +132,7 @@ absl::StatusOr<KernelObject> Furnish(int fd, const SegmentOptions& options,
                                      const PageStore& store,
                                      const FileLocation& location) {
   RETURN_IF_ERROR(GrowDescriptor(fd, GrowthOf(options), store));
-  ASSIGN_OR_RETURN(const struct stat made, sys::Fstat(fd));
+  ASSIGN_OR_RETURN(const sys::FileStat made, sys::Fstat(fd));
   KernelObject object = ObjectOf(location, made, options.page_size_bytes);
   if (options.lock_in_memory) {
     object.locked = std::make_shared<LockedPages>();
@@ -184,7 +183,7 @@ absl::StatusOr<KernelObject> FileBackend::Adopt(
   // O_PATH opens nothing: no side effect, whatever the path leads to.
   ASSIGN_OR_RETURN(const UniqueFd fd,
                    sys::OpenBeneath(folder.fd.get(), location.name, O_PATH, 0));
-  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd.get()));
+  ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
   // O_PATH has opened the link itself.
   if (S_ISLNK(found.st_mode)) {
     return InvalidField("segment.file_path", reason::kFilePathInvalid,
@@ -205,7 +204,7 @@ absl::StatusOr<KernelObject> FileBackend::Reopen(const ObjectName& name,
   ASSIGN_OR_RETURN(const Folder folder, OpenFolderOf(location));
   ASSIGN_OR_RETURN(const UniqueFd fd,
                    sys::OpenBeneath(folder.fd.get(), location.name, O_PATH, 0));
-  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd.get()));
+  ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
   if (!IsSameObject(name, found)) return ObjectReplaced();
   return ObjectOf(location, found, folder.page_size_bytes());
 }
@@ -226,7 +225,7 @@ absl::Status FileBackend::Remove(const KernelObject& object) const {
   }
   RETURN_IF_ERROR(folder.status());
   const int folder_fd = folder->fd.get();
-  const absl::StatusOr<struct stat> found =
+  const absl::StatusOr<sys::FileStat> found =
       sys::StatIn(folder_fd, location.name);
   if (GetErrorReason(found.status()) == reason::kObjectNotFound) {
     return absl::OkStatus();
@@ -272,7 +271,7 @@ absl::Status FileBackend::Flush(const KernelObject& object, FlushMode mode,
   if (mode == FlushMode::kAsynchronous) {
     return sys::StartWriteback(fd.get(), offset_bytes, length_bytes);
   }
-  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd.get()));
+  ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
   const uint64_t size_bytes = static_cast<uint64_t>(found.st_size);
   const uint64_t page = object.page_size_bytes;
   sys::MmapRequest request;
@@ -290,7 +289,7 @@ absl::StatusOr<ObjectStatus> FileBackend::Status(const KernelObject& object,
                                                  bool with_nodes) const {
   ASSIGN_OR_RETURN(const UniqueFd fd,
                    OpenSame(object.name, with_nodes ? O_RDONLY : O_PATH));
-  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd.get()));
+  ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
   ObjectStatus status = StatusOfStat(found, object.page_size_bytes);
   if (object.locked != nullptr) {
     status.locked_bytes = object.locked->size_bytes();

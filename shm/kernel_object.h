@@ -26,7 +26,8 @@ struct ObjectName {
   std::string file_root;  // absolute
   std::string file_path;  // relative to file_root
   // What the name led to when it was recorded; another object under the same
-  // name is told by these. For SysV, whose shmids carry a sequence number and
+  // name is told by these. `inode` is mixed with the time of birth, as numbers
+  // of inodes are used anew. For SysV, whose shmids carry a sequence number and
   // so tell one segment from the next within a boot, device is 0 and inode 64
   // bits of the boot's id.
   uint64_t device = 0;

@@ -64,10 +64,9 @@ absl::StatusOr<KernelObject> MemfdBackend::Create(
                                    options.page_size_bytes, *object.locked));
   }
   RETURN_IF_ERROR(sys::AddSeals(fd, InitialSeals(options)));
-  ASSIGN_OR_RETURN(const struct stat made, sys::Fstat(fd));
+  ASSIGN_OR_RETURN(const sys::FileStat made, sys::Fstat(fd));
   object.name.backend = BackendKind::kMemfd;
-  object.name.device = made.st_dev;
-  object.name.inode = made.st_ino;
+  SetIdentity(made, object.name);
   return object;
 }
 
@@ -102,7 +101,7 @@ absl::Status MemfdBackend::Resize(const KernelObject& object,
                                   uint64_t size_bytes,
                                   Allocation allocation) const {
   const int fd = object.memfd.get();
-  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd));
+  ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd));
   ASSIGN_OR_RETURN(const int seals, sys::GetSeals(fd));
   const uint64_t old_size_bytes = static_cast<uint64_t>(found.st_size);
   if ((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0) {
@@ -153,7 +152,7 @@ absl::Status MemfdBackend::Flush(const KernelObject&, FlushMode, uint64_t,
 absl::StatusOr<ObjectStatus> MemfdBackend::Status(const KernelObject& object,
                                                   bool with_nodes) const {
   const int fd = object.memfd.get();
-  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd));
+  ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd));
   ObjectStatus status = StatusOfStat(found, object.page_size_bytes);
   ASSIGN_OR_RETURN(status.seals, sys::GetSeals(fd));
   if (object.locked != nullptr) {

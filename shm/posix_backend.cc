@@ -39,7 +39,7 @@ absl::Status Unsupported(absl::string_view message) {
 absl::StatusOr<UniqueFd> OpenSame(const ObjectName& name, int flags) {
   absl::StatusOr<UniqueFd> fd = sys::ShmOpen(name.posix_name, flags, 0);
   if (!fd.ok()) return GoneMeansReplaced(fd.status());
-  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd->get()));
+  ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd->get()));
   if (!IsSameObject(name, found)) return ObjectReplaced();
   return fd;
 }
@@ -54,19 +54,17 @@ absl::Status Furnish(int fd, const SegmentOptions& options,
     RETURN_IF_ERROR(LockDescriptor(fd, options.size_bytes,
                                    options.page_size_bytes, *object.locked));
   }
-  ASSIGN_OR_RETURN(const struct stat made, sys::Fstat(fd));
-  object.name.device = made.st_dev;
-  object.name.inode = made.st_ino;
+  ASSIGN_OR_RETURN(const sys::FileStat made, sys::Fstat(fd));
+  SetIdentity(made, object.name);
   return SetDescriptorOwnership(fd, options.mode, options.owner, options.group);
 }
 
 absl::StatusOr<KernelObject> ObjectOf(const std::string& name,
-                                      const struct stat& found) {
+                                      const sys::FileStat& found) {
   KernelObject object;
   object.name.backend = BackendKind::kPosix;
   object.name.posix_name = name;
-  object.name.device = found.st_dev;
-  object.name.inode = found.st_ino;
+  SetIdentity(found, object.name);
   object.page_size_bytes = BasePageSizeBytes();
   return object;
 }
@@ -106,7 +104,7 @@ absl::StatusOr<KernelObject> PosixBackend::Adopt(
   // O_PATH opens nothing: no side effect, whatever the name leads to.
   ASSIGN_OR_RETURN(const UniqueFd fd,
                    sys::ShmOpen(options.posix_name, O_PATH, 0));
-  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd.get()));
+  ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
   RETURN_IF_ERROR(CheckAdoptable(found));
   return ObjectOf(options.posix_name, found);
 }
@@ -114,7 +112,7 @@ absl::StatusOr<KernelObject> PosixBackend::Adopt(
 absl::StatusOr<KernelObject> PosixBackend::Reopen(const ObjectName& name,
                                                   uint64_t) const {
   ASSIGN_OR_RETURN(const UniqueFd fd, sys::ShmOpen(name.posix_name, O_PATH, 0));
-  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd.get()));
+  ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
   if (!IsSameObject(name, found)) return ObjectReplaced();
   return ObjectOf(name.posix_name, found);
 }
@@ -171,7 +169,7 @@ absl::StatusOr<ObjectStatus> PosixBackend::Status(const KernelObject& object,
                                                   bool with_nodes) const {
   ASSIGN_OR_RETURN(const UniqueFd fd,
                    OpenSame(object.name, with_nodes ? O_RDONLY : O_PATH));
-  ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd.get()));
+  ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
   ObjectStatus status = StatusOfStat(found, object.page_size_bytes);
   if (object.locked != nullptr) {
     status.locked_bytes = object.locked->size_bytes();

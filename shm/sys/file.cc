@@ -4,6 +4,7 @@
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -134,18 +135,45 @@ absl::StatusOr<int> AccessMode(int fd) {
   return flags & O_ACCMODE;
 }
 
-absl::StatusOr<struct stat> Fstat(int fd) {
-  struct stat found = {};
-  if (fstat(fd, &found) == 0) return found;
-  return StatusOfErrno(errno, "fstat", {});
+namespace {
+
+FileStat ToFileStat(const struct statx& found) {
+  FileStat result = {};
+  result.st_dev = makedev(found.stx_dev_major, found.stx_dev_minor);
+  result.st_ino = found.stx_ino;
+  result.st_mode = found.stx_mode;
+  result.st_nlink = found.stx_nlink;
+  result.st_uid = found.stx_uid;
+  result.st_gid = found.stx_gid;
+  result.st_size = static_cast<off_t>(found.stx_size);
+  result.st_blksize = static_cast<blksize_t>(found.stx_blksize);
+  result.st_blocks = static_cast<blkcnt_t>(found.stx_blocks);
+  if ((found.stx_mask & STATX_BTIME) != 0) {
+    result.birth_ns =
+        static_cast<uint64_t>(found.stx_btime.tv_sec) * uint64_t{1000000000} +
+        found.stx_btime.tv_nsec;
+  }
+  return result;
 }
 
-absl::StatusOr<struct stat> StatIn(int folder_fd, const std::string& name) {
-  struct stat found = {};
-  if (fstatat(folder_fd, name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) {
-    return found;
+}  // namespace
+
+absl::StatusOr<FileStat> Fstat(int fd) {
+  struct statx found = {};
+  if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &found) ==
+      0) {
+    return ToFileStat(found);
   }
-  return StatusOfErrno(errno, "fstatat", kOpenTable);
+  return StatusOfErrno(errno, "statx", {});
+}
+
+absl::StatusOr<FileStat> StatIn(int folder_fd, const std::string& name) {
+  struct statx found = {};
+  if (statx(folder_fd, name.c_str(), AT_SYMLINK_NOFOLLOW,
+            STATX_BASIC_STATS | STATX_BTIME, &found) == 0) {
+    return ToFileStat(found);
+  }
+  return StatusOfErrno(errno, "statx", kOpenTable);
 }
 
 absl::Status UnlinkIn(int folder_fd, const std::string& name) {

@@ -35,10 +35,16 @@ absl::StatusOr<UniqueFd> Duplicate(int fd);
 // O_RDONLY, O_WRONLY or O_RDWR; PERMISSION_DENIED for O_PATH.
 absl::StatusOr<int> AccessMode(int fd);
 
-absl::StatusOr<struct stat> Fstat(int fd);
+// What stat(2) tells (without the times), and when the file was born. Inode
+// numbers are used anew, on ext4 at once; together with the birth they are not.
+struct FileStat : stat {
+  uint64_t birth_ns = 0;  // since 1970; 0 where the file system keeps none
+};
+
+absl::StatusOr<FileStat> Fstat(int fd);
 
 // Of a name in a folder, without following a link. OBJECT_NOT_FOUND.
-absl::StatusOr<struct stat> StatIn(int folder_fd, const std::string& name);
+absl::StatusOr<FileStat> StatIn(int folder_fd, const std::string& name);
 
 // Removes a name from a folder. OBJECT_NOT_FOUND.
 absl::Status UnlinkIn(int folder_fd, const std::string& name);

@@ -182,7 +182,7 @@ class InteropTest(DaemonCase):
                  {"backend": "POSIX", "posix_name": "/../x"}),
                 ("no path", (bad, "BACKEND_INVALID"),
                  {"backend": "MAPPED_FILE"}),
-                ("link", unsuitable,
+                ("link", (bad, "FILE_PATH_INVALID"),
                  {"backend": "MAPPED_FILE", "file_path": "link"}),
                 ("outside", (bad, "FILE_PATH_INVALID"),
                  {"backend": "MAPPED_FILE", "file_path": "/etc/hosts"}),
