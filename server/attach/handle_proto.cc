@@ -84,7 +84,7 @@ absl::StatusOr<Access> AccessFromProto(v1::Access access) {
       return Access::kReadWrite;
     default:
       return absl::StatusOr<Access>(InvalidField(
-          "access", reason::kFieldInvalid, "is an unknown number"));
+          "access", reason::kRequestInvalid, "is an unknown number"));
   }
 }
 

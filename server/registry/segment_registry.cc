@@ -60,9 +60,9 @@ MapOptions WindowOf(const Segment& segment, uint64_t offset_bytes,
   return window;
 }
 
-absl::Status CheckPeek(uint64_t length_bytes) {
+absl::Status CheckPeek(absl::string_view field, uint64_t length_bytes) {
   if (length_bytes <= kMaxPeekBytes) return absl::OkStatus();
-  return InvalidField("length_bytes", reason::kPeekTooLarge,
+  return InvalidField(field, reason::kPeekTooLarge,
                       "an RPC moves at most 65536 bytes; attach instead")
       .With("requested", length_bytes);
 }
@@ -298,7 +298,7 @@ absl::StatusOr<std::string> SegmentRegistry::Read(const Caller& caller,
                                                   const SegmentName& name,
                                                   uint64_t offset_bytes,
                                                   uint64_t length_bytes) {
-  RETURN_IF_ERROR(CheckPeek(length_bytes));
+  RETURN_IF_ERROR(CheckPeek("length_bytes", length_bytes));
   ASSIGN_OR_RETURN(const SegmentView view,
                    Accessible(caller, name, Access::kRead));
   const Segment& segment = *view.segment;
@@ -320,7 +320,7 @@ absl::Status SegmentRegistry::Write(const Caller& caller,
                                     const SegmentName& name,
                                     uint64_t offset_bytes,
                                     absl::string_view data) {
-  RETURN_IF_ERROR(CheckPeek(data.size()));
+  RETURN_IF_ERROR(CheckPeek("data", data.size()));
   ASSIGN_OR_RETURN(const SegmentView view,
                    Accessible(caller, name, Access::kReadWrite));
   const Segment& segment = *view.segment;

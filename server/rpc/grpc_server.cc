@@ -1,6 +1,7 @@
 #include "server/rpc/grpc_server.h"
 
 #include <fcntl.h>
+#include <google/protobuf/stubs/logging.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
@@ -43,6 +44,9 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   }
   server->stop_.Reset(eventfd(0, EFD_CLOEXEC));
   if (!server->stop_.valid()) return ErrnoStatus(errno, "eventfd");
+  // What a peer sends wrong is told to the peer. Protobuf would also write to
+  // standard error, and any peer could fill the disk with it.
+  google::protobuf::SetLogHandler(nullptr);
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
@@ -59,7 +63,13 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   builder.SetResourceQuota(quota);
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr) return ErrnoStatus(EIO, "start of gRPC");
-  server->server_->GetHealthCheckService()->SetServingStatus(true);
+  grpc::HealthCheckServiceInterface* const health =
+      server->server_->GetHealthCheckService();
+  health->SetServingStatus(true);
+  for (const char* service : {v1::SegmentService::service_full_name(),
+                              v1::NodeService::service_full_name()}) {
+    health->SetServingStatus(service, true);
+  }
   server->accept_thread_ =
       std::thread([raw = server.get()] { raw->AcceptUntilStopped(); });
   return server;

@@ -1,6 +1,7 @@
 #include "server/rpc/options_from_proto.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
@@ -171,7 +172,7 @@ absl::Status CheckMode(uint32_t mode) {
   if ((mode & ~0666u) == 0) return absl::OkStatus();
   return InvalidField("segment.mode", reason::kModeInvalid,
                       "has other bits than 0666 (decimal 438)")
-      .With("mode", absl::StrCat("0", absl::Hex(mode)));
+      .With("mode", absl::StrFormat("%#o", mode));
 }
 
 absl::StatusOr<BackendKind> BackendFromProto(v1::Segment::Backend backend) {

@@ -139,10 +139,11 @@ absl::StatusOr<bool> SegmentWatch::NextChange() {
         const bool saw = Sees(event->previous);
         const bool sees = Sees(event->segment);
         if (!saw && !sees) continue;
+        // What it has become is not for those who may no longer read it.
         Fill(!sees  ? v1::WatchSegmentsResponse::DELETED
              : !saw ? v1::WatchSegmentsResponse::CREATED
                     : v1::WatchSegmentsResponse::UPDATED,
-             event->segment);
+             sees ? event->segment : event->previous);
         return true;
       }
       case EventType::kDeleted:

@@ -85,6 +85,7 @@ class AttachAbuseTest(DaemonCase):
 
     def test_random_datagrams(self):
         seed = random.randrange(1 << 32)
+        log = self.shmd.log_text()
         chance = random.Random(seed)
         good = self.request()
         for _ in range(2000):
@@ -102,6 +103,8 @@ class AttachAbuseTest(DaemonCase):
                 os.close(descriptor)
             self.assertTrue(self.shmd.is_running(), "seed %d" % seed)
         self.expect_good()
+        # Nobody can fill the disk by sending garbage.
+        self.assertEqual(self.shmd.log_text(), log)
 
     def test_descriptors_that_nobody_asked_for_are_closed(self):
         readable, writable = os.pipe()

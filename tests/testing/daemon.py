@@ -30,12 +30,17 @@ class Daemon:
         self._flags = list(flags)
         self._binary = os.environ["SHMD_BINARY"]
         self._process = None
+        self._log_path = os.path.join(self.folder, "log")
         if uid is not None:
             self._binary = shutil.copy(self._binary, self.folder)
             for path in (self.folder, self.socket_dir, self.file_root):
                 os.chown(path, uid, uid)
         self.grpcurl = grpcurl.Grpcurl(self.grpc_socket, self.folder)
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self._remove_folder()
+            raise
 
     def _make(self, name):
         path = os.path.join(self.folder, name)
@@ -63,8 +68,9 @@ class Daemon:
         if self._uid is not None:
             identity = {"user": self._uid, "group": self._uid,
                         "extra_groups": []}
-        self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=sys.stderr, **identity)
+        with open(self._log_path, "ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, **identity)
         self._wait_until_ready()
 
     def _wait_until_ready(self):
@@ -83,6 +89,11 @@ class Daemon:
         if line.decode() != expected:
             self._process.kill()
             raise AssertionError("expected %r, got %r" % (expected, line))
+
+    def log_text(self):
+        """What it has written to standard error."""
+        with open(self._log_path, errors="replace") as log:
+            return log.read()
 
     def is_running(self):
         return self._process.poll() is None
@@ -105,9 +116,13 @@ class Daemon:
         try:
             code = self.stop()
         finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._remove_folder()
         if code != 0:
             raise AssertionError("the daemon ended with %d" % code)
+
+    def _remove_folder(self):
+        sys.stderr.write(self.log_text())
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def call(self, method, request=None, **arguments):
         """Calls a SegmentService method by its bare name, or any other by
