@@ -1,8 +1,11 @@
 """WatchSegments through grpcurl: what is, then what changes."""
 
+import time
 import unittest
 
+import raw_grpc
 from daemon_case import DaemonCase, PARENT, name_of
+from stubs import segment_pb2
 
 # (what is wrong, code, reason, the request)
 REFUSED = [
@@ -125,6 +128,36 @@ class WatchTest(DaemonCase):
             self.expect(stream, "DELETED", made)
         self.refused("NOT_FOUND", "SEGMENT_NOT_FOUND", "GetSegment",
                      {"name": made})
+
+    def test_watches_are_limited_and_end_with_their_connection(self):
+        request = segment_pb2.WatchSegmentsRequest(parent=PARENT)
+        connections = [
+            raw_grpc.open_calls(self.shmd.grpc_socket,
+                                "shmd.v1.SegmentService/WatchSegments",
+                                request.SerializeToString(), 50)
+            for _ in range(21)]  # 1050 watches, more than the limit
+        try:
+            self.wait_for("RESOURCE_EXHAUSTED")
+            outcome = self.refused("RESOURCE_EXHAUSTED",
+                                   "WATCH_LIMIT_EXCEEDED", "WatchSegments",
+                                   {"parent": PARENT})
+            self.assertEqual(outcome.metadata["unit"], "watches")
+            self.ok("ListSegments", {"parent": PARENT})
+        finally:
+            for connection in connections:
+                connection.close()
+        self.wait_for("DEADLINE_EXCEEDED")
+
+    def wait_for(self, code):
+        """Watches for a moment, again and again, until it ends like that: with
+        DEADLINE_EXCEEDED when it could go on."""
+        deadline = time.monotonic() + 60
+        while True:
+            outcome = self.shmd.call("WatchSegments", {"parent": PARENT},
+                                     flags=["-max-time", "0.5"])
+            if outcome.code == code:
+                return
+            self.assertLess(time.monotonic(), deadline, outcome)
 
     def test_a_name_used_anew_is_another_segment(self):
         segment_id = self.fresh_id()

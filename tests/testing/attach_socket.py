@@ -23,10 +23,10 @@ class Refused(Exception):
         self.reason = ""
         self.metadata = {}
         for detail in status.details:
-            info = error_details_pb2.ErrorInfo()
-            if detail.Unpack(info):
-                self.reason = info.reason
-                self.metadata = dict(info.metadata)
+            found = error_details_pb2.ErrorInfo()
+            if detail.Unpack(found):
+                self.reason = found.reason
+                self.metadata = dict(found.metadata)
         super().__init__("%s %s %s" % (self.code, self.reason, status.message))
 
 

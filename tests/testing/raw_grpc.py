@@ -41,11 +41,17 @@ def call(stream, method, message):
 
 def send_and_leave(path, method, message, calls=1):
     """Connects, sends the same call `calls` times, and hangs up at once."""
-    data = opening() + b"".join(
-        call(1 + 2 * number, method, message) for number in range(calls))
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(path)
-        client.sendall(data)
+    open_calls(path, method, message, calls).close()
+
+
+def open_calls(path, method, message, calls):
+    """Connects and makes the same call `calls` times; returns the connection,
+    whose end is the calls' end."""
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(path)
+    client.sendall(opening() + b"".join(
+        call(1 + 2 * number, method, message) for number in range(calls)))
+    return client
 
 
 def ask(path, method, message):
