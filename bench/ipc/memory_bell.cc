@@ -15,9 +15,6 @@ namespace {
 // Some microseconds: longer than an answer to a small message takes.
 constexpr int kLooks = 2000;
 
-// A receiver that reads 64 MiB needs milliseconds; this is for one that died.
-constexpr timespec kPatience = {10, 0};
-
 }  // namespace
 
 void MemoryBell::Ring(uint64_t word) {
@@ -31,7 +28,7 @@ void MemoryBell::Ring(uint64_t word) {
   }
 }
 
-absl::StatusOr<uint64_t> MemoryBell::Wait() {
+absl::StatusOr<uint64_t> MemoryBell::Wait(absl::Duration patience) {
   for (int look = 0; look < kLooks; ++look) {
     if (theirs_->sequence.load(std::memory_order_acquire) != heard_) {
       ++heard_;
@@ -39,13 +36,14 @@ absl::StatusOr<uint64_t> MemoryBell::Wait() {
     }
     __builtin_ia32_pause();
   }
+  const timespec timeout = absl::ToTimespec(patience);
   mine_->sleeping.store(1, std::memory_order_seq_cst);
   int error = 0;
   while (theirs_->sequence.load(std::memory_order_seq_cst) == heard_ &&
          error != ETIMEDOUT) {
     // The kernel compares once more: a ring in between is not slept through.
-    error = syscall(SYS_futex, &theirs_->sequence, FUTEX_WAIT, heard_,
-                    &kPatience, nullptr, 0) != 0
+    error = syscall(SYS_futex, &theirs_->sequence, FUTEX_WAIT, heard_, &timeout,
+                    nullptr, 0) != 0
                 ? errno
                 : 0;
   }

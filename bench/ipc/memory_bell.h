@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 namespace shmd::bench {
 
@@ -27,8 +28,8 @@ class MemoryBell {
 
   void Ring(uint64_t word);
 
-  // The other end's next word; DEADLINE_EXCEEDED when none comes for seconds.
-  absl::StatusOr<uint64_t> Wait();
+  // The other end's next word; DEADLINE_EXCEEDED when none comes in time.
+  absl::StatusOr<uint64_t> Wait(absl::Duration patience);
 
  private:
   BellPage* mine_ = nullptr;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "base/status_macros.h"
 #include "bench/ipc/memory_bell.h"
 #include "bench/ipc/transport.h"
@@ -15,6 +16,12 @@ namespace {
 // The payload's place in its segment; the sender's end of a MemoryBell stands
 // before it.
 constexpr size_t kPayloadOffset = 4096;
+
+// The sender's, with a receiver that may have died.
+constexpr absl::Duration kPatience = absl::Seconds(30);
+
+// The receiver's, while others have their turn. It ends with its parent.
+constexpr absl::Duration kBetweenTurns = absl::Hours(24);
 
 // Segments of the daemon, mapped by both processes once, before the first
 // round: the sender makes them and sends the handles as text. The sender
@@ -87,7 +94,7 @@ class SegmentTransport : public Transport {
     }
     if (variant_.memory_bell) {
       memory_bell_.Ring(payload.size_bytes());
-      return memory_bell_.Wait();
+      return memory_bell_.Wait(kPatience);
     }
     RETURN_IF_ERROR(bell_.Ring(payload.size_bytes()));
     return bell_.Answer();
@@ -103,7 +110,8 @@ class SegmentTransport : public Transport {
   char* Place() const { return payload_.bytes().data() + kPayloadOffset; }
 
   absl::StatusOr<uint64_t> Heard() {
-    return variant_.memory_bell ? memory_bell_.Wait() : bell_.Wait();
+    return variant_.memory_bell ? memory_bell_.Wait(kBetweenTurns)
+                                : bell_.Wait();
   }
 
   absl::Status Answer(uint64_t sum) {
