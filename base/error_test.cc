@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "base/error_reason.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -54,6 +55,13 @@ TEST(ErrnoStatusTest, OverridesWhereAbseilMisleads) {
   EXPECT_EQ(ErrnoStatus(ENODEV, "mmap").code(),
             absl::StatusCode::kUnimplemented);
   EXPECT_EQ(ErrnoStatus(0, "mmap").code(), absl::StatusCode::kInternal);
+}
+
+TEST(ErrnoStatusTest, SaysWhichCallWasRefusedAndHow) {
+  const ErrorDetail detail = GetErrorDetail(ErrnoStatus(EIO, "msync"));
+  EXPECT_EQ(detail.reason, reason::kKernelRefused);
+  EXPECT_EQ(detail.metadata.at("call"), "msync");
+  EXPECT_EQ(detail.metadata.at("errno"), absl::StrCat(EIO));
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace {
 TEST(MemoryBellTest, NoRingIsLostWhetherTheWaiterLooksOrSleeps) {
   BellPage here = {};
   BellPage there = {};
-  constexpr uint64_t kRounds = 20000;
+  constexpr uint64_t kRounds = 5000;
   std::thread echo([&] {
     MemoryBell bell(&there, &here);
     for (uint64_t i = 1; i <= kRounds; ++i) {

@@ -12,9 +12,9 @@
 
 namespace shmd {
 
-std::string CaseName(const testing::TestParamInfo<BackendCase>& info) {
-  return absl::StrCat(BackendName(info.param.kind), "_",
-                      info.param.page_size_bytes / 1024, "K");
+std::string CaseName(const testing::TestParamInfo<BackendCase>& test) {
+  return absl::StrCat(BackendName(test.param.kind), "_",
+                      test.param.page_size_bytes / 1024, "K");
 }
 
 void BackendConformance::SetUp() {

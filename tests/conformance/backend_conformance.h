@@ -41,7 +41,7 @@ struct BackendCase {
 };
 
 // "SYSV_2048K".
-std::string CaseName(const testing::TestParamInfo<BackendCase>& info);
+std::string CaseName(const testing::TestParamInfo<BackendCase>& test);
 
 // What every backend must do, on every page size that it has: the TEST_Ps in
 // backend_conformance.cc. A test binary says for which cases by
