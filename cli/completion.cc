@@ -72,7 +72,7 @@ std::string Bash(const std::vector<Verb>& verbs) {
                     verb.takes_file ? "; files=1" : "", " ;;\n");
   }
   return absl::StrReplaceAll(
-      R"sh(# bash completion for shm; load it with: source <(shm completion bash)
+      R"sh(# bash completion for shm: source <(shm completion bash)
 _shm() {
   local word=${COMP_WORDS[COMP_CWORD]} verb= options= segments= files= i
   for ((i = 1; i < COMP_CWORD; i++)); do

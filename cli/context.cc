@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <map>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
@@ -97,8 +98,13 @@ void PrintError(const absl::Status& status, bool json) {
     fprintf(stderr, "%s\n", ToText({{"error", error}}, -1).c_str());
     return;
   }
-  std::string text =
-      absl::StrCat("shm: ", Printable(std::string(status.message())));
+  std::string text = absl::StrCat("shm: ", status.message());
+  // Which one, where the sentence does not say.
+  const auto name = detail.metadata.find("name");
+  if (name != detail.metadata.end() && !absl::StrContains(text, name->second)) {
+    absl::StrAppend(&text, ": ", name->second);
+  }
+  text = Printable(text);
   if (!detail.reason.empty()) absl::StrAppend(&text, " (", detail.reason, ")");
   fprintf(stderr, "%s\n", text.c_str());
   if (!hint.empty()) fprintf(stderr, "hint: %s\n", hint.c_str());

@@ -20,12 +20,12 @@ absl::StatusCode CodeFromNumber(int number) {
 ErrorDetail DetailFromProto(const google::rpc::Status& error) {
   ErrorDetail detail;
   for (const google::protobuf::Any& any : error.details()) {
-    google::rpc::ErrorInfo error_info;
+    google::rpc::ErrorInfo cause;
     google::rpc::BadRequest bad_request;
-    if (any.Is<google::rpc::ErrorInfo>() && any.UnpackTo(&error_info) &&
-        error_info.domain() == "shmd") {
-      detail.reason = error_info.reason();
-      for (const auto& [key, value] : error_info.metadata()) {
+    if (any.Is<google::rpc::ErrorInfo>() && any.UnpackTo(&cause) &&
+        cause.domain() == "shmd") {
+      detail.reason = cause.reason();
+      for (const auto& [key, value] : cause.metadata()) {
         detail.metadata[key] = value;
       }
     } else if (any.Is<google::rpc::BadRequest>() &&

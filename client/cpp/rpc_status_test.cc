@@ -18,12 +18,12 @@ google::rpc::Status QuotaError() {
   google::rpc::Status error;
   error.set_code(8);
   error.set_message("asked for 10 bytes, but only 4 are left of quota");
-  google::rpc::ErrorInfo error_info;
-  error_info.set_domain("shmd");
-  error_info.set_reason(reason::kQuotaExceeded);
-  (*error_info.mutable_metadata())["requested"] = "10";
-  (*error_info.mutable_metadata())["available"] = "4";
-  error.add_details()->PackFrom(error_info);
+  google::rpc::ErrorInfo cause;
+  cause.set_domain("shmd");
+  cause.set_reason(reason::kQuotaExceeded);
+  (*cause.mutable_metadata())["requested"] = "10";
+  (*cause.mutable_metadata())["available"] = "4";
+  error.add_details()->PackFrom(cause);
   google::rpc::BadRequest bad_request;
   bad_request.add_field_violations()->set_field("segment.size_bytes");
   error.add_details()->PackFrom(bad_request);
@@ -61,10 +61,10 @@ TEST(RpcStatusTest, AnErrorWithoutACodeStaysAnError) {
 TEST(RpcStatusTest, OtherDomainsAreNotOurReasons) {
   google::rpc::Status error;
   error.set_code(5);
-  google::rpc::ErrorInfo error_info;
-  error_info.set_domain("example.com");
-  error_info.set_reason("SEGMENT_NOT_FOUND");
-  error.add_details()->PackFrom(error_info);
+  google::rpc::ErrorInfo cause;
+  cause.set_domain("example.com");
+  cause.set_reason("SEGMENT_NOT_FOUND");
+  error.add_details()->PackFrom(cause);
   EXPECT_EQ(GetErrorReason(StatusFromProto(error)), "");
 }
 
@@ -88,10 +88,10 @@ TEST(RpcStatusTest, GrpcsOwnUnavailableNamesTheFolder) {
 
 TEST(RpcStatusTest, ADrainingDaemonIsNotUnreachable) {
   google::rpc::Status error;
-  google::rpc::ErrorInfo error_info;
-  error_info.set_domain("shmd");
-  error_info.set_reason(reason::kServerDraining);
-  error.add_details()->PackFrom(error_info);
+  google::rpc::ErrorInfo cause;
+  cause.set_domain("shmd");
+  cause.set_reason(reason::kServerDraining);
+  error.add_details()->PackFrom(cause);
   const absl::Status status =
       StatusFromGrpc(grpc::Status(grpc::StatusCode::UNAVAILABLE, "draining",
                                   error.SerializeAsString()),

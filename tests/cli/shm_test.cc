@@ -176,7 +176,8 @@ TEST_F(ShmTest, NodeTellsWhatIsLeft) {
 
 TEST_F(ShmTest, ExitCodesFollowTheStatus) {
   EXPECT_EQ(Shm({"stat", "absent"}).exit_code, 3);
-  EXPECT_THAT(Shm({"stat", "absent"}).err, HasSubstr("(SEGMENT_NOT_FOUND)"));
+  EXPECT_THAT(Shm({"stat", "absent"}).err,
+              HasSubstr("segments/absent (SEGMENT_NOT_FOUND)"));
   ASSERT_EQ(Shm({"create", "it", "-s", "4k"}).exit_code, 0);
   EXPECT_EQ(Shm({"create", "it", "-s", "4k"}).exit_code, 4);
   EXPECT_EQ(Shm({"resize", "it", "8k"}).exit_code, 6);
