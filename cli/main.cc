@@ -1,6 +1,8 @@
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 
+#include "base/error.h"
 #include "cli/verbs.h"
 
 namespace {
@@ -37,6 +39,10 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsageError;
+  }
+  // What was printed must have got somewhere, unless its reader has gone.
+  if (fflush(stdout) != 0 && errno != EPIPE && context.status.ok()) {
+    context.status = shmd::ErrnoStatus(errno, "writing to the standard output");
   }
   if (!context.status.ok()) {
     shmd::cli::PrintError(context.status, context.json);

@@ -189,6 +189,18 @@ TEST_F(ShmTest, ExitCodesFollowTheStatus) {
   EXPECT_EQ(error["error"]["metadata"]["requested"], "35184372088832");
 }
 
+TEST_F(ShmTest, OutputThatIsLostIsAnError) {
+  for (const char* verb : {"node", "cat"}) {
+    ASSERT_EQ(Shm({"create", verb, "-s", "4k"}).exit_code, 0);
+    const ProgramEnd end =
+        RunProgram({"/bin/bash", "-c", "\"$0\" $1 ${1/node/} > /dev/full",
+                    Runfile("cli/shm"), verb},
+                   {{"SHMD_SOCKET_DIR", server_->socket_dir()}});
+    EXPECT_NE(end.exit_code, 0) << verb;
+    EXPECT_NE(end.err, "") << verb;
+  }
+}
+
 TEST_F(ShmTest, AnotherUidMayNotAttach) {
   const ProgramEnd put = Shm({"create", "private", "-s", "4k", "--quiet"});
   ASSERT_EQ(put.exit_code, 0) << put.err;
