@@ -104,9 +104,10 @@ Client::Impl::Stubs& Client::Impl::MakeStubs() {
     arguments.SetMaxReceiveMessageSize(kMaxReplyBytes);
     // A connection of its own: the daemon knows callers by connection.
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    // A restarted daemon is found again quickly.
+    // A restarted daemon is found again quickly. The "minimum" is gRPC's limit
+    // on one attempt to connect: far above what a busy host may need.
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 20000);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
     const std::shared_ptr<grpc::Channel> channel = grpc::CreateCustomChannel(
         absl::StrCat("unix:", options_.socket_dir, "/grpc.sock"),
