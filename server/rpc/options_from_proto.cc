@@ -11,8 +11,9 @@ namespace {
 
 constexpr uint64_t kHugePage2M = uint64_t{2} << 20;
 constexpr uint64_t kHugePage1G = uint64_t{1} << 30;
-constexpr int64_t kMaxSeconds = 315576000000;  // as google.protobuf.Duration
-constexpr int kMaxNumaNodes = 1024;            // MAX_NUMNODES of the kernel
+// 200 years: every end is before 2262, when nanoseconds since 1970 end.
+constexpr int64_t kMaxSeconds = 6311520000;
+constexpr int kMaxNumaNodes = 1024;  // MAX_NUMNODES of the kernel
 
 Error UnknownNumber(absl::string_view field) {
   return InvalidField(field, reason::kFieldInvalid, "is an unknown number");
@@ -225,14 +226,14 @@ absl::StatusOr<SegmentOptions> OptionsFromProto(const v1::Segment& segment,
 
 absl::StatusOr<absl::Duration> TtlFromProto(
     absl::string_view field, const google::protobuf::Duration& ttl) {
-  if (ttl.seconds() >= 0 && ttl.seconds() <= kMaxSeconds && ttl.nanos() >= 0 &&
+  if (ttl.seconds() >= 0 && ttl.seconds() < kMaxSeconds && ttl.nanos() >= 0 &&
       ttl.nanos() < 1000000000) {
     const absl::Duration duration =
         absl::Seconds(ttl.seconds()) + absl::Nanoseconds(ttl.nanos());
     if (duration >= absl::Milliseconds(1)) return duration;
   }
   return absl::StatusOr<absl::Duration>(
-      InvalidField(field, reason::kFieldInvalid, "is not 1 ms to 10000 years"));
+      InvalidField(field, reason::kFieldInvalid, "is not 1 ms to 200 years"));
 }
 
 absl::StatusOr<Expiration> ExpirationFromProto(const v1::Segment& segment) {

@@ -172,6 +172,8 @@ REFUSED = [
     ("ttl below 0", BAD, "FIELD_INVALID", "segment.ttl", segment(ttl="-1s")),
     ("ttl below 1 ms", BAD, "FIELD_INVALID", "segment.ttl",
      segment(ttl="0.000999s")),
+    ("ttl of 200 years", BAD, "FIELD_INVALID", "segment.ttl",
+     segment(ttl="6311520000s")),
     ("end in the past", BAD, "FIELD_INVALID", "segment.expire_time",
      segment(expire_time="2001-01-01T00:00:00Z")),
     ("request id of 65", BAD, "REQUEST_ID_INVALID", "request_id",

@@ -93,6 +93,8 @@ REFUSED = [
     # A handle's end.
     ("handle for 0 s", BAD, "FIELD_INVALID", "CreateHandle", {"ttl": "0s"}),
     ("handle for -1 s", BAD, "FIELD_INVALID", "CreateHandle", {"ttl": "-1s"}),
+    ("handle for 200 years", BAD, "FIELD_INVALID", "CreateHandle",
+     {"ttl": "6311520000s"}),
     ("handle for 1 us", BAD, "FIELD_INVALID", "CreateHandle",
      {"ttl": "0.000001s"}),
     # What a memfd has not.
@@ -117,6 +119,10 @@ UPDATES_REFUSED = [
     ("65 labels", BAD, "LABEL_INVALID",
      {"labels": {"k%d" % n: "" for n in range(65)}}, "labels"),
     ("ttl of 0", BAD, "FIELD_INVALID", {"ttl": "0s"}, "ttl"),
+    ("owner of no uid", BAD, "FIELD_INVALID", {"owner": (1 << 32) - 1},
+     "owner"),
+    ("group of no gid", BAD, "FIELD_INVALID", {"group": (1 << 32) - 1},
+     "group"),
     ("wrong etag", "ABORTED", "ETAG_MISMATCH",
      {"mode": 0o644, "etag": "stale"}, "mode"),
 ]
