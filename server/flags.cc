@@ -50,18 +50,24 @@ void AddOptions(CLI::App& app, Flags& flags, std::string& socket_mode) {
       ->take_all();
   app.add_option("--budget_bytes", flags.budget_bytes,
                  "The most that all segments in memory may have together "
-                 "(90 % of the host's memory)");
-  app.add_option("--quota_bytes", flags.quota_bytes,
-                 "The most that the namespace `default` may have (the budget)");
+                 "(90 % of the host's memory)")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option(
+         "--quota_bytes", flags.quota_bytes,
+         "The most that the namespace `default` may have (without limit)")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--quota_segments", flags.quota_segments,
                  "The most segments of the namespace `default`")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--memory_reserve_bytes", flags.memory_reserve_bytes,
                  "Left to the rest of the host when memory is reserved")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--admin_uid", flags.admin_uids,
                  "An administrator beside root and the daemon's own uid; "
                  "repeatable")
+      ->check(CLI::NonNegativeNumber)
       ->take_all();
   app.add_option("--socket_mode", socket_mode,
                  "Mode of the two sockets, octal: who may connect")

@@ -169,6 +169,8 @@ class LifeTest(DaemonCase):
         self.assertEqual(run("--version").returncode, 0)
         self.assertIn("--file_root", run("--help").stdout)
         for bad in (["--absent"], ["--budget_bytes=much"],
+                    ["--budget_bytes=-1"], ["--quota_bytes=-1"],
+                    ["--quota_segments=-5"], ["--admin_uid=-1"],
                     ["--log_level=shout"], ["--socket_mode=9"], ["word"]):
             with self.subTest(bad):
                 done = run("--socket_dir=/nowhere/at/all", *bad)
