@@ -16,8 +16,8 @@
 #include "absl/status/status.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "bench/child.h"
 #include "bench/ipc/measure.h"
-#include "bench/ipc/receiver.h"
 #include "bench/ipc/transport.h"
 
 namespace shmd::bench {
@@ -43,9 +43,14 @@ absl::Status Run(const Options& options, const std::string& folder) {
 
   // All receivers are there before the first gRPC call, which no fork may
   // follow.
-  std::vector<Receiver> receivers;
+  std::vector<Child> receivers;
   for (const auto& transport : transports) {
-    ASSIGN_OR_RETURN(Receiver receiver, Receiver::Start(*transport));
+    RETURN_IF_ERROR(transport->Open());
+    ASSIGN_OR_RETURN(Child receiver,
+                     Child::Start("receiver of " + transport->name(), [&] {
+                       PinTo(1);
+                       return transport->Receive();
+                     }));
     receivers.push_back(std::move(receiver));
   }
   PinTo(0);

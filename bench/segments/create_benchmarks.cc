@@ -1,0 +1,297 @@
+// RPCs that do nothing, creates and deletes alone and in batches, and the
+// kernel's part of each.
+
+#include <benchmark/benchmark.h>
+
+#include <deque>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "bench/segments/benchmarks.h"
+#include "bench/segments/kernel_objects.h"
+#include "bench/segments/stopwatch.h"
+#include "shm/types.h"
+
+namespace shmd::bench {
+namespace {
+
+constexpr uint64_t kPage = 4096;
+
+void Register(const std::string& name,
+              const std::function<void(benchmark::State&)>& run) {
+  benchmark::RegisterBenchmark(name.c_str(), run)
+      ->UseManualTime()
+      ->Unit(benchmark::kMicrosecond);
+}
+
+using Call = std::function<void()>;
+
+// Times one RPC after another.
+void TimeCall(benchmark::State& state, const Call& call) {
+  Stopwatch watch(state);
+  for (auto _ : state) watch.Time(call);
+}
+
+// The RPC taken for "no operation": a write of no bytes. The service decodes
+// it, finds the caller and the segment, checks the mode, and encodes an empty
+// reply; it does not ask the kernel for anything.
+Call WriteNothing(Daemon& daemon, const std::string& name) {
+  return [&daemon, name] {
+    grpc::ClientContext context;
+    v1::WriteSegmentRequest request;
+    request.set_name(name);
+    google::protobuf::Empty reply;
+    Require(daemon.segments().WriteSegment(&context, request, &reply));
+  };
+}
+
+Call DeleteAbsent(Daemon& daemon) {
+  return [&daemon] {
+    grpc::ClientContext context;
+    v1::DeleteSegmentRequest request;
+    request.set_name("namespaces/default/segments/absent");
+    google::protobuf::Empty reply;
+    daemon.segments().DeleteSegment(&context, request, &reply);
+  };
+}
+
+Call CreateHandle(Daemon& daemon, const std::string& name) {
+  return [&daemon, name] {
+    grpc::ClientContext context;
+    v1::CreateHandleRequest request;
+    request.set_name(name);
+    request.set_access(v1::READ);
+    v1::CreateHandleResponse reply;
+    Require(daemon.segments().CreateHandle(&context, request, &reply));
+  };
+}
+
+Call GetBasic(Daemon& daemon, const std::string& name) {
+  return [&daemon, name] {
+    grpc::ClientContext context;
+    v1::GetSegmentRequest request;
+    request.set_name(name);
+    request.set_view(v1::BASIC);
+    v1::Segment reply;
+    Require(daemon.segments().GetSegment(&context, request, &reply));
+  };
+}
+
+struct Kind {
+  BackendKind backend;
+  uint64_t size_bytes;
+
+  std::string name() const {
+    return absl::StrCat(absl::AsciiStrToLower(BackendName(backend)), "/",
+                        size_bytes);
+  }
+};
+
+void TimeCreate(benchmark::State& state, Daemon& daemon, const Kind& kind) {
+  Stopwatch watch(state);
+  for (auto _ : state) {
+    const v1::CreateSegmentRequest request =
+        daemon.NewSegment(kind.backend, kind.size_bytes);
+    v1::Segment made;
+    watch.Time([&] { made = daemon.Create(request); });
+    daemon.Delete(made.name());
+  }
+}
+
+void TimeDelete(benchmark::State& state, Daemon& daemon, const Kind& kind) {
+  Stopwatch watch(state);
+  for (auto _ : state) {
+    const v1::Segment made =
+        daemon.Create(daemon.NewSegment(kind.backend, kind.size_bytes));
+    watch.Time([&] { daemon.Delete(made.name()); });
+  }
+}
+
+void TimeCreateDelete(benchmark::State& state, Daemon& daemon,
+                      const Kind& kind) {
+  Stopwatch watch(state);
+  for (auto _ : state) {
+    const v1::CreateSegmentRequest request =
+        daemon.NewSegment(kind.backend, kind.size_bytes);
+    watch.Time([&] { daemon.Delete(daemon.Create(request).name()); });
+  }
+}
+
+void TimeKernelCreate(benchmark::State& state, const std::string& folder,
+                      const Kind& kind) {
+  Stopwatch watch(state);
+  for (auto _ : state) {
+    KernelObject object;
+    watch.Time([&] {
+      object =
+          Require(KernelObject::Create(kind.backend, kind.size_bytes, folder));
+    });
+    Require(object.Remove());
+  }
+}
+
+void TimeKernelDelete(benchmark::State& state, const std::string& folder,
+                      const Kind& kind) {
+  Stopwatch watch(state);
+  for (auto _ : state) {
+    KernelObject object =
+        Require(KernelObject::Create(kind.backend, kind.size_bytes, folder));
+    watch.Time([&] { Require(object.Remove()); });
+  }
+}
+
+v1::BatchCreateSegmentsRequest NewBatch(Daemon& daemon, const Kind& kind,
+                                        int count) {
+  v1::BatchCreateSegmentsRequest batch;
+  batch.set_parent("namespaces/default");
+  for (int i = 0; i < count; ++i) {
+    *batch.add_requests() = daemon.NewSegment(kind.backend, kind.size_bytes);
+  }
+  return batch;
+}
+
+v1::BatchCreateSegmentsResponse CreateBatch(
+    Daemon& daemon, const v1::BatchCreateSegmentsRequest& batch) {
+  grpc::ClientContext context;
+  v1::BatchCreateSegmentsResponse made;
+  Require(daemon.segments().BatchCreateSegments(&context, batch, &made));
+  return made;
+}
+
+v1::BatchDeleteSegmentsRequest DeletionOf(
+    const v1::BatchCreateSegmentsResponse& made) {
+  v1::BatchDeleteSegmentsRequest request;
+  request.set_parent("namespaces/default");
+  for (const v1::Segment& segment : made.segments()) {
+    request.add_names(segment.name());
+  }
+  return request;
+}
+
+void DeleteBatch(Daemon& daemon, const v1::BatchDeleteSegmentsRequest& batch) {
+  grpc::ClientContext context;
+  google::protobuf::Empty reply;
+  Require(daemon.segments().BatchDeleteSegments(&context, batch, &reply));
+}
+
+void TimeBatchCreate(benchmark::State& state, Daemon& daemon, const Kind& kind,
+                     int count) {
+  Stopwatch watch(state);
+  for (auto _ : state) {
+    const v1::BatchCreateSegmentsRequest batch = NewBatch(daemon, kind, count);
+    v1::BatchCreateSegmentsResponse made;
+    watch.Time([&] { made = CreateBatch(daemon, batch); });
+    DeleteBatch(daemon, DeletionOf(made));
+  }
+}
+
+void TimeBatchDelete(benchmark::State& state, Daemon& daemon, const Kind& kind,
+                     int count) {
+  Stopwatch watch(state);
+  for (auto _ : state) {
+    const v1::BatchDeleteSegmentsRequest deletion =
+        DeletionOf(CreateBatch(daemon, NewBatch(daemon, kind, count)));
+    watch.Time([&] { DeleteBatch(daemon, deletion); });
+  }
+}
+
+// As many at a time, all of them kept until the end as the daemon does.
+void TimeKernelBatch(benchmark::State& state, const Kind& kind, int count,
+                     bool time_removal) {
+  Stopwatch watch(state);
+  for (auto _ : state) {
+    std::deque<KernelObject> objects;
+    const auto create = [&] {
+      for (int i = 0; i < count; ++i) {
+        objects.push_back(
+            Require(KernelObject::Create(kind.backend, kind.size_bytes, "")));
+      }
+    };
+    const auto remove = [&] {
+      for (KernelObject& object : objects) Require(object.Remove());
+    };
+    if (time_removal) {
+      create();
+      watch.Time(remove);
+    } else {
+      watch.Time(create);
+      remove();
+    }
+  }
+}
+
+void RegisterBatches(Daemon& daemon) {
+  const Kind kind{BackendKind::kMemfd, 1 << 20};
+  for (const int count : {64, 900}) {
+    Register(absl::StrCat("batch_create/memfd/", count),
+             [&daemon, kind, count](benchmark::State& state) {
+               TimeBatchCreate(state, daemon, kind, count);
+             });
+    Register(absl::StrCat("batch_delete/memfd/", count),
+             [&daemon, kind, count](benchmark::State& state) {
+               TimeBatchDelete(state, daemon, kind, count);
+             });
+    for (const bool removal : {false, true}) {
+      Register(
+          absl::StrCat(removal ? "kernel_batch_delete" : "kernel_batch_create",
+                       "/memfd/", count),
+          [kind, count, removal](benchmark::State& state) {
+            TimeKernelBatch(state, kind, count, removal);
+          });
+    }
+  }
+}
+
+void RegisterKind(Daemon& daemon, const std::string& folder, const Kind& kind) {
+  using RpcBenchmark = void (*)(benchmark::State&, Daemon&, const Kind&);
+  const std::pair<const char*, RpcBenchmark> rpcs[] = {
+      {"create", TimeCreate},
+      {"delete", TimeDelete},
+      {"create_delete", TimeCreateDelete},
+  };
+  for (const auto& [name, run] : rpcs) {
+    Register(absl::StrCat(name, "/", kind.name()),
+             [&daemon, kind, run = run](benchmark::State& state) {
+               run(state, daemon, kind);
+             });
+  }
+  Register(absl::StrCat("kernel_create/", kind.name()),
+           [folder, kind](benchmark::State& state) {
+             TimeKernelCreate(state, folder, kind);
+           });
+  Register(absl::StrCat("kernel_delete/", kind.name()),
+           [folder, kind](benchmark::State& state) {
+             TimeKernelDelete(state, folder, kind);
+           });
+}
+
+}  // namespace
+
+void RegisterCreate(const Subjects& subjects) {
+  Daemon& daemon = *subjects.daemon;
+  const std::string name =
+      daemon.Keep(daemon.NewSegment(BackendKind::kMemfd, kPage)).name();
+  const std::pair<const char*, Call> calls[] = {
+      {"unary/write_nothing", WriteNothing(daemon, name)},
+      {"unary/delete_absent", DeleteAbsent(daemon)},
+      {"unary/create_handle", CreateHandle(daemon, name)},
+      {"unary/get_basic", GetBasic(daemon, name)},
+  };
+  for (const auto& [label, call] : calls) {
+    Register(label,
+             [call = call](benchmark::State& state) { TimeCall(state, call); });
+  }
+  for (const BackendKind backend :
+       {BackendKind::kMemfd, BackendKind::kPosix, BackendKind::kSysv,
+        BackendKind::kMappedFile}) {
+    for (const uint64_t size_bytes : {kPage, uint64_t{1} << 20}) {
+      RegisterKind(daemon, subjects.folder, {backend, size_bytes});
+    }
+  }
+  RegisterBatches(daemon);
+}
+
+}  // namespace shmd::bench
