@@ -94,9 +94,19 @@ void WatchHub::Forget(SegmentWatch* watch) {
   watches_.erase(watch);
 }
 
+void WatchHub::AwaitWatches() {
+  // To be woken by a change that nobody watches would cost each change more
+  // than the change itself.
+  const auto needed = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || !watches_.empty();
+  };
+  absl::MutexLock lock(&mutex_, absl::Condition(&needed));
+}
+
 void WatchHub::Run() {
   uint64_t seen = 0;
   while (!stopping_) {
+    AwaitWatches();
     // The time-out is for Drain, which changes nothing in the log.
     registry_->events().WaitBeyond(seen, absl::Milliseconds(200));
     const uint64_t last = registry_->events().LastRevision();

@@ -41,6 +41,8 @@ class WatchHub {
   friend class SegmentWatch;
 
   void Run();
+  // Returns when there is a watch, or all are to end.
+  void AwaitWatches();
   void Forget(SegmentWatch* watch);
 
   SegmentRegistry* const registry_;
