@@ -1,5 +1,6 @@
 """A daemon of a test's own, in folders of its own."""
 
+import ctypes
 import os
 import select
 import shutil
@@ -12,6 +13,15 @@ import time
 import grpcurl
 
 DEADLINE_SECONDS = 60
+
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def _end_with_parent():
+    """In a child: a test that is killed leaves no daemon behind."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Daemon:
@@ -70,7 +80,8 @@ class Daemon:
                         "extra_groups": []}
         with open(self._log_path, "ab") as log:
             self._process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, **identity)
+                command, stdout=subprocess.PIPE, stderr=log,
+                preexec_fn=_end_with_parent, **identity)
         self._wait_until_ready()
 
     def _wait_until_ready(self):
