@@ -97,32 +97,42 @@ std::string Client::Impl::FullName(absl::string_view name) const {
   return absl::StrCat(Parent(), "/segments/", name);
 }
 
-Client::Impl::Stubs& Client::Impl::MakeStubs() {
+std::shared_ptr<Client::Impl::Stubs> Client::Impl::MakeStubs() {
   absl::MutexLock lock(&stubs_mutex_);
-  if (stubs_.segments == nullptr) {
+  if (stubs_ == nullptr) {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(kMaxReplyBytes);
     // A connection of its own: the daemon knows callers by connection.
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    // A restarted daemon is found again quickly. The "minimum" is gRPC's limit
-    // on one attempt to connect: far above what a busy host may need.
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 20000);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
     const std::shared_ptr<grpc::Channel> channel = grpc::CreateCustomChannel(
         absl::StrCat("unix:", options_.socket_dir, "/grpc.sock"),
         grpc::InsecureChannelCredentials(), arguments);
-    stubs_.segments = v1::SegmentService::NewStub(channel);
-    stubs_.nodes = v1::NodeService::NewStub(channel);
+    stubs_ = std::make_shared<Stubs>();
+    stubs_->segments = v1::SegmentService::NewStub(channel);
+    stubs_->nodes = v1::NodeService::NewStub(channel);
   }
   return stubs_;
 }
 
-v1::SegmentService::Stub& Client::Impl::Segments() {
-  return *MakeStubs().segments;
+std::shared_ptr<v1::SegmentService::Stub> Client::Impl::Segments() {
+  const std::shared_ptr<Stubs> stubs = MakeStubs();
+  return {stubs, stubs->segments.get()};
 }
 
-v1::NodeService::Stub& Client::Impl::Nodes() { return *MakeStubs().nodes; }
+std::shared_ptr<v1::NodeService::Stub> Client::Impl::Nodes() {
+  const std::shared_ptr<Stubs> stubs = MakeStubs();
+  return {stubs, stubs->nodes.get()};
+}
+
+void Client::Impl::NoteEnd(const void* stub, const absl::Status& status) {
+  if (GetErrorReason(status) != reason::kServerUnreachable) return;
+  absl::MutexLock lock(&stubs_mutex_);
+  // Unless another thread has been here.
+  if (stubs_ != nullptr &&
+      (stubs_->segments.get() == stub || stubs_->nodes.get() == stub)) {
+    stubs_.reset();
+  }
+}
 
 absl::StatusOr<Client> Client::Connect(const ConnectOptions& options) {
   ConnectOptions resolved = options;

@@ -55,7 +55,8 @@ absl::Status StatusFromGrpc(const grpc::Status& status,
   error.set_code(status.error_code());
   error.set_message(status.error_message());
   absl::Status result = StatusFromProto(error);
-  if (result.code() == absl::StatusCode::kUnavailable &&
+  // A daemon that stops cancels the calls that come too late to be refused.
+  if ((absl::IsUnavailable(result) || absl::IsCancelled(result)) &&
       GetErrorReason(result).empty()) {
     return UnreachableStatus(socket_dir, status.error_message());
   }

@@ -17,8 +17,9 @@ inline namespace client {
 absl::Status StatusFromProto(const google::rpc::Status& error);
 
 // Of an RPC, whose details are in its trailing metadata. UNAVAILABLE without
-// detail is gRPC's own word on the connection and becomes SERVER_UNREACHABLE,
-// naming `socket_dir`.
+// detail is gRPC's own word on the connection, CANCELLED its word on a daemon
+// that stops (a caller who cancels knows that): both become
+// SERVER_UNREACHABLE, naming `socket_dir`.
 absl::Status StatusFromGrpc(const grpc::Status& status,
                             absl::string_view socket_dir);
 

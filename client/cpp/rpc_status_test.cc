@@ -86,6 +86,13 @@ TEST(RpcStatusTest, GrpcsOwnUnavailableNamesTheFolder) {
               HasSubstr("shmd --socket_dir=/some/folder"));
 }
 
+TEST(RpcStatusTest, CallsThatAStoppingDaemonCancelsFoundNobody) {
+  const absl::Status status = StatusFromGrpc(
+      grpc::Status(grpc::StatusCode::CANCELLED, "CANCELLED"), "/some/folder");
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(GetErrorReason(status), reason::kServerUnreachable);
+}
+
 TEST(RpcStatusTest, ADrainingDaemonIsNotUnreachable) {
   google::rpc::Status error;
   google::rpc::ErrorInfo cause;

@@ -73,13 +73,22 @@ const char* WatchEventTypeName(WatchEvent::Type type) {
 
 namespace {
 
-// One watch over as many streams as it takes.
+using Stub = v1::SegmentService::Stub;
+
+// One watch over as many streams as it takes. `get_stub` and `note_end` are
+// those of the client.
 class WatchLoop {
  public:
-  WatchLoop(v1::SegmentService::Stub& stub, std::string parent,
-            const std::string& socket_dir, const WatchOptions& options,
+  WatchLoop(std::function<std::shared_ptr<Stub>()> get_stub,
+            std::function<void(const Stub*, const absl::Status&)> note_end,
+            std::string parent, const std::string& socket_dir,
+            const WatchOptions& options,
             const std::function<bool(const WatchEvent&)>& visit)
-      : stub_(stub), socket_dir_(socket_dir), options_(options), visit_(visit) {
+      : get_stub_(std::move(get_stub)),
+        note_end_(std::move(note_end)),
+        socket_dir_(socket_dir),
+        options_(options),
+        visit_(visit) {
     request_.set_parent(std::move(parent));
     request_.set_filter(options.filter);
     request_.set_resume_token(options.resume_token);
@@ -128,10 +137,11 @@ class WatchLoop {
  private:
   // One stream until it ends.
   absl::Status RunStream() {
+    const std::shared_ptr<Stub> stub = get_stub_();
     grpc::ClientContext context;
     options_.cancel.OnCancel([&context] { context.TryCancel(); });
     const std::unique_ptr<grpc::ClientReader<v1::WatchSegmentsResponse>>
-        reader = stub_.WatchSegments(&context, request_);
+        reader = stub->WatchSegments(&context, request_);
     v1::WatchSegmentsResponse message;
     while (reader->Read(&message)) {
       ever_connected_ = true;
@@ -146,9 +156,12 @@ class WatchLoop {
         break;
       }
     }
-    const grpc::Status status = reader->Finish();
+    const absl::Status status = StatusFromGrpc(reader->Finish(), socket_dir_);
     options_.cancel.OnCancel(nullptr);
-    return StatusFromGrpc(status, socket_dir_);
+    if (!stopped_ && !options_.cancel.cancelled()) {
+      note_end_(stub.get(), status);
+    }
+    return status;
   }
 
   // Starts from anew and says so; tells whether to go on.
@@ -159,7 +172,8 @@ class WatchLoop {
     return visit_(event);
   }
 
-  v1::SegmentService::Stub& stub_;
+  const std::function<std::shared_ptr<Stub>()> get_stub_;
+  const std::function<void(const Stub*, const absl::Status&)> note_end_;
   const std::string& socket_dir_;
   const WatchOptions& options_;
   const std::function<bool(const WatchEvent&)>& visit_;
@@ -175,8 +189,11 @@ class WatchLoop {
 absl::Status Client::Watch(
     const WatchOptions& options,
     const std::function<bool(const WatchEvent&)>& visit) {
-  return WatchLoop(impl_->Segments(), impl_->Parent(), impl_->socket_dir(),
-                   options, visit)
+  return WatchLoop([this] { return impl_->Segments(); },
+                   [this](const Stub* stub, const absl::Status& status) {
+                     impl_->NoteEnd(stub, status);
+                   },
+                   impl_->Parent(), impl_->socket_dir(), options, visit)
       .Run();
 }
 

@@ -24,10 +24,19 @@ class Diary {
     if (!event.resume_token.empty()) token_ = event.resume_token;
   }
 
-  // Whether `count` entries come within a minute; returns them.
+  // The watch has ended: nothing more will come.
+  void End(const absl::Status& end) {
+    absl::MutexLock lock(&mutex_);
+    entries_.push_back(absl::StrCat("ended: ", end.ToString()));
+    ended_ = true;
+  }
+
+  // Waits for `count` entries, or the end; returns what there is.
   std::vector<std::string> Await(size_t count) {
     absl::MutexLock lock(&mutex_);
-    const auto enough = [this, count] { return entries_.size() >= count; };
+    const auto enough = [this, count] {
+      return ended_ || entries_.size() >= count;
+    };
     mutex_.AwaitWithTimeout(absl::Condition(&enough), absl::Minutes(1));
     return entries_;
   }
@@ -41,6 +50,7 @@ class Diary {
   absl::Mutex mutex_;
   std::vector<std::string> entries_;
   std::string token_;
+  bool ended_ = false;
 };
 
 class WatchTest : public ::testing::Test {
@@ -65,6 +75,7 @@ class WatchTest : public ::testing::Test {
         diary_.Add(event);
         return true;
       });
+      diary_.End(end_);
     });
   }
 
