@@ -94,11 +94,18 @@ absl::Status Run(const Flags& flags) {
   settings.file_roots = flags.file_roots;
   settings.memory_reserve_bytes = flags.memory_reserve_bytes;
   const BackendSet backends(settings);
+  const Budget::Limits limits = LimitsOf(flags, descriptors);
   EventLog events(RandomEpoch(), kKeptEvents);
   SegmentRegistry registry({&backends, store.get(), &events, Clock::Real()},
-                           LimitsOf(flags, descriptors));
+                           limits);
   ASSIGN_OR_RETURN(const SegmentRegistry::TakeUpResult found,
                    registry.TakeUpStored());
+  if (limits.memory_descriptors == 0) {
+    Log(LogLevel::kError,
+        absl::StrCat("RLIMIT_NOFILE of ", descriptors,
+                     " leaves no descriptor for memfd segments; 1024 is the "
+                     "least that does"));
+  }
   Log(LogLevel::kNotice,
       absl::StrCat("shmd ", kVersion, ": took up ", found.taken_up,
                    " segments; ", found.gone, " are gone, ", found.out_of_reach,

@@ -62,36 +62,52 @@ WatchHub::Reactor* WatchHub::Start(
   absl::StatusOr<WatchParts> parts =
       Decode(request, *registry_, registry_->events());
   if (!parts.ok()) return new Refusal(parts.status());
+  const uid_t uid = (*caller)->uid;
   auto* const watch =
       new SegmentWatch(this, registry_, *std::move(caller),
                        std::move(parts->name_space), std::move(parts->filter));
-  absl::Status refusal;
+  absl::Status admitted;
   {
     absl::MutexLock lock(&mutex_);
-    if (stopping_) {
-      refusal = Draining();
-    } else if (watches_.size() >= kMaxWatches) {
-      refusal =
-          Exhausted(reason::kWatchLimitExceeded, "watches", 1, 0, "watches");
-    } else {
+    admitted = Admit(uid);
+    if (admitted.ok()) {
       // Before Run can see it.
       watch->Begin(parts->revision);
-      watches_.insert(watch);
+      watches_[watch] = uid;
+      ++watches_of_uid_[uid];
     }
   }
-  if (!refusal.ok()) watch->End(refusal);
+  if (!admitted.ok()) watch->End(admitted);
   return watch;
 }
 
 void WatchHub::Drain() {
   absl::MutexLock lock(&mutex_);
   stopping_ = true;
-  for (SegmentWatch* watch : watches_) watch->End(Draining());
+  for (const auto& [watch, uid] : watches_) watch->End(Draining());
+}
+
+absl::Status WatchHub::Admit(uid_t uid) {
+  if (stopping_) return Draining();
+  const auto of_uid = watches_of_uid_.find(uid);
+  if (of_uid != watches_of_uid_.end() && of_uid->second >= kMaxWatchesPerUid) {
+    return Exhausted(reason::kWatchLimitExceeded, "watches of one uid", 1, 0,
+                     "watches");
+  }
+  if (watches_.size() >= kMaxWatches) {
+    return Exhausted(reason::kWatchLimitExceeded, "watches", 1, 0, "watches");
+  }
+  return absl::OkStatus();
 }
 
 void WatchHub::Forget(SegmentWatch* watch) {
   absl::MutexLock lock(&mutex_);
-  watches_.erase(watch);
+  // A refused one never had a place.
+  const auto found = watches_.find(watch);
+  if (found == watches_.end()) return;
+  const auto of_uid = watches_of_uid_.find(found->second);
+  if (--of_uid->second == 0) watches_of_uid_.erase(of_uid);
+  watches_.erase(found);
 }
 
 void WatchHub::AwaitWatches() {
@@ -113,7 +129,7 @@ void WatchHub::Run() {
     if (last == seen) continue;
     seen = last;
     absl::MutexLock lock(&mutex_);
-    for (SegmentWatch* watch : watches_) watch->Poke();
+    for (const auto& [watch, uid] : watches_) watch->Poke();
   }
 }
 

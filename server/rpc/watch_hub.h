@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "server/access/caller.h"
@@ -18,6 +18,8 @@
 namespace shmd {
 
 inline constexpr size_t kMaxWatches = 1024;
+// So that nobody can use up those of the others.
+inline constexpr size_t kMaxWatchesPerUid = 256;
 
 class SegmentWatch;
 
@@ -43,12 +45,16 @@ class WatchHub {
   void Run();
   // Returns when there is a watch, or all are to end.
   void AwaitWatches();
+  // Takes a place for a watch, or says why there is none.
+  absl::Status Admit(uid_t uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Forget(SegmentWatch* watch);
 
   SegmentRegistry* const registry_;
   std::atomic<bool> stopping_{false};
   absl::Mutex mutex_;
-  absl::flat_hash_set<SegmentWatch*> watches_ ABSL_GUARDED_BY(mutex_);
+  // Each with its caller's uid.
+  absl::flat_hash_map<SegmentWatch*, uid_t> watches_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<uid_t, size_t> watches_of_uid_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 
