@@ -95,7 +95,10 @@ absl::Status Run(const Flags& flags) {
   settings.memory_reserve_bytes = flags.memory_reserve_bytes;
   const BackendSet backends(settings);
   const Budget::Limits limits = LimitsOf(flags, descriptors);
-  EventLog events(RandomEpoch(), kKeptEvents);
+  // Generations start anew, as far from those of any other run: an etag of an
+  // earlier run fits no segment of this one.
+  EventLog events(RandomEpoch(), kKeptEvents,
+                  store->identity().first_generation);
   SegmentRegistry registry({&backends, store.get(), &events, Clock::Real()},
                            limits);
   ASSIGN_OR_RETURN(const SegmentRegistry::TakeUpResult found,

@@ -40,7 +40,7 @@ absl::StatusOr<std::optional<SegmentEvent>> EventLog::NextAfter(
   absl::MutexLock lock(&mutex_);
   if (revision >= last_revision_) return std::optional<SegmentEvent>();
   // Revisions are dense, so the place is a matter of subtraction.
-  const uint64_t first = events_.front().revision;
+  const uint64_t first = last_revision_ - events_.size() + 1;
   if (revision + 1 < first) {
     return absl::StatusOr<std::optional<SegmentEvent>>(TokenExpired());
   }

@@ -30,15 +30,16 @@ struct SegmentEvent {
 // when the log has moved past that place it is told so. Thread-safe.
 class EventLog {
  public:
-  // `epoch` tells the logs of two runs of the daemon apart.
-  EventLog(uint64_t epoch, size_t capacity)
-      : epoch_(epoch), capacity_(capacity) {}
+  // `epoch` tells the logs of two runs of the daemon apart. Revisions start
+  // behind `first_revision`.
+  EventLog(uint64_t epoch, size_t capacity, uint64_t first_revision = 0)
+      : epoch_(epoch), capacity_(capacity), last_revision_(first_revision) {}
 
   // Appends a change of `segment`, which receives its revision here.
   void Append(EventType type, std::shared_ptr<Segment> segment,
               SegmentPtr previous = nullptr);
 
-  // Revision of the last change; 0 before the first.
+  // Revision of the last change; `first_revision` before the first.
   uint64_t LastRevision() const;
 
   // The first event behind `revision`: nullopt when there is none yet,
@@ -59,7 +60,7 @@ class EventLog {
   const size_t capacity_;
   mutable absl::Mutex mutex_;
   std::deque<SegmentEvent> events_ ABSL_GUARDED_BY(mutex_);
-  uint64_t last_revision_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t last_revision_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Another for each run of the daemon.

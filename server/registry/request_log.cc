@@ -1,19 +1,22 @@
 #include "server/registry/request_log.h"
 
+#include <utility>
+
 namespace shmd {
 
 std::optional<RequestLog::Entry> RequestLog::Find(
     uid_t caller, const std::string& request_id) const {
   const auto found = entries_.find(Key(caller, request_id));
   if (found == entries_.end()) return std::nullopt;
-  return found->second;
+  return found->second.entry;
 }
 
 void RequestLog::Record(uid_t caller, const std::string& request_id,
                         Entry entry) {
+  Forget(caller, request_id);
   Key key(caller, request_id);
-  entries_.insert_or_assign(key, std::move(entry));
-  by_age_.push_back(std::move(key));
+  by_age_.push_back(key);
+  entries_.insert({std::move(key), {std::move(entry), --by_age_.end()}});
   if (by_age_.size() > capacity_) {
     entries_.erase(by_age_.front());
     by_age_.pop_front();
@@ -21,8 +24,10 @@ void RequestLog::Record(uid_t caller, const std::string& request_id,
 }
 
 void RequestLog::Forget(uid_t caller, const std::string& request_id) {
-  // Its place in by_age_ ages out; until then it only counts.
-  entries_.erase(Key(caller, request_id));
+  const auto found = entries_.find(Key(caller, request_id));
+  if (found == entries_.end()) return;
+  by_age_.erase(found->second.age);
+  entries_.erase(found);
 }
 
 }  // namespace shmd

@@ -4,7 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <optional>
 #include <string>
 #include <utility>
@@ -36,9 +36,14 @@ class RequestLog {
  private:
   using Key = std::pair<uid_t, std::string>;
 
+  struct Slot {
+    Entry entry;
+    std::list<Key>::iterator age;
+  };
+
   const size_t capacity_;
-  absl::flat_hash_map<Key, Entry> entries_;
-  std::deque<Key> by_age_;
+  absl::flat_hash_map<Key, Slot> entries_;
+  std::list<Key> by_age_;  // the oldest first
 };
 
 }  // namespace shmd

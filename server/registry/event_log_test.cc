@@ -1,0 +1,107 @@
+#include "server/registry/event_log.h"
+
+#include <thread>
+
+#include "base/error.h"
+#include "gtest/gtest.h"
+
+namespace shmd {
+namespace {
+
+std::shared_ptr<Segment> Sample(const std::string& id) {
+  auto segment = std::make_shared<Segment>();
+  segment->name = {"default", id};
+  return segment;
+}
+
+TEST(EventLogTest, ReadsInOrderFromAnyPlace) {
+  EventLog log(7, 10);
+  EXPECT_EQ(log.LastRevision(), 0u);
+  const auto first = Sample("a"), second = Sample("b");
+  log.Append(EventType::kCreated, first);
+  log.Append(EventType::kDeleted, second, first);
+  EXPECT_EQ(first->revision, 1u);
+  EXPECT_EQ(second->revision, 2u);
+  auto event = log.NextAfter(0);
+  ASSERT_TRUE(event.ok() && event->has_value());
+  EXPECT_EQ((*event)->segment, first);
+  EXPECT_EQ((*event)->previous, nullptr);
+  event = log.NextAfter(1);
+  ASSERT_TRUE(event.ok() && event->has_value());
+  EXPECT_EQ((*event)->type, EventType::kDeleted);
+  EXPECT_EQ((*event)->previous, first);
+  event = log.NextAfter(2);
+  ASSERT_TRUE(event.ok());
+  EXPECT_FALSE(event->has_value());
+}
+
+TEST(EventLogTest, SlowReaderIsToldThatTheLogHasMovedOn) {
+  EventLog log(7, 3);
+  for (int i = 0; i < 5; ++i) log.Append(EventType::kCreated, Sample("a"));
+  // Revisions 3, 4 and 5 are kept.
+  EXPECT_EQ(GetErrorReason(log.NextAfter(1).status()), "RESUME_TOKEN_EXPIRED");
+  EXPECT_EQ(log.NextAfter(1).status().code(), absl::StatusCode::kOutOfRange);
+  const auto event = log.NextAfter(2);
+  ASSERT_TRUE(event.ok() && event->has_value());
+  EXPECT_EQ((*event)->revision, 3u);
+}
+
+TEST(EventLogTest, RevisionsStartWhereTheyAreTold) {
+  EventLog log(7, 3, 100);
+  EXPECT_EQ(log.LastRevision(), 100u);
+  EXPECT_FALSE(log.NextAfter(100).value().has_value());
+  // No event is kept, not even one to compare with.
+  EXPECT_EQ(GetErrorReason(log.NextAfter(50).status()), "RESUME_TOKEN_EXPIRED");
+  const auto segment = Sample("a");
+  log.Append(EventType::kCreated, segment);
+  EXPECT_EQ(segment->revision, 101u);
+  EXPECT_EQ(log.NextAfter(100).value()->revision, 101u);
+}
+
+TEST(EventLogTest, TokenLeadsBackToItsPlace) {
+  EventLog log(0xfedcba9876543210, 10);
+  for (int i = 0; i < 17; ++i) log.Append(EventType::kCreated, Sample("a"));
+  EXPECT_EQ(log.ParseToken(log.Token(0)).value(), 0u);
+  EXPECT_EQ(log.ParseToken(log.Token(17)).value(), 17u);
+}
+
+TEST(EventLogTest, TokenOfNoWatchIsInvalid) {
+  EventLog log(0xab, 10);
+  log.Append(EventType::kCreated, Sample("a"));
+  ASSERT_TRUE(log.ParseToken("ab-1").ok());
+  for (const char* token :
+       {"", "-", "ab", "ab-", "-1", "ab-1-", "ab-1-1", "AB-1", "ab-01", "0ab-1",
+        "0xab-1", "ab-0x1", "ab- 1", " ab-1", "ab--1", "ab-g",
+        "ab-10000000000000000", "ab-1\n",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-1"}) {
+    const auto revision = log.ParseToken(token);
+    EXPECT_EQ(GetErrorReason(revision.status()), "RESUME_TOKEN_INVALID")
+        << token;
+    EXPECT_EQ(GetErrorDetail(revision.status()).field, "resume_token");
+  }
+}
+
+TEST(EventLogTest, TokenOfAnotherRunOrTheFutureIsExpired) {
+  EventLog log(0xab, 10);
+  log.Append(EventType::kCreated, Sample("a"));
+  for (const char* token : {"ac-1", "ab-2", "ab-ffffffffffffffff"}) {
+    EXPECT_EQ(GetErrorReason(log.ParseToken(token).status()),
+              "RESUME_TOKEN_EXPIRED")
+        << token;
+  }
+}
+
+TEST(EventLogTest, WaiterIsWokenByTheNextEvent) {
+  EventLog log(1, 10);
+  std::thread writer([&log] { log.Append(EventType::kCreated, Sample("a")); });
+  log.WaitBeyond(0, absl::InfiniteDuration());
+  EXPECT_EQ(log.LastRevision(), 1u);
+  writer.join();
+  log.WaitBeyond(1, absl::Milliseconds(1));
+  EXPECT_EQ(log.LastRevision(), 1u);
+}
+
+TEST(EventLogTest, EpochsDiffer) { EXPECT_NE(RandomEpoch(), RandomEpoch()); }
+
+}  // namespace
+}  // namespace shmd
