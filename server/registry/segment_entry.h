@@ -12,8 +12,8 @@ namespace shmd {
 
 // One segment as the registry holds it: the kernel's object and the current
 // metadata. Whoever changes the object holds `operation`; `segment`,
-// `attachments` and `claimed` belong to the registry's mutex. When both are
-// needed `operation` is taken first.
+// `attachments`, `claimed` and `removed` belong to the registry's mutex. When
+// both are needed `operation` is taken first.
 struct SegmentEntry {
   explicit SegmentEntry(KernelObject kernel_object)
       : object(std::move(kernel_object)) {}
@@ -24,6 +24,7 @@ struct SegmentEntry {
   SegmentPtr segment;
   uint64_t attachments = 0;
   bool claimed = false;  // about to be removed: nobody else may have it
+  bool removed = false;  // lives on for those who are attached
 };
 
 using EntryPtr = std::shared_ptr<SegmentEntry>;

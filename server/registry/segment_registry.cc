@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,11 @@
 #include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "shm/mapping.h"
+
+// Since Linux 5.1; not in every libc's headers.
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
 
 namespace shmd {
 namespace {
@@ -45,7 +51,12 @@ int SealsOf(const Segment& segment) {
   if (segment.options.seal_policy == SealPolicy::kNeverSealed) {
     seals |= F_SEAL_SEAL;
   }
-  if (segment.state == SegmentState::kSealed) seals |= F_SEAL_WRITE;
+  if (segment.state == SegmentState::kClosedToWriters) {
+    seals |= F_SEAL_FUTURE_WRITE;
+  }
+  if (segment.state == SegmentState::kSealed) {
+    seals |= F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SEAL;
+  }
   return seals;
 }
 
@@ -149,7 +160,7 @@ void SegmentRegistry::Index(const EntryPtr& entry) {
   by_name_[IndexKey(segment.name)] = entry;
   by_uid_[segment.uid] = entry;
   const std::string key = ObjectKey(entry->object.name);
-  if (!key.empty()) objects_.insert(key);
+  if (!key.empty()) objects_[key] = segment.uid;
   if (segment.expire_at.has_value()) {
     expiries_.Set(segment.uid, *segment.expire_at);
   }
@@ -183,8 +194,9 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::List(
   for (; at != by_name_.end() && views.size() < command.limit; ++at) {
     if (at->first.compare(0, prefix.size(), prefix) != 0) break;
     const SegmentEntry& entry = *at->second;
-    if (entry.claimed || !command.filter.Matches(*entry.segment) ||
-        !MayAccess(caller, entry.segment->ownership(), Access::kRead)) {
+    if (entry.claimed ||
+        !MayAccess(caller, entry.segment->ownership(), Access::kRead) ||
+        !command.filter.Matches(*entry.segment)) {
       continue;
     }
     views.push_back(ViewOf(at->second));
@@ -291,7 +303,11 @@ absl::StatusOr<SegmentRegistry::Grant> SegmentRegistry::Attach(
 
 void SegmentRegistry::Release(const EntryPtr& entry) {
   absl::MutexLock lock(&mutex_);
-  --entry->attachments;
+  if (--entry->attachments > 0 || !entry->removed) return;
+  // What Unpublish has kept back.
+  Budget::Use use;
+  use.descriptors = UseOf(entry->segment->options).descriptors;
+  budget_.GiveBack(use);
 }
 
 absl::StatusOr<std::string> SegmentRegistry::Read(const Caller& caller,

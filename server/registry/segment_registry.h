@@ -136,6 +136,11 @@ class SegmentRegistry {
   // segment_registry_create.cc
   absl::StatusOr<std::vector<SegmentView>> CreateNew(
       const Caller& caller, std::vector<CreateCommand>& commands);
+  // The first call with an id may still be at work: what it makes is the
+  // answer, and when it fails its id is free again.
+  void AwaitPending(const Caller& caller,
+                    const std::vector<CreateCommand>& commands)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::vector<SegmentView>> FindRepeated(
       const Caller& caller, const std::vector<CreateCommand>& commands)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -168,8 +173,15 @@ class SegmentRegistry {
   absl::StatusOr<SegmentView> Accessible(const Caller& caller,
                                          const SegmentName& name,
                                          Access access);
+  // Records and publishes; for the holder of the entry's `operation`.
+  // `unless_attached`: SEGMENT_IN_USE while somebody is.
   absl::StatusOr<SegmentView> Republish(const EntryPtr& entry,
-                                        std::shared_ptr<Segment> changed);
+                                        std::shared_ptr<Segment> changed,
+                                        bool unless_attached = false);
+  absl::StatusOr<SegmentView> Grow(const SegmentView& view,
+                                   std::shared_ptr<Segment> changed);
+  absl::StatusOr<SegmentView> Shrink(const SegmentView& view,
+                                     std::shared_ptr<Segment> changed);
   absl::Status ApplyUpdate(const Caller& caller, const UpdateCommand& command,
                            Segment* segment) const;
 
@@ -181,6 +193,9 @@ class SegmentRegistry {
                                               RemoveKind kind);
   absl::Status RemoveClaimed(const std::vector<EntryPtr>& entries,
                              RemoveKind kind);
+  absl::Status DeleteClaimed(const std::vector<EntryPtr>& entries);
+  absl::Status DisownClaimed(const std::vector<EntryPtr>& entries);
+  void Unclaim(const EntryPtr& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Unpublish(const EntryPtr& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // segment_registry.cc
@@ -204,8 +219,9 @@ class SegmentRegistry {
   // By "namespace/id", so that a namespace's segments are neighbours.
   absl::btree_map<std::string, EntryPtr> by_name_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<Uid, EntryPtr> by_uid_ ABSL_GUARDED_BY(mutex_);
-  // Kernel objects that are segments, by ObjectKey.
-  absl::flat_hash_set<std::string> objects_ ABSL_GUARDED_BY(mutex_);
+  // Whose kernel objects are segments, by ObjectKey. A file system may give the
+  // inode of a removed file to the next one before the first is forgotten.
+  absl::flat_hash_map<std::string, Uid> objects_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_set<std::string> pending_names_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_set<Uid> pending_uids_ ABSL_GUARDED_BY(mutex_);
   RequestLog requests_ ABSL_GUARDED_BY(mutex_);

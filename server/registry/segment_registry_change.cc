@@ -22,6 +22,51 @@ Error NotResizable(absl::string_view why) {
                why);
 }
 
+absl::Status CheckResizable(const Segment& segment, uint64_t size_bytes) {
+  const SegmentOptions& options = segment.options;
+  if (!options.resizable) {
+    return NotResizable("the segment was not created as resizable");
+  }
+  if (segment.state == SegmentState::kSealed) {
+    return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentSealed,
+                 "the segment is sealed");
+  }
+  if (size_bytes % options.page_size_bytes != 0 &&
+      options.page_size_bytes > BasePageSizeBytes()) {
+    return InvalidField("size_bytes", reason::kPageSizeMismatch,
+                        "is no multiple of the page size");
+  }
+  if (size_bytes < options.size_bytes &&
+      options.backend == BackendKind::kMemfd) {
+    return NotResizable("a memfd segment can only grow");
+  }
+  return absl::OkStatus();
+}
+
+// What the larger of two sizes of a segment takes beyond the smaller.
+Budget::Use Difference(const SegmentOptions& larger,
+                       const SegmentOptions& smaller) {
+  Budget::Use use;
+  use.bytes = UseOf(larger).bytes - UseOf(smaller).bytes;
+  use.memory_bytes = UseOf(larger).memory_bytes - UseOf(smaller).memory_bytes;
+  return use;
+}
+
+// Whether a change of `entry` may be made known; for the holder of the
+// registry's mutex.
+absl::Status CheckPublishable(const SegmentEntry& entry, bool unless_attached) {
+  if (entry.claimed) {
+    return Error(absl::StatusCode::kNotFound, reason::kSegmentNotFound,
+                 "the segment was removed meanwhile");
+  }
+  if (unless_attached && entry.attachments > 0) {
+    return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentInUse,
+                 "to shrink it would crash those who have it mapped")
+        .With("attachments", entry.attachments);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<SegmentView> SegmentRegistry::Managed(const Caller& caller,
@@ -37,15 +82,27 @@ absl::StatusOr<SegmentView> SegmentRegistry::Managed(const Caller& caller,
 }
 
 absl::StatusOr<SegmentView> SegmentRegistry::Republish(
-    const EntryPtr& entry, std::shared_ptr<Segment> changed) {
-  if (changed->options.backend != BackendKind::kMemfd) {
-    const StoredSegment stored{*changed, entry->object.name};
-    RETURN_IF_ERROR(parts_.store->Put(absl::MakeConstSpan(&stored, 1)));
+    const EntryPtr& entry, std::shared_ptr<Segment> changed,
+    bool unless_attached) {
+  SegmentPtr before;
+  {
+    absl::MutexLock lock(&mutex_);
+    RETURN_IF_ERROR(CheckPublishable(*entry, unless_attached));
+    before = entry->segment;
   }
-  absl::MutexLock lock(&mutex_);
-  if (entry->claimed) {
-    return Error(absl::StatusCode::kNotFound, reason::kSegmentNotFound,
-                 "the segment was removed meanwhile");
+  const bool is_stored = changed->options.backend != BackendKind::kMemfd;
+  const auto put = [&](const Segment& segment) {
+    const StoredSegment stored{segment, entry->object.name};
+    return parts_.store->Put(absl::MakeConstSpan(&stored, 1));
+  };
+  if (is_stored) RETURN_IF_ERROR(put(*changed));
+  absl::ReleasableMutexLock lock(&mutex_);
+  // Again: the store has taken its time.
+  absl::Status status = CheckPublishable(*entry, unless_attached);
+  if (!status.ok()) {
+    lock.Release();
+    if (is_stored) put(*before).IgnoreError();
+    return status;
   }
   expiries_.Set(changed->uid,
                 changed->expire_at.value_or(absl::InfiniteDuration()));
@@ -138,39 +195,20 @@ absl::StatusOr<SegmentView> SegmentRegistry::Resize(const Caller& caller,
   absl::MutexLock operation(&view.entry->operation);
   ASSIGN_OR_RETURN(view, Managed(caller, name, etag));
   const SegmentOptions& before = view.segment->options;
-  if (!before.resizable) {
-    return NotResizable("the segment was not created as resizable");
-  }
-  if (view.segment->state == SegmentState::kSealed) {
-    return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentSealed,
-                 "the segment is sealed");
-  }
-  if (size_bytes % before.page_size_bytes != 0 &&
-      before.page_size_bytes > BasePageSizeBytes()) {
-    return InvalidField("size_bytes", reason::kPageSizeMismatch,
-                        "is no multiple of the page size");
-  }
-  if (size_bytes < before.size_bytes) {
-    if (before.backend == BackendKind::kMemfd) {
-      return NotResizable("a memfd segment can only grow");
-    }
-    if (view.attachments > 0) {
-      return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentInUse,
-                   "to shrink it would crash those who have it mapped")
-          .With("attachments", view.attachments);
-    }
-  }
+  RETURN_IF_ERROR(CheckResizable(*view.segment, size_bytes));
   auto changed = std::make_shared<Segment>(*view.segment);
   changed->options.size_bytes = size_bytes;
-  const Budget::Use old_use = UseOf(before);
-  Budget::Use new_use = UseOf(changed->options);
+  return size_bytes < before.size_bytes ? Shrink(view, std::move(changed))
+                                        : Grow(view, std::move(changed));
+}
+
+absl::StatusOr<SegmentView> SegmentRegistry::Grow(
+    const SegmentView& view, std::shared_ptr<Segment> changed) {
+  const SegmentOptions& before = view.segment->options;
+  const uint64_t size_bytes = changed->options.size_bytes;
   // Only the difference is asked for, so that a segment can grow into the last
   // of the budget.
-  Budget::Use more;
-  if (new_use.bytes > old_use.bytes) {
-    more.bytes = new_use.bytes - old_use.bytes;
-    if (new_use.memory_bytes > 0) more.memory_bytes = more.bytes;
-  }
+  const Budget::Use more = Difference(changed->options, before);
   RETURN_IF_ERROR(budget_.Take(more));
   const Backend& backend = BackendOf(*changed);
   absl::Status status;
@@ -178,20 +216,44 @@ absl::StatusOr<SegmentView> SegmentRegistry::Resize(const Caller& caller,
     absl::MutexLock lock(&reservation_);
     status = backend.Resize(view.entry->object, size_bytes, before.allocation);
   }
-  if (!status.ok()) {
-    budget_.GiveBack(more);
-    return status;
+  if (status.ok()) {
+    absl::StatusOr<SegmentView> published =
+        Republish(view.entry, std::move(changed));
+    if (published.ok()) return published;
+    status = published.status();
+    // Nobody has been told of the new size. A memfd keeps it: that ends here
+    // only because the segment is being removed.
+    backend.Resize(view.entry->object, before.size_bytes, before.allocation)
+        .IgnoreError();
   }
-  // The kernel's object has its new size now, whatever the store says: the
-  // budget stays as it is.
-  absl::StatusOr<SegmentView> published = Republish(view.entry, changed);
-  if (new_use.bytes < old_use.bytes) {
-    Budget::Use less;
-    less.bytes = old_use.bytes - new_use.bytes;
-    if (new_use.memory_bytes > 0) less.memory_bytes = less.bytes;
-    budget_.GiveBack(less);
+  budget_.GiveBack(more);
+  return status;
+}
+
+absl::StatusOr<SegmentView> SegmentRegistry::Shrink(
+    const SegmentView& view, std::shared_ptr<Segment> changed) {
+  const SegmentOptions& before = view.segment->options;
+  const SegmentOptions after = changed->options;
+  // The new size comes first: who attaches meanwhile, or finds the record
+  // after a crash, never counts on bytes that are no more.
+  ASSIGN_OR_RETURN(
+      SegmentView published,
+      Republish(view.entry, std::move(changed), /*unless_attached=*/true));
+  const absl::Status status =
+      BackendOf(*view.segment)
+          .Resize(view.entry->object, after.size_bytes, after.allocation);
+  if (status.ok()) {
+    budget_.GiveBack(Difference(before, after));
+    return published;
   }
-  return published;
+  // Should this fail as well, the segment has the smaller size, and what it
+  // took beyond that goes back with it.
+  auto restored = std::make_shared<Segment>(*published.segment);
+  restored->options.size_bytes = before.size_bytes;
+  if (!Republish(view.entry, std::move(restored)).ok()) {
+    budget_.GiveBack(Difference(before, after));
+  }
+  return status;
 }
 
 absl::Status SegmentRegistry::Flush(const Caller& caller,

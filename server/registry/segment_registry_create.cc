@@ -84,32 +84,38 @@ void SegmentRegistry::UnreserveLocked(absl::Span<const Pending> pending) {
   }
 }
 
+void SegmentRegistry::AwaitPending(const Caller& caller,
+                                   const std::vector<CreateCommand>& commands) {
+  const auto done = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    for (const CreateCommand& command : commands) {
+      if (command.request_id.empty()) continue;
+      const auto earlier = requests_.Find(caller.uid, command.request_id);
+      if (earlier.has_value() && pending_uids_.contains(earlier->segment)) {
+        return false;
+      }
+    }
+    return true;
+  };
+  mutex_.Await(absl::Condition(&done));
+}
+
 absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::FindRepeated(
     const Caller& caller, const std::vector<CreateCommand>& commands) {
+  AwaitPending(caller, commands);
   std::vector<SegmentView> views;
   for (size_t i = 0; i < commands.size(); ++i) {
     const CreateCommand& command = commands[i];
     if (command.request_id.empty()) continue;
-    const auto find = [&] {
-      return requests_.Find(caller.uid, command.request_id);
-    };
-    std::optional<RequestLog::Entry> earlier = find();
+    const std::optional<RequestLog::Entry> earlier =
+        requests_.Find(caller.uid, command.request_id);
     if (!earlier.has_value()) continue;
     if (earlier->fingerprint != command.fingerprint) {
       return AtIndex(InvalidField("request_id", reason::kRequestIdReused,
                                   "was used for another request"),
                      i, commands.size());
     }
-    // The first call may still be at work; what it makes is the answer.
-    const Uid uid = earlier->segment;
-    const auto done = [this, uid]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return !pending_uids_.contains(uid);
-    };
-    mutex_.Await(absl::Condition(&done));
-    const auto found = by_uid_.find(uid);
+    const auto found = by_uid_.find(earlier->segment);
     if (found == by_uid_.end()) {
-      // A create that failed has forgotten its id, so that it can be retried.
-      if (!find().has_value()) continue;
       return AtIndex(
           Error(absl::StatusCode::kNotFound, reason::kSegmentNotFound,
                 "the segment that this request made is gone"),
@@ -126,11 +132,17 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::FindRepeated(
 
 absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Create(
     const Caller& caller, std::vector<CreateCommand> commands) {
+  absl::flat_hash_set<absl::string_view> request_ids;
   for (size_t i = 0; i < commands.size(); ++i) {
     const CreateCommand& command = commands[i];
     absl::Status status = CheckNamespace(command.name_space);
     status.Update(CheckNewOwnership(caller, command.options.owner,
                                     command.options.group));
+    if (!command.request_id.empty() &&
+        !request_ids.insert(command.request_id).second) {
+      status.Update(InvalidField("request_id", reason::kRequestIdReused,
+                                 "is that of another member of the batch"));
+    }
     if (!status.ok()) return AtIndex(std::move(status), i, commands.size());
   }
   return CreateNew(caller, commands);
@@ -286,7 +298,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Adopt(const Caller& caller,
     ASSIGN_OR_RETURN(pending, Reserve(command.name_space, command.id,
                                       UseOf(segment->options)));
     // From here on nobody else can adopt it.
-    objects_.insert(key);
+    objects_[key] = pending.uid;
   }
   segment->name = pending.name;
   segment->uid = pending.uid;
@@ -318,6 +330,10 @@ absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored() {
         gone.push_back(segment->uid);
       } else {
         ++result.out_of_reach;
+        // A segment of the same name would replace the record.
+        absl::MutexLock lock(&mutex_);
+        pending_names_.insert(
+            IndexKey(segment->name.name_space, segment->name.id));
       }
       continue;
     }

@@ -38,6 +38,10 @@ absl::Status CheckRemovable(const SegmentEntry& entry, bool force,
   return absl::OkStatus();
 }
 
+bool IsDue(const Segment& segment, absl::Duration now) {
+  return segment.expire_at.has_value() && *segment.expire_at <= now;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<EntryPtr>> SegmentRegistry::Claim(
@@ -71,31 +75,43 @@ absl::StatusOr<std::vector<EntryPtr>> SegmentRegistry::Claim(
   return entries;
 }
 
+void SegmentRegistry::Unclaim(const EntryPtr& entry) {
+  entry->claimed = false;
+  // Its end may have come meanwhile, and been passed over.
+  const std::optional<absl::Duration>& end = entry->segment->expire_at;
+  if (end.has_value()) expiries_.Set(entry->segment->uid, *end);
+}
+
 void SegmentRegistry::Unpublish(const EntryPtr& entry) {
   auto last = std::make_shared<Segment>(*entry->segment);
   last->state = SegmentState::kDeleted;
   by_name_.erase(absl::StrCat(last->name.name_space, "/", last->name.id));
   by_uid_.erase(last->uid);
-  objects_.erase(ObjectKey(entry->object.name));
+  const auto object = objects_.find(ObjectKey(entry->object.name));
+  if (object != objects_.end() && object->second == last->uid) {
+    objects_.erase(object);
+  }
   expiries_.Set(last->uid, absl::InfiniteDuration());
-  budget_.GiveBack(UseOf(last->options));
+  Budget::Use use = UseOf(last->options);
+  // A memfd stays open for as long as somebody is attached.
+  if (entry->attachments > 0) use.descriptors = 0;
+  entry->removed = true;
+  budget_.GiveBack(use);
   parts_.events->Append(EventType::kDeleted, last, entry->segment);
 }
 
-absl::Status SegmentRegistry::RemoveClaimed(
-    const std::vector<EntryPtr>& entries, RemoveKind kind) {
+absl::Status SegmentRegistry::DeleteClaimed(
+    const std::vector<EntryPtr>& entries) {
   absl::Status first_failure;
-  std::vector<EntryPtr> removed;
+  std::vector<EntryPtr> removed, kept;
   std::vector<Uid> stored;
   for (const EntryPtr& entry : entries) {
     absl::MutexLock operation(&entry->operation);
     const Segment& segment = *entry->segment;
-    absl::Status status;
-    if (kind == RemoveKind::kDelete) {
-      status = BackendOf(segment).Remove(entry->object);
-    }
+    const absl::Status status = BackendOf(segment).Remove(entry->object);
+    first_failure.Update(status);
     if (!status.ok()) {
-      first_failure.Update(status);
+      kept.push_back(entry);
       continue;
     }
     removed.push_back(entry);
@@ -106,12 +122,37 @@ absl::Status SegmentRegistry::RemoveClaimed(
   // A record that outlives its object is dropped at the next start.
   if (!stored.empty()) first_failure.Update(parts_.store->Delete(stored));
   absl::MutexLock lock(&mutex_);
-  for (const EntryPtr& entry : entries) entry->claimed = false;
-  for (const EntryPtr& entry : removed) {
-    entry->claimed = true;
-    Unpublish(entry);
-  }
+  for (const EntryPtr& entry : kept) Unclaim(entry);
+  for (const EntryPtr& entry : removed) Unpublish(entry);
   return first_failure;
+}
+
+absl::Status SegmentRegistry::DisownClaimed(
+    const std::vector<EntryPtr>& entries) {
+  std::vector<Uid> stored;
+  for (const EntryPtr& entry : entries) {
+    // Whoever still changes it has made its record by then.
+    absl::MutexLock operation(&entry->operation);
+    stored.push_back(entry->segment->uid);
+  }
+  const absl::Status status = parts_.store->Delete(stored);
+  absl::MutexLock lock(&mutex_);
+  for (const EntryPtr& entry : entries) {
+    // Its object lives on, and so would a record: the next start would take
+    // back what was given away.
+    if (status.ok()) {
+      Unpublish(entry);
+    } else {
+      Unclaim(entry);
+    }
+  }
+  return status;
+}
+
+absl::Status SegmentRegistry::RemoveClaimed(
+    const std::vector<EntryPtr>& entries, RemoveKind kind) {
+  return kind == RemoveKind::kDelete ? DeleteClaimed(entries)
+                                     : DisownClaimed(entries);
 }
 
 absl::Status SegmentRegistry::Remove(const Caller& caller,
@@ -133,13 +174,16 @@ absl::Status SegmentRegistry::Disown(const Caller& caller,
 }
 
 void SegmentRegistry::RemoveExpired() {
-  for (const Uid& uid : expiries_.TakeDue(parts_.clock->SinceBoot())) {
+  const absl::Duration now = parts_.clock->SinceBoot();
+  for (const Uid& uid : expiries_.TakeDue(now)) {
     EntryPtr entry;
     {
       absl::MutexLock lock(&mutex_);
       const auto found = by_uid_.find(uid);
       if (found == by_uid_.end() || found->second->claimed) continue;
       entry = found->second;
+      // An update may have moved the end since it was found due.
+      if (!IsDue(*entry->segment, now)) continue;
       entry->claimed = true;
     }
     const RemoveKind kind =

@@ -1,0 +1,192 @@
+#include "server/registry/registry_fixture.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+
+namespace shmd {
+
+RegistryTest::RegistryTest() {
+  std::string pattern = absl::StrCat(::testing::TempDir(), "/registryXXXXXX");
+  folder_ = mkdtemp(pattern.data());
+  limits_.memory_bytes = uint64_t{1} << 30;
+  limits_.namespace_bytes = uint64_t{1} << 30;
+  limits_.namespace_segments = 1000;
+  limits_.memory_descriptors = 100;
+  Start({folder_});
+}
+
+RegistryTest::~RegistryTest() {
+  MendStore();
+  for (const std::string& id : Ids()) {
+    const absl::Status status = Delete(id, Root(), /*force=*/true);
+    EXPECT_TRUE(status.ok()) << id << ": " << status;
+  }
+  const Budget::Use used = registry_->budget().used();
+  EXPECT_EQ(used.segments, 0u);
+  EXPECT_EQ(used.bytes, 0u);
+  EXPECT_EQ(used.memory_bytes, 0u);
+  EXPECT_EQ(used.descriptors, 0u);
+  registry_.reset();
+  const std::string command = absl::StrCat("rm -rf '", folder_, "'");
+  if (system(command.c_str()) != 0) ADD_FAILURE() << command;
+}
+
+void RegistryTest::Start(const std::vector<std::string>& roots) {
+  BackendSettings settings;
+  settings.file_roots = roots;
+  settings.memory_reserve_bytes = 0;
+  backends_ = std::make_unique<BackendSet>(settings);
+  store_ = SegmentStore::Open(folder_).value();
+  events_ = std::make_unique<EventLog>(RandomEpoch(), 1024,
+                                       store_->identity().first_generation);
+  registry_ = std::make_unique<SegmentRegistry>(
+      SegmentRegistry::Parts{backends_.get(), store_.get(), events_.get(),
+                             &clock_},
+      limits_);
+  const auto taken_up = registry_->TakeUpStored();
+  EXPECT_TRUE(taken_up.ok()) << taken_up.status();
+  if (taken_up.ok()) taken_up_ = *taken_up;
+}
+
+void RegistryTest::Restart() { RestartWithRoots({folder_}); }
+
+void RegistryTest::RestartWithRoots(const std::vector<std::string>& roots) {
+  registry_.reset();
+  events_.reset();
+  store_.reset();
+  Start(roots);
+}
+
+void RegistryTest::BreakStore() {
+  const std::string path = absl::StrCat(folder_, "/segments.db");
+  ASSERT_EQ(sqlite3_open(path.c_str(), &blocker_), SQLITE_OK);
+  // There can be only one writer; the store finds it busy.
+  ASSERT_EQ(
+      sqlite3_exec(blocker_, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr),
+      SQLITE_OK);
+}
+
+void RegistryTest::MendStore() {
+  if (blocker_ == nullptr) return;
+  sqlite3_exec(blocker_, "ROLLBACK", nullptr, nullptr, nullptr);
+  sqlite3_close(blocker_);
+  blocker_ = nullptr;
+}
+
+Caller RegistryTest::Root() {
+  Caller caller;
+  caller.uid = geteuid();
+  caller.gid = getegid();
+  caller.is_administrator = true;
+  return caller;
+}
+
+Caller RegistryTest::Alice() {
+  Caller caller;
+  caller.uid = 1001;
+  caller.gid = 1001;
+  return caller;
+}
+
+Caller RegistryTest::Bob() {
+  Caller caller;
+  caller.uid = 1002;
+  caller.gid = 1002;
+  caller.groups = {1001};
+  return caller;
+}
+
+std::string RegistryTest::Unique(const std::string& word) {
+  return absl::StrCat("shmd-test-", word, "-", UidToHex(RandomUid()));
+}
+
+CreateCommand RegistryTest::Memfd(const std::string& id, const Caller& owner) {
+  CreateCommand command;
+  command.name_space = "default";
+  command.id = id;
+  command.options.size_bytes = BasePageSizeBytes();
+  command.options.page_size_bytes = BasePageSizeBytes();
+  command.options.owner = owner.uid;
+  command.options.group = owner.gid;
+  return command;
+}
+
+CreateCommand RegistryTest::Posix(const std::string& id) {
+  CreateCommand command = Memfd(id);
+  command.options.backend = BackendKind::kPosix;
+  command.options.posix_name = absl::StrCat("/", Unique("posix"));
+  return command;
+}
+
+CreateCommand RegistryTest::Sysv(const std::string& id) {
+  CreateCommand command = Memfd(id);
+  command.options.backend = BackendKind::kSysv;
+  return command;
+}
+
+CreateCommand RegistryTest::File(const std::string& id) {
+  CreateCommand command = Memfd(id);
+  command.options.backend = BackendKind::kMappedFile;
+  command.options.file_path = id + ".dat";
+  return command;
+}
+
+std::vector<CreateCommand> RegistryTest::OneOfEach() {
+  return {Memfd("memfd"), Posix("posix"), Sysv("sysv"), File("file")};
+}
+
+CreateCommand RegistryTest::WithRequestId(CreateCommand command,
+                                          const std::string& request_id) {
+  command.request_id = request_id;
+  command.fingerprint = absl::StrCat("fingerprint of ", command.id);
+  return command;
+}
+
+absl::StatusOr<SegmentView> RegistryTest::Create(CreateCommand command,
+                                                 const Caller& caller) {
+  std::vector<CreateCommand> commands;
+  commands.push_back(std::move(command));
+  absl::StatusOr<std::vector<SegmentView>> views =
+      registry_->Create(caller, std::move(commands));
+  if (!views.ok()) return views.status();
+  return views->at(0);
+}
+
+SegmentView RegistryTest::Made(CreateCommand command, const Caller& caller) {
+  absl::StatusOr<SegmentView> view = Create(std::move(command), caller);
+  EXPECT_TRUE(view.ok()) << view.status();
+  return view.ok() ? *std::move(view) : SegmentView();
+}
+
+absl::Status RegistryTest::Delete(const std::string& id, const Caller& caller,
+                                  bool force) {
+  RemoveCommand command;
+  command.names = {Name(id)};
+  command.force = force;
+  return registry_->Delete(caller, command);
+}
+
+absl::StatusOr<SegmentView> RegistryTest::Update(
+    const std::string& id, const std::function<void(UpdateCommand&)>& change,
+    const Caller& caller) {
+  UpdateCommand command;
+  command.name = Name(id);
+  change(command);
+  return registry_->Update(caller, command);
+}
+
+std::vector<std::string> RegistryTest::Ids(const Caller& caller) {
+  ListCommand command;
+  command.name_space = "default";
+  command.limit = 100000;
+  const auto views = registry_->List(caller, command);
+  EXPECT_TRUE(views.ok()) << views.status();
+  std::vector<std::string> ids;
+  for (const SegmentView& view : *views) ids.push_back(view.segment->name.id);
+  return ids;
+}
+
+}  // namespace shmd
