@@ -54,13 +54,6 @@ Error PageTokenInvalid() {
                       "is not one that this list gave");
 }
 
-// As chown(2) takes it, 4294967295 would mean to leave it as it is.
-absl::Status CheckIdentity(absl::string_view field, uint32_t id) {
-  if (id != UINT32_MAX) return absl::OkStatus();
-  return InvalidField(field, reason::kFieldInvalid,
-                      "4294967295 is no uid and no gid");
-}
-
 absl::Status ApplyPath(const std::string& path, const v1::Segment& segment,
                        UpdateCommand* command) {
   absl::string_view label = path;
@@ -78,10 +71,10 @@ absl::Status ApplyPath(const std::string& path, const v1::Segment& segment,
     RETURN_IF_ERROR(CheckMode(mode));
     command->mode = mode;
   } else if (path == "owner" && segment.has_owner()) {
-    RETURN_IF_ERROR(CheckIdentity("segment.owner", segment.owner()));
+    RETURN_IF_ERROR(CheckId("segment.owner", segment.owner()));
     command->owner = segment.owner();
   } else if (path == "group" && segment.has_group()) {
-    RETURN_IF_ERROR(CheckIdentity("segment.group", segment.group()));
+    RETURN_IF_ERROR(CheckId("segment.group", segment.group()));
     command->group = segment.group();
   } else if (path == "ttl" || path == "expire_time") {
     ASSIGN_OR_RETURN(command->expiration, ExpirationFromProto(segment));

@@ -176,6 +176,12 @@ absl::Status CheckMode(uint32_t mode) {
       .With("mode", absl::StrFormat("%#o", mode));
 }
 
+absl::Status CheckId(absl::string_view field, uint32_t id) {
+  if (id != UINT32_MAX) return absl::OkStatus();
+  return InvalidField(field, reason::kFieldInvalid,
+                      "4294967295 is no uid and no gid");
+}
+
 absl::StatusOr<BackendKind> BackendFromProto(v1::Segment::Backend backend) {
   switch (backend) {
     case v1::Segment::BACKEND_UNSPECIFIED:
@@ -209,12 +215,8 @@ absl::StatusOr<SegmentOptions> OptionsFromProto(const v1::Segment& segment,
   RETURN_IF_ERROR(CheckMode(options.mode));
   options.owner = segment.has_owner() ? segment.owner() : caller.uid;
   options.group = segment.has_group() ? segment.group() : caller.gid;
-  // Minus one means "leave it" to chown(2).
-  if (options.owner == static_cast<uid_t>(-1) ||
-      options.group == static_cast<gid_t>(-1)) {
-    return InvalidField("segment.owner", reason::kFieldInvalid,
-                        "4294967295 is no uid and no gid");
-  }
+  RETURN_IF_ERROR(CheckId("segment.owner", options.owner));
+  RETURN_IF_ERROR(CheckId("segment.group", options.group));
   RETURN_IF_ERROR(ReadNuma(segment, &options));
   RETURN_IF_ERROR(ReadAdvice(segment, &options));
   options.resizable = segment.resizable();

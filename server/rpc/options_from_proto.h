@@ -28,6 +28,9 @@ absl::Status CheckSize(absl::string_view field, uint64_t size_bytes);
 // MODE_INVALID beyond 0666.
 absl::Status CheckMode(uint32_t mode);
 
+// FIELD_INVALID for minus one, which means "leave it" to chown(2).
+absl::Status CheckId(absl::string_view field, uint32_t id);
+
 // At least a millisecond and at most ten thousand years.
 absl::StatusOr<absl::Duration> TtlFromProto(
     absl::string_view field, const google::protobuf::Duration& ttl);
