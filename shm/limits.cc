@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <fstream>
+#include <mutex>
 #include <sstream>
 
 #include "absl/strings/numbers.h"
@@ -82,6 +84,46 @@ absl::Status CheckSpace(const std::string& path, uint64_t bytes,
   return absl::OkStatus();
 }
 
+// What was left at the last look, less what was granted since. Looking anew
+// takes a dozen files, much longer than a small reservation itself, so that
+// those make do with a look that is a moment old: too short for others to use
+// up the reserve that every check leaves. It only ever grants; refusals, and
+// their numbers, are always from a new look. Thread-safe.
+class MemoryReading {
+ public:
+  void Set(std::chrono::steady_clock::time_point read_at, uint64_t memory_bytes,
+           uint64_t cgroup_bytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (read_at < read_at_) return;
+    read_at_ = read_at;
+    memory_bytes_ = memory_bytes;
+    cgroup_bytes_ = cgroup_bytes;
+  }
+
+  // False when a new look is needed.
+  bool Take(uint64_t bytes, uint64_t reserve_bytes) {
+    constexpr auto kMoment = std::chrono::milliseconds(2);
+    constexpr uint64_t kSmallBytes = 256 << 10;
+    if (bytes > kSmallBytes) return false;
+    const auto now = std::chrono::steady_clock::now();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (now - read_at_ > kMoment || bytes > cgroup_bytes_ ||
+        memory_bytes_ < reserve_bytes ||
+        bytes > memory_bytes_ - reserve_bytes) {
+      return false;
+    }
+    memory_bytes_ -= bytes;
+    if (cgroup_bytes_ != UINT64_MAX) cgroup_bytes_ -= bytes;
+    return true;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::chrono::steady_clock::time_point read_at_{};
+  uint64_t memory_bytes_ = 0;
+  uint64_t cgroup_bytes_ = 0;
+};
+
 }  // namespace
 
 std::vector<HugePagePool> ReadHugePagePools() {
@@ -141,6 +183,9 @@ absl::StatusOr<uint64_t> ReadPosixAvailableBytes() {
 }
 
 absl::Status CheckMemory(uint64_t bytes, uint64_t reserve_bytes) {
+  static MemoryReading reading;
+  if (reading.Take(bytes, reserve_bytes)) return absl::OkStatus();
+  const auto read_at = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(const uint64_t memory, ReadMemoryAvailableBytes());
   const uint64_t spare = memory > reserve_bytes ? memory - reserve_bytes : 0;
   if (bytes > spare) {
@@ -149,14 +194,18 @@ absl::Status CheckMemory(uint64_t bytes, uint64_t reserve_bytes) {
                      spare);
   }
   const std::optional<uint64_t> cgroup = ReadCgroupAvailableBytes();
-  if (!cgroup.has_value()) return absl::OkStatus();
   // The daemon's own pages are charged to the same cgroup.
   constexpr uint64_t kOwnNeedsBytes = 4 << 20;
-  const uint64_t room = *cgroup > kOwnNeedsBytes ? *cgroup - kOwnNeedsBytes : 0;
+  uint64_t room = UINT64_MAX;
+  if (cgroup.has_value()) {
+    room = *cgroup > kOwnNeedsBytes ? *cgroup - kOwnNeedsBytes : 0;
+  }
   if (bytes > room) {
     return Exhausted(reason::kCgroupLimitExceeded, "the memory cgroup", bytes,
                      room);
   }
+  reading.Set(read_at, memory - bytes,
+              cgroup.has_value() ? room - bytes : UINT64_MAX);
   return absl::OkStatus();
 }
 

@@ -13,8 +13,8 @@
 namespace shmd {
 
 // What the kernel can still give, and refusals in words when that is not
-// enough (Exhausted in base/error.h). Thread-safe. Every check reads the
-// kernel's own files anew; none of them takes anything.
+// enough (Exhausted in base/error.h). Thread-safe. Checks read the kernel's own
+// files and refuse only by what they read anew; none of them takes anything.
 
 struct HugePagePool {
   uint64_t page_size_bytes = 0;
