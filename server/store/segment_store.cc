@@ -80,6 +80,9 @@ absl::Status SegmentStore::Run(const char* sql) {
 }
 
 absl::Status SegmentStore::Prepare() {
+  // LockFolder has seen to it that there is nobody to share the file with.
+  // Before WAL, which then keeps its index in our memory.
+  RETURN_IF_ERROR(Run("PRAGMA locking_mode=EXCLUSIVE"));
   RETURN_IF_ERROR(Run("PRAGMA journal_mode=WAL"));
   RETURN_IF_ERROR(Run("PRAGMA synchronous=NORMAL"));
   Statement version;
