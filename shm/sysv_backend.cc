@@ -36,13 +36,27 @@ absl::Status Unsupported(absl::string_view message) {
                message);
 }
 
-// Changes with every boot, which a shmid may not.
-uint64_t BootNumber() {
+uint64_t ReadBootNumber() {
   std::string text;
   std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), text);
   text = absl::StrReplaceAll(text, {{"-", ""}}).substr(0, 16);
   uint64_t number = 0;
   return absl::SimpleHexAtoi(text, &number) ? number : 0;
+}
+
+// Changes with every boot, which a shmid may not.
+uint64_t BootNumber() {
+  static const uint64_t number = ReadBootNumber();
+  return number;
+}
+
+uint64_t ResidentBytes(const KernelObject& object, const sys::SysvStat& found) {
+  const int id = object.name.sysv_id;
+  // Nobody can have touched a page.
+  if (!found.ever_attached) return 0;
+  return object.page_size_bytes > BasePageSizeBytes()
+             ? sys::ShmHugeResidentBytes(id, found.size_bytes)
+             : sys::ShmResidentBytes(id).value_or(0);
 }
 
 KernelObject ObjectOf(int id, uint32_t key, uint64_t page_size_bytes) {
@@ -232,9 +246,7 @@ absl::StatusOr<ObjectStatus> SysvBackend::Status(const KernelObject& object,
   ObjectStatus status;
   status.size_bytes = found.size_bytes;
   status.page_size_bytes = object.page_size_bytes;
-  status.resident_bytes = object.page_size_bytes > BasePageSizeBytes()
-                              ? sys::ShmHugeResidentBytes(id, found.size_bytes)
-                              : sys::ShmResidentBytes(id).value_or(0);
+  status.resident_bytes = ResidentBytes(object, found);
   status.kernel_attach_count = found.attach_count;
   if (found.locked) status.locked_bytes = status.resident_bytes;
   status.owner = found.owner;

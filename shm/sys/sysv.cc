@@ -139,6 +139,8 @@ absl::StatusOr<SysvStat> ShmStat(int id) {
   stat.owner = found.shm_perm.uid;
   stat.group = found.shm_perm.gid;
   stat.mode = found.shm_perm.mode & 0777;
+  // The time of the last shmat(2): 0 is never.
+  stat.ever_attached = found.shm_atime != 0;
   stat.removed = (found.shm_perm.mode & SHM_DEST) != 0;
   stat.locked = (found.shm_perm.mode & SHM_LOCKED) != 0;
   return stat;

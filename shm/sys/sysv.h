@@ -36,7 +36,8 @@ struct SysvStat {
   uint64_t attach_count = 0;
   uid_t owner = 0;
   gid_t group = 0;
-  mode_t mode = 0;       // permission bits only
+  mode_t mode = 0;  // permission bits only
+  bool ever_attached = false;
   bool removed = false;  // waits for its last mapping to go
   bool locked = false;
 };
