@@ -48,7 +48,10 @@ absl::StatusOr<KernelObject> MemfdBackend::Create(
     const SegmentOptions& options) const {
   const PageStore store =
       StoreOf(options.page_size_bytes, memory_reserve_bytes_);
-  RETURN_IF_ERROR(CheckFileSize(options.size_bytes));
+  // Before pages are taken; without any, ftruncate(2) says it itself.
+  if (options.allocation == Allocation::kReserved) {
+    RETURN_IF_ERROR(CheckFileSize(options.size_bytes));
+  }
   RETURN_IF_ERROR(
       store.Check(options.size_bytes, options.allocation, options.populate));
   if (options.lock_in_memory) RETURN_IF_ERROR(CheckLock(options.size_bytes));

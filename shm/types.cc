@@ -33,6 +33,12 @@ Uid RandomUid() {
   return uid;
 }
 
+std::vector<Uid> RandomUids(size_t count) {
+  std::vector<Uid> uids(count);
+  if (count > 0) randombytes_buf(uids.data(), count * sizeof(Uid));
+  return uids;
+}
+
 uint64_t BasePageSizeBytes() {
   static const uint64_t size = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   return size;

@@ -47,6 +47,9 @@ std::string UidToHex(const Uid& uid);
 // From the kernel's random numbers.
 Uid RandomUid();
 
+// As many, for the price of one system call.
+std::vector<Uid> RandomUids(size_t count);
+
 // The page size of ordinary mappings, 4096 on x86-64.
 uint64_t BasePageSizeBytes();
 

@@ -144,7 +144,7 @@ class SegmentRegistry {
   absl::StatusOr<std::vector<SegmentView>> FindRepeated(
       const Caller& caller, const std::vector<CreateCommand>& commands)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<Pending> Reserve(const std::string& name_space,
+  absl::StatusOr<Pending> Reserve(const Uid& uid, const std::string& name_space,
                                   const std::string& id, const Budget::Use& use)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::vector<Pending>> ReserveAll(

@@ -36,10 +36,10 @@ StoredSegment ToStored(const SegmentEntry& entry, const Segment& segment) {
 }  // namespace
 
 absl::StatusOr<SegmentRegistry::Pending> SegmentRegistry::Reserve(
-    const std::string& name_space, const std::string& id,
+    const Uid& uid, const std::string& name_space, const std::string& id,
     const Budget::Use& use) {
   Pending pending;
-  pending.uid = RandomUid();
+  pending.uid = uid;
   pending.name = {name_space, id.empty() ? UidToHex(pending.uid) : id};
   pending.use = use;
   const std::string key = IndexKey(name_space, pending.name.id);
@@ -58,10 +58,13 @@ absl::StatusOr<SegmentRegistry::Pending> SegmentRegistry::Reserve(
 absl::StatusOr<std::vector<SegmentRegistry::Pending>>
 SegmentRegistry::ReserveAll(const Caller& caller,
                             const std::vector<CreateCommand>& commands) {
+  const std::vector<Uid> uids = RandomUids(commands.size());
   std::vector<Pending> all;
+  all.reserve(commands.size());
   for (size_t i = 0; i < commands.size(); ++i) {
-    absl::StatusOr<Pending> one = Reserve(
-        commands[i].name_space, commands[i].id, UseOf(commands[i].options));
+    absl::StatusOr<Pending> one =
+        Reserve(uids[i], commands[i].name_space, commands[i].id,
+                UseOf(commands[i].options));
     if (!one.ok()) {
       UnreserveLocked(all);
       return AtIndex(one.status(), i, commands.size());
@@ -295,8 +298,8 @@ absl::StatusOr<SegmentView> SegmentRegistry::Adopt(const Caller& caller,
       return Error(absl::StatusCode::kAlreadyExists, reason::kObjectManaged,
                    "the object is a segment already");
     }
-    ASSIGN_OR_RETURN(pending, Reserve(command.name_space, command.id,
-                                      UseOf(segment->options)));
+    ASSIGN_OR_RETURN(pending, Reserve(RandomUid(), command.name_space,
+                                      command.id, UseOf(segment->options)));
     // From here on nobody else can adopt it.
     objects_[key] = pending.uid;
   }
