@@ -143,6 +143,18 @@ void TimeKernelDelete(benchmark::State& state, const std::string& folder,
   }
 }
 
+// The same call when neither program has just made it: between a create and a
+// delete, as creates are.
+void TimeCallAmid(benchmark::State& state, Daemon& daemon, const Call& call) {
+  Stopwatch watch(state);
+  for (auto _ : state) {
+    const v1::Segment made =
+        daemon.Create(daemon.NewSegment(BackendKind::kMemfd, kPage));
+    watch.Time(call);
+    daemon.Delete(made.name());
+  }
+}
+
 v1::BatchCreateSegmentsRequest NewBatch(Daemon& daemon, const Kind& kind,
                                         int count) {
   v1::BatchCreateSegmentsRequest batch;
@@ -284,6 +296,9 @@ void RegisterCreate(const Subjects& subjects) {
     Register(label,
              [call = call](benchmark::State& state) { TimeCall(state, call); });
   }
+  Register("unary/write_nothing_amid",
+           [&daemon, call = WriteNothing(daemon, name)](
+               benchmark::State& state) { TimeCallAmid(state, daemon, call); });
   for (const BackendKind backend :
        {BackendKind::kMemfd, BackendKind::kPosix, BackendKind::kSysv,
         BackendKind::kMappedFile}) {

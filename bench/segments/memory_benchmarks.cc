@@ -101,15 +101,13 @@ std::shared_ptr<char[]> WarmMemory() {
   return memory;
 }
 
-std::shared_ptr<WritableAttached> WarmSegment(shmd::Client& client,
-                                              uint64_t page_size_bytes) {
+WritableAttached WarmSegment(shmd::Client& client, uint64_t page_size_bytes) {
   SegmentSpec spec = LargeSegment(page_size_bytes);
   spec.populate = true;
   const shmd::Segment made = Require(client.Create(spec));
   AttachOptions options;
   options.populate = true;
-  auto memory = std::make_shared<WritableAttached>(
-      Require(client.MapWritable(made.handle, options)));
+  WritableAttached memory = Require(client.MapWritable(made.handle, options));
   // What is mapped stays.
   DeleteOptions deletion;
   deletion.force = true;
@@ -128,13 +126,15 @@ void RegisterPages(shmd::Client& client, const std::string& label,
            [&client, page_size_bytes, source](benchmark::State& state) {
              TimePutFresh(state, client, page_size_bytes, source.get());
            });
-  const auto segment = WarmSegment(client, page_size_bytes);
-  Register("fill_warm_segment/" + label, [segment](benchmark::State& state) {
-    TimeFill(state, segment->bytes().data());
-  });
+  Register("fill_warm_segment/" + label,
+           [&client, page_size_bytes](benchmark::State& state) {
+             const auto segment = WarmSegment(client, page_size_bytes);
+             TimeFill(state, segment.bytes().data());
+           });
   Register("put_warm_segment/" + label,
-           [segment, source](benchmark::State& state) {
-             TimeCopy(state, segment->bytes().data(), source.get());
+           [&client, page_size_bytes, source](benchmark::State& state) {
+             const auto segment = WarmSegment(client, page_size_bytes);
+             TimeCopy(state, segment.bytes().data(), source.get());
            });
 }
 
