@@ -82,9 +82,10 @@ void OptionsToProto(const SegmentOptions& options, v1::Segment* proto) {
   proto->set_mode(options.mode);
   proto->set_owner(options.owner);
   proto->set_group(options.group);
-  proto->set_posix_name(options.posix_name);
+  // Setting an empty string allocates one.
+  if (!options.posix_name.empty()) proto->set_posix_name(options.posix_name);
   proto->set_sysv_key(options.sysv_key);
-  proto->set_file_path(options.file_path);
+  if (!options.file_path.empty()) proto->set_file_path(options.file_path);
   proto->set_resizable(options.resizable);
   proto->set_populate(options.populate);
   proto->set_lock_in_memory(options.lock_in_memory);

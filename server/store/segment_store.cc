@@ -65,6 +65,8 @@ absl::StatusOr<std::unique_ptr<SegmentStore>> SegmentStore::Open(
 
 SegmentStore::~SegmentStore() {
   absl::MutexLock lock(&mutex_);
+  begin_.Finalize();
+  commit_.Finalize();
   put_.Finalize();
   delete_.Finalize();
   sqlite3_close(database_);
@@ -79,7 +81,16 @@ absl::Status SegmentStore::Run(const char* sql) {
   return StoreFailed("run a statement", why);
 }
 
+absl::Status SegmentStore::RunPrepared(Statement& statement) {
+  const absl::Status status = statement.Step().status();
+  statement.Reset();
+  return status;
+}
+
 absl::Status SegmentStore::Prepare() {
+  // Of a new file only. A record is some hundred bytes, and a change writes
+  // whole pages.
+  RETURN_IF_ERROR(Run("PRAGMA page_size=1024"));
   // LockFolder has seen to it that there is nobody to share the file with.
   // Before WAL, which then keeps its index in our memory.
   RETURN_IF_ERROR(Run("PRAGMA locking_mode=EXCLUSIVE"));
@@ -97,6 +108,8 @@ absl::Status SegmentStore::Prepare() {
   RETURN_IF_ERROR(Run(kCreateTables));
   RETURN_IF_ERROR(
       Run(absl::StrCat("PRAGMA user_version=", kSchemaVersion).c_str()));
+  RETURN_IF_ERROR(begin_.Prepare(database_, "BEGIN IMMEDIATE"));
+  RETURN_IF_ERROR(commit_.Prepare(database_, "COMMIT"));
   RETURN_IF_ERROR(put_.Prepare(database_, kPutSegment));
   return delete_.Prepare(database_, "DELETE FROM segments WHERE uid=?");
 }
@@ -145,11 +158,11 @@ absl::Status SegmentStore::Begin(bool survives_power_loss) {
                                             : "PRAGMA synchronous=NORMAL"));
     synchronous_full_ = survives_power_loss;
   }
-  return Run("BEGIN IMMEDIATE");
+  return RunPrepared(begin_);
 }
 
 absl::Status SegmentStore::End(absl::Status result) {
-  if (result.ok()) result = Run("COMMIT");
+  if (result.ok()) result = RunPrepared(commit_);
   if (!result.ok()) Run("ROLLBACK").IgnoreError();
   return result;
 }

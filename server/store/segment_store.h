@@ -49,6 +49,8 @@ class SegmentStore {
   SegmentStore() = default;
 
   absl::Status Run(const char* sql) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status RunPrepared(Statement& statement)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Begin(bool survives_power_loss)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status End(absl::Status result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -60,6 +62,8 @@ class SegmentStore {
   StoreIdentity identity_;
   absl::Mutex mutex_;
   sqlite3* database_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  Statement begin_ ABSL_GUARDED_BY(mutex_);
+  Statement commit_ ABSL_GUARDED_BY(mutex_);
   Statement put_ ABSL_GUARDED_BY(mutex_);
   Statement delete_ ABSL_GUARDED_BY(mutex_);
   bool synchronous_full_ ABSL_GUARDED_BY(mutex_) = false;
