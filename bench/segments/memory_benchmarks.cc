@@ -41,8 +41,9 @@ void TimeFirstTouch(benchmark::State& state, shmd::Client& client,
                     uint64_t page_size_bytes) {
   Stopwatch watch(state);
   for (auto _ : state) {
-    const shmd::Segment made =
-        Require(client.Create(LargeSegment(page_size_bytes)));
+    SegmentSpec spec = LargeSegment(page_size_bytes);
+    spec.allocation = Allocation::kLazy;
+    const shmd::Segment made = Require(client.Create(spec));
     {
       WritableAttached memory = Require(client.MapWritable(made.handle));
       watch.Time([&] { TouchPages(memory.bytes().data()); });
