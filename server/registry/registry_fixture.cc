@@ -1,12 +1,40 @@
 #include "server/registry/registry_fixture.h"
 
+#include <sqlite3.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
 
 namespace shmd {
+namespace {
+
+ssize_t NoSpace(int, const void*, size_t) {
+  errno = ENOSPC;
+  return -1;
+}
+
+ssize_t NoSpaceAt(int, const void*, size_t, off_t) {
+  errno = ENOSPC;
+  return -1;
+}
+
+// SQLite lets its system calls be replaced (sqlite.org/c3ref/vfs.html). Which
+// of these it writes by depends on how it was built; nullptr restores one.
+void SetSqliteWrites(bool fail) {
+  sqlite3_vfs* const vfs = sqlite3_vfs_find(nullptr);
+  const auto write =
+      reinterpret_cast<sqlite3_syscall_ptr>(fail ? &NoSpace : nullptr);
+  const auto write_at =
+      reinterpret_cast<sqlite3_syscall_ptr>(fail ? &NoSpaceAt : nullptr);
+  vfs->xSetSystemCall(vfs, "write", write);
+  vfs->xSetSystemCall(vfs, "pwrite", write_at);
+  vfs->xSetSystemCall(vfs, "pwrite64", write_at);
+}
+
+}  // namespace
 
 RegistryTest::RegistryTest() {
   std::string pattern = absl::StrCat(::testing::TempDir(), "/registryXXXXXX");
@@ -60,21 +88,9 @@ void RegistryTest::RestartWithRoots(const std::vector<std::string>& roots) {
   Start(roots);
 }
 
-void RegistryTest::BreakStore() {
-  const std::string path = absl::StrCat(folder_, "/segments.db");
-  ASSERT_EQ(sqlite3_open(path.c_str(), &blocker_), SQLITE_OK);
-  // There can be only one writer; the store finds it busy.
-  ASSERT_EQ(
-      sqlite3_exec(blocker_, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr),
-      SQLITE_OK);
-}
+void RegistryTest::BreakStore() { SetSqliteWrites(/*fail=*/true); }
 
-void RegistryTest::MendStore() {
-  if (blocker_ == nullptr) return;
-  sqlite3_exec(blocker_, "ROLLBACK", nullptr, nullptr, nullptr);
-  sqlite3_close(blocker_);
-  blocker_ = nullptr;
-}
+void RegistryTest::MendStore() { SetSqliteWrites(/*fail=*/false); }
 
 Caller RegistryTest::Root() {
   Caller caller;

@@ -1,8 +1,6 @@
 #ifndef SHMD_SERVER_REGISTRY_REGISTRY_FIXTURE_H_
 #define SHMD_SERVER_REGISTRY_REGISTRY_FIXTURE_H_
 
-#include <sqlite3.h>
-
 #include <functional>
 #include <memory>
 #include <string>
@@ -30,7 +28,8 @@ class RegistryTest : public ::testing::Test {
   // The same with other roots for mapped files.
   void RestartWithRoots(const std::vector<std::string>& roots);
 
-  // Until MendStore, every change of the store fails.
+  // Until MendStore, every change of the store fails as on a full disk. Not
+  // while another thread is in the store.
   void BreakStore();
   void MendStore();
 
@@ -83,7 +82,6 @@ class RegistryTest : public ::testing::Test {
   std::unique_ptr<SegmentStore> store_;
   std::unique_ptr<EventLog> events_;
   std::unique_ptr<SegmentRegistry> registry_;
-  sqlite3* blocker_ = nullptr;
 };
 
 // The reason of a failure; empty for success.
