@@ -92,6 +92,16 @@ Error Exhausted(absl::string_view reason, absl::string_view limit,
       .With("limit", limit);
 }
 
+std::string Excerpt(absl::string_view text, size_t max_bytes) {
+  if (text.size() <= max_bytes) return std::string(text);
+  // Bytes of the form 10xxxxxx continue a character (RFC 3629).
+  size_t end = max_bytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) {
+    --end;
+  }
+  return std::string(text.substr(0, end));
+}
+
 ErrorDetail GetErrorDetail(const absl::Status& status) {
   ErrorDetail detail;
   const absl::optional<absl::Cord> payload = status.GetPayload(kPayloadUrl);

@@ -60,6 +60,10 @@ Error Exhausted(absl::string_view reason, absl::string_view limit,
                 uint64_t requested, uint64_t available,
                 absl::string_view unit = "bytes");
 
+// The first `max_bytes` of UTF-8 text, less a character that would be cut: for
+// metadata that quotes what a caller sent.
+std::string Excerpt(absl::string_view text, size_t max_bytes);
+
 // The detail of `status`; with an empty reason where it has none.
 ErrorDetail GetErrorDetail(const absl::Status& status);
 

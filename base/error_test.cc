@@ -49,6 +49,15 @@ TEST(ErrorTest, StatusWithoutDetailHasEmptyReason) {
   EXPECT_EQ(GetErrorReason(absl::InternalError("x")), "");
 }
 
+TEST(ExcerptTest, CutsBetweenCharacters) {
+  EXPECT_EQ(Excerpt("abc", 3), "abc");
+  EXPECT_EQ(Excerpt("abcd", 3), "abc");
+  EXPECT_EQ(Excerpt("ab\xe2\x82\xac", 5), "ab\xe2\x82\xac");
+  EXPECT_EQ(Excerpt("ab\xe2\x82\xac", 4), "ab");
+  EXPECT_EQ(Excerpt("ab\xe2\x82\xac", 3), "ab");
+  EXPECT_EQ(Excerpt("\xe2\x82\xac", 1), "");
+}
+
 TEST(ErrnoStatusTest, OverridesWhereAbseilMisleads) {
   EXPECT_EQ(ErrnoStatus(EIDRM, "shmat").code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(ErrnoStatus(EBADF, "mmap").code(), absl::StatusCode::kInternal);

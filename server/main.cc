@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -53,6 +54,12 @@ absl::Status MakeFolder(const std::string& path, mode_t mode) {
   }
   if (errno == EEXIST) return absl::OkStatus();
   return ErrnoStatus(errno, absl::StrCat("mkdir of ", path));
+}
+
+// Debian builds Abseil with its search for deadlocks on, which costs every lock
+// of ours and of gRPC's a look into a global graph.
+void StopLookingForDeadlocks() {
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 }
 
 void IgnoreSignals() {
@@ -155,6 +162,7 @@ int main(int argc, char** argv) {
     return flags.exit_code;
   }
   shmd::SetLogLevel(flags.log_level);
+  shmd::StopLookingForDeadlocks();
   shmd::IgnoreSignals();
   const absl::Status status = shmd::Run(flags);
   if (status.ok()) return 0;

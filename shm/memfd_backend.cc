@@ -67,9 +67,8 @@ absl::StatusOr<KernelObject> MemfdBackend::Create(
                                    options.page_size_bytes, *object.locked));
   }
   RETURN_IF_ERROR(sys::AddSeals(fd, InitialSeals(options)));
-  ASSIGN_OR_RETURN(const sys::FileStat made, sys::Fstat(fd));
+  // No identity: nobody can find it again by a name.
   object.name.backend = BackendKind::kMemfd;
-  SetIdentity(made, object.name);
   return object;
 }
 

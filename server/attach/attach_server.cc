@@ -81,8 +81,10 @@ void AttachServer::Accept() {
   const uid_t uid = accepted->caller.uid;
   size_t& count = connections_of_uid_[uid];
   if (count >= kMaxAttachConnectionsPerUid) {
-    Log(LogLevel::kNotice, absl::StrCat("attach: uid ", uid, " has ", count,
-                                        " connections already"));
+    // At the debug level: whoever connects again and again must not fill the
+    // disk.
+    Log(LogLevel::kDebug, absl::StrCat("attach: uid ", uid, " has ", count,
+                                       " connections already"));
     return;
   }
   const int fd = accepted->socket.get();

@@ -78,7 +78,7 @@ absl::Status CheckLabels(const std::map<std::string, std::string>& labels) {
   for (const auto& [key, value] : labels) {
     if (!IsLabelKey(key)) {
       return LabelInvalid("a key is not 1 to 63 of [a-z0-9_.-], from a letter")
-          .With("key", key.substr(0, kMaxLabelKeyBytes + 1));
+          .With("key", Excerpt(key, kMaxLabelKeyBytes + 1));
     }
     if (value.size() > kMaxLabelValueBytes) {
       return LabelInvalid("a value has more than 255 bytes").With("key", key);

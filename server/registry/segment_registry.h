@@ -129,6 +129,12 @@ class SegmentRegistry {
     Budget::Use use;
   };
 
+  // Objects that were made, and the metadata that they will have.
+  struct Made {
+    std::vector<EntryPtr> entries;
+    std::vector<std::shared_ptr<Segment>> segments;
+  };
+
   const Backend& BackendOf(const Segment& segment) const {
     return parts_.backends->Get(segment.options.backend);
   }
@@ -152,9 +158,10 @@ class SegmentRegistry {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void UnreserveLocked(absl::Span<const Pending> pending)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status MakeAll(absl::Span<const Pending> pending,
+                       std::vector<CreateCommand>& commands, Made* made);
   absl::Status MakeOne(const Pending& pending, CreateCommand& command,
-                       std::vector<EntryPtr>* entries,
-                       std::vector<std::shared_ptr<Segment>>* made);
+                       Made* made);
   void TakeUpOne(std::shared_ptr<Segment> segment, KernelObject object);
   absl::StatusOr<KernelObject> CreateObject(const SegmentOptions& options);
   absl::StatusOr<KernelObject> AdoptObject(const Caller& caller,
@@ -163,8 +170,7 @@ class SegmentRegistry {
   absl::Status SetExpiration(const Expiration& expiration,
                              Segment* segment) const;
   absl::StatusOr<std::vector<SegmentView>> Publish(
-      std::vector<EntryPtr> entries, std::vector<std::shared_ptr<Segment>> made,
-      absl::Span<const Pending> pending);
+      Made& made, absl::Span<const Pending> pending);
 
   // segment_registry_change.cc
   absl::StatusOr<SegmentView> Managed(const Caller& caller,

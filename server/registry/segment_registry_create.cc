@@ -1,5 +1,7 @@
 // Creation, adoption, and taking up what an earlier run left.
 
+#include <system_error>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +16,9 @@ namespace {
 // Smaller reservations fit into the reserve that every check leaves, so they
 // need not wait for one another.
 constexpr uint64_t kLargeReservationBytes = 256 << 10;
+
+// From here on a batch is worth another thread, which takes about 30 us.
+constexpr size_t kParallelBatch = 32;
 
 std::string IndexKey(const std::string& name_space, const std::string& id) {
   return absl::StrCat(name_space, "/", id);
@@ -161,23 +166,17 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::CreateNew(
     if (!repeated.empty()) return repeated;
     ASSIGN_OR_RETURN(pending, ReserveAll(caller, commands));
   }
-  std::vector<EntryPtr> entries;
-  std::vector<std::shared_ptr<Segment>> made;
-  absl::Status status;
-  for (size_t i = 0; i < commands.size() && status.ok(); ++i) {
-    status = AtIndex(MakeOne(pending[i], commands[i], &entries, &made), i,
-                     commands.size());
-  }
+  Made made;
+  absl::Status status = MakeAll(pending, commands, &made);
   if (status.ok()) {
-    absl::StatusOr<std::vector<SegmentView>> views =
-        Publish(entries, made, pending);
+    absl::StatusOr<std::vector<SegmentView>> views = Publish(made, pending);
     if (views.ok()) return views;
     status = views.status();
   }
-  for (size_t i = 0; i < entries.size(); ++i) {
+  for (size_t i = 0; i < made.entries.size(); ++i) {
     // Nothing is mapped yet; what cannot be removed is the kernel's word
     // against its own of a moment ago.
-    BackendOf(*made[i]).Remove(entries[i]->object).IgnoreError();
+    BackendOf(*made.segments[i]).Remove(made.entries[i]->object).IgnoreError();
   }
   absl::MutexLock lock(&mutex_);
   UnreserveLocked(pending);
@@ -187,10 +186,37 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::CreateNew(
   return status;
 }
 
-absl::Status SegmentRegistry::MakeOne(
-    const Pending& pending, CreateCommand& command,
-    std::vector<EntryPtr>* entries,
-    std::vector<std::shared_ptr<Segment>>* made) {
+absl::Status SegmentRegistry::MakeAll(absl::Span<const Pending> pending,
+                                      std::vector<CreateCommand>& commands,
+                                      Made* made) {
+  const size_t count = commands.size();
+  const auto make = [&](size_t begin, size_t end, Made* part) {
+    absl::Status status;
+    for (size_t i = begin; i < end && status.ok(); ++i) {
+      status = AtIndex(MakeOne(pending[i], commands[i], part), i, count);
+    }
+    return status;
+  };
+  if (count < kParallelBatch || std::thread::hardware_concurrency() < 2) {
+    return make(0, count, made);
+  }
+  // The kernel makes objects on two processors in little more than half of the
+  // time, and that is most of what a batch takes.
+  Made second;
+  absl::Status second_status;
+  std::thread worker([&] { second_status = make(count / 2, count, &second); });
+  absl::Status status = make(0, count / 2, made);
+  worker.join();
+  for (size_t i = 0; i < second.entries.size(); ++i) {
+    made->entries.push_back(std::move(second.entries[i]));
+    made->segments.push_back(std::move(second.segments[i]));
+  }
+  status.Update(second_status);
+  return status;
+}
+
+absl::Status SegmentRegistry::MakeOne(const Pending& pending,
+                                      CreateCommand& command, Made* made) {
   auto segment = std::make_shared<Segment>();
   segment->name = pending.name;
   segment->uid = pending.uid;
@@ -200,8 +226,8 @@ absl::Status SegmentRegistry::MakeOne(
   ASSIGN_OR_RETURN(KernelObject object, CreateObject(command.options));
   segment->options = std::move(command.options);
   segment->options.posix_name = object.name.posix_name;
-  entries->push_back(std::make_shared<SegmentEntry>(std::move(object)));
-  made->push_back(std::move(segment));
+  made->entries.push_back(std::make_shared<SegmentEntry>(std::move(object)));
+  made->segments.push_back(std::move(segment));
   return absl::OkStatus();
 }
 
@@ -235,13 +261,14 @@ absl::Status SegmentRegistry::SetExpiration(const Expiration& expiration,
 }
 
 absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Publish(
-    std::vector<EntryPtr> entries, std::vector<std::shared_ptr<Segment>> made,
-    absl::Span<const Pending> pending) {
+    Made& made, absl::Span<const Pending> pending) {
+  std::vector<EntryPtr>& entries = made.entries;
   std::vector<StoredSegment> stored;
   for (size_t i = 0; i < entries.size(); ++i) {
-    made[i]->create_time = parts_.clock->WallTime();
-    if (made[i]->options.backend != BackendKind::kMemfd) {
-      stored.push_back(ToStored(*entries[i], *made[i]));
+    Segment& segment = *made.segments[i];
+    segment.create_time = parts_.clock->WallTime();
+    if (segment.options.backend != BackendKind::kMemfd) {
+      stored.push_back(ToStored(*entries[i], segment));
     }
   }
   if (!stored.empty()) RETURN_IF_ERROR(parts_.store->Put(stored));
@@ -249,8 +276,8 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Publish(
   views.reserve(entries.size());
   absl::MutexLock lock(&mutex_);
   for (size_t i = 0; i < entries.size(); ++i) {
-    parts_.events->Append(EventType::kCreated, made[i]);
-    entries[i]->segment = std::move(made[i]);
+    parts_.events->Append(EventType::kCreated, made.segments[i]);
+    entries[i]->segment = std::move(made.segments[i]);
     pending_names_.erase(
         IndexKey(pending[i].name.name_space, pending[i].name.id));
     pending_uids_.erase(pending[i].uid);
@@ -306,8 +333,9 @@ absl::StatusOr<SegmentView> SegmentRegistry::Adopt(const Caller& caller,
   segment->name = pending.name;
   segment->uid = pending.uid;
   segment->generation = pending.generation;
+  Made made{{entry}, {segment}};
   absl::StatusOr<std::vector<SegmentView>> views =
-      Publish({entry}, {segment}, absl::MakeConstSpan(&pending, 1));
+      Publish(made, absl::MakeConstSpan(&pending, 1));
   if (!views.ok()) {
     absl::MutexLock lock(&mutex_);
     UnreserveLocked(absl::MakeConstSpan(&pending, 1));

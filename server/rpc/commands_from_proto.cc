@@ -81,7 +81,7 @@ absl::Status ApplyPath(const std::string& path, const v1::Segment& segment,
   } else {
     return InvalidField("update_mask", reason::kFieldNotUpdatable,
                         "names what cannot be changed, or has no value")
-        .With("path", path.substr(0, 128));
+        .With("path", Excerpt(path, 128));
   }
   return absl::OkStatus();
 }
