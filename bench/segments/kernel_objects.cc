@@ -33,7 +33,6 @@ absl::StatusOr<UniqueFd> MakeMemfd(uint64_t size_bytes) {
   ASSIGN_OR_RETURN(UniqueFd fd, sys::MemfdCreate(BasePageSizeBytes()));
   RETURN_IF_ERROR(sys::Ftruncate(fd.get(), size_bytes));
   RETURN_IF_ERROR(sys::AddSeals(fd.get(), F_SEAL_SHRINK | F_SEAL_GROW));
-  RETURN_IF_ERROR(sys::Fstat(fd.get()).status());
   return fd;
 }
 
