@@ -24,10 +24,6 @@ constexpr char kDefaultNamespace[] = "default";
 constexpr size_t kRememberedRequests = 65536;
 constexpr uint64_t kMaxPeekBytes = 64 << 10;
 
-std::string IndexKey(const SegmentName& name) {
-  return absl::StrCat(name.name_space, "/", name.id);
-}
-
 Error SegmentNotFound() {
   return Error(absl::StatusCode::kNotFound, reason::kSegmentNotFound,
                "there is no such segment");
@@ -102,8 +98,25 @@ Budget::Use UseOf(const SegmentOptions& options) {
   return use;
 }
 
+std::string IndexKey(const SegmentName& name) {
+  return absl::StrCat(name.name_space, "/", name.id);
+}
+
 std::string EtagOf(const Segment& segment) {
   return absl::StrFormat("%x", segment.revision);
+}
+
+absl::Status CheckEtag(const Segment& segment, const std::string& etag) {
+  if (etag.empty() || etag == EtagOf(segment)) return absl::OkStatus();
+  return Error(absl::StatusCode::kAborted, reason::kEtagMismatch,
+               "the segment was changed since; read it again")
+      .With("name", segment.name.ToString());
+}
+
+absl::Status CheckWritable(const Segment& segment) {
+  if (IsWritable(segment)) return absl::OkStatus();
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentSealed,
+               "the segment is sealed");
 }
 
 absl::StatusOr<uint64_t> ResolveLength(uint64_t size_bytes,
@@ -209,17 +222,24 @@ absl::StatusOr<ObjectStatus> SegmentRegistry::Status(const SegmentView& view,
   return BackendOf(*view.segment).Status(view.entry->object, with_nodes);
 }
 
-Handle SegmentRegistry::WholeHandle(const Caller& caller,
-                                    const Segment& segment) const {
+Handle SegmentRegistry::UnsignedHandle(const Segment& segment,
+                                       Access access) const {
   Handle handle;
   handle.node = identity_.node;
   handle.name_space = segment.name.name_space;
   handle.uid = segment.uid;
   handle.generation = segment.generation;
+  handle.access = access;
+  return handle;
+}
+
+Handle SegmentRegistry::WholeHandle(const Caller& caller,
+                                    const Segment& segment) const {
   const bool may_write =
       IsWritable(segment) &&
       MayAccess(caller, segment.ownership(), Access::kReadWrite);
-  handle.access = may_write ? Access::kReadWrite : Access::kRead;
+  Handle handle =
+      UnsignedHandle(segment, may_write ? Access::kReadWrite : Access::kRead);
   signer_.Sign(handle);
   return handle;
 }
@@ -229,8 +249,7 @@ absl::StatusOr<Handle> SegmentRegistry::MakeHandle(
   ASSIGN_OR_RETURN(const SegmentView view,
                    Accessible(caller, command.name, command.access));
   const Segment& segment = *view.segment;
-  Handle handle = WholeHandle(caller, segment);
-  handle.access = command.access;
+  Handle handle = UnsignedHandle(segment, command.access);
   handle.offset_bytes = command.offset_bytes;
   ASSIGN_OR_RETURN(handle.length_bytes,
                    ResolveLength(segment.options.size_bytes,
@@ -277,9 +296,8 @@ absl::StatusOr<SegmentRegistry::Grant> SegmentRegistry::Attach(
     if (!MayAccess(caller, entry->segment->ownership(), access)) {
       return CallerNotAllowed(caller);
     }
-    if (access == Access::kReadWrite && !IsWritable(*entry->segment)) {
-      return Error(absl::StatusCode::kFailedPrecondition,
-                   reason::kSegmentSealed, "the segment is sealed");
+    if (access == Access::kReadWrite) {
+      RETURN_IF_ERROR(CheckWritable(*entry->segment));
     }
     ++entry->attachments;
     grant.view = ViewOf(entry);
@@ -340,10 +358,7 @@ absl::Status SegmentRegistry::Write(const Caller& caller,
   ASSIGN_OR_RETURN(const SegmentView view,
                    Accessible(caller, name, Access::kReadWrite));
   const Segment& segment = *view.segment;
-  if (!IsWritable(segment)) {
-    return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentSealed,
-                 "the segment is sealed");
-  }
+  RETURN_IF_ERROR(CheckWritable(segment));
   RETURN_IF_ERROR(
       ResolveLength(segment.options.size_bytes, offset_bytes, data.size())
           .status());

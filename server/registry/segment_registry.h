@@ -205,6 +205,7 @@ class SegmentRegistry {
   void Unpublish(const EntryPtr& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // segment_registry.cc
+  Handle UnsignedHandle(const Segment& segment, Access access) const;
   absl::StatusOr<EntryPtr> FindEntry(const SegmentName& name) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   SegmentView ViewOf(const EntryPtr& entry) const
@@ -236,6 +237,15 @@ class SegmentRegistry {
 // What identifies a kernel object; empty for a memfd, which cannot be found
 // twice.
 std::string ObjectKey(const ObjectName& name);
+
+// The registry's key of a name: "namespace/id".
+std::string IndexKey(const SegmentName& name);
+
+// ETAG_MISMATCH (ABORTED) unless `etag` is empty or the segment's own.
+absl::Status CheckEtag(const Segment& segment, const std::string& etag);
+
+// SEGMENT_SEALED (FAILED_PRECONDITION) unless the segment may be written.
+absl::Status CheckWritable(const Segment& segment);
 
 // What a segment takes of the budget.
 Budget::Use UseOf(const SegmentOptions& options);

@@ -10,13 +10,6 @@
 namespace shmd {
 namespace {
 
-absl::Status CheckEtag(const Segment& segment, const std::string& etag) {
-  if (etag.empty() || etag == EtagOf(segment)) return absl::OkStatus();
-  return Error(absl::StatusCode::kAborted, reason::kEtagMismatch,
-               "the segment was changed since; read it again")
-      .With("name", segment.name.ToString());
-}
-
 Error NotResizable(absl::string_view why) {
   return Error(absl::StatusCode::kFailedPrecondition, reason::kNotResizable,
                why);

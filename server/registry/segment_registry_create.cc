@@ -20,10 +20,6 @@ constexpr uint64_t kLargeReservationBytes = 256 << 10;
 // From here on a batch is worth another thread, which takes about 30 us.
 constexpr size_t kParallelBatch = 32;
 
-std::string IndexKey(const std::string& name_space, const std::string& id) {
-  return absl::StrCat(name_space, "/", id);
-}
-
 absl::Status AtIndex(absl::Status status, size_t index, size_t count) {
   if (status.ok() || count == 1) return status;
   ErrorDetail detail = GetErrorDetail(status);
@@ -47,7 +43,7 @@ absl::StatusOr<SegmentRegistry::Pending> SegmentRegistry::Reserve(
   pending.uid = uid;
   pending.name = {name_space, id.empty() ? UidToHex(pending.uid) : id};
   pending.use = use;
-  const std::string key = IndexKey(name_space, pending.name.id);
+  const std::string key = IndexKey(pending.name);
   if (by_name_.contains(key) || pending_names_.contains(key)) {
     return Error(absl::StatusCode::kAlreadyExists, reason::kSegmentExists,
                  "the name is taken by another segment")
@@ -86,7 +82,7 @@ SegmentRegistry::ReserveAll(const Caller& caller,
 
 void SegmentRegistry::UnreserveLocked(absl::Span<const Pending> pending) {
   for (const Pending& one : pending) {
-    pending_names_.erase(IndexKey(one.name.name_space, one.name.id));
+    pending_names_.erase(IndexKey(one.name));
     pending_uids_.erase(one.uid);
     budget_.GiveBack(one.use);
   }
@@ -278,8 +274,7 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Publish(
   for (size_t i = 0; i < entries.size(); ++i) {
     parts_.events->Append(EventType::kCreated, made.segments[i]);
     entries[i]->segment = std::move(made.segments[i]);
-    pending_names_.erase(
-        IndexKey(pending[i].name.name_space, pending[i].name.id));
+    pending_names_.erase(IndexKey(pending[i].name));
     pending_uids_.erase(pending[i].uid);
     Index(entries[i]);
     views.push_back(ViewOf(entries[i]));
@@ -363,8 +358,7 @@ absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored() {
         ++result.out_of_reach;
         // A segment of the same name would replace the record.
         absl::MutexLock lock(&mutex_);
-        pending_names_.insert(
-            IndexKey(segment->name.name_space, segment->name.id));
+        pending_names_.insert(IndexKey(segment->name));
       }
       continue;
     }

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
@@ -55,14 +54,12 @@ absl::StatusOr<std::vector<EntryPtr>> SegmentRegistry::Claim(
       status = entry.status();
     } else if (!MayManage(caller, (*entry)->segment->ownership())) {
       status = CallerNotAllowed(caller);
-    } else if (!command.etag.empty() &&
-               command.etag != EtagOf(*(*entry)->segment)) {
-      status = Error(absl::StatusCode::kAborted, reason::kEtagMismatch,
-                     "the segment was changed since; read it again")
-                   .With("name", name.ToString());
     } else {
-      status =
-          CheckRemovable(**entry, command.force, kind == RemoveKind::kDisown);
+      status = CheckEtag(*(*entry)->segment, command.etag);
+      if (status.ok()) {
+        status =
+            CheckRemovable(**entry, command.force, kind == RemoveKind::kDisown);
+      }
     }
     if (!status.ok()) break;
     (*entry)->claimed = true;
@@ -85,7 +82,7 @@ void SegmentRegistry::Unclaim(const EntryPtr& entry) {
 void SegmentRegistry::Unpublish(const EntryPtr& entry) {
   auto last = std::make_shared<Segment>(*entry->segment);
   last->state = SegmentState::kDeleted;
-  by_name_.erase(absl::StrCat(last->name.name_space, "/", last->name.id));
+  by_name_.erase(IndexKey(last->name));
   by_uid_.erase(last->uid);
   const auto object = objects_.find(ObjectKey(entry->object.name));
   if (object != objects_.end() && object->second == last->uid) {

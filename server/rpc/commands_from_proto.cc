@@ -20,10 +20,6 @@ namespace {
 constexpr int kDefaultPageSize = 100;
 constexpr int kMaxPageSize = 1000;
 
-Error UnknownNumber(absl::string_view field) {
-  return InvalidField(field, reason::kFieldInvalid, "is an unknown number");
-}
-
 // A hash of the request's content; maps are written in key order, so that equal
 // requests have equal hashes.
 std::string Fingerprint(const google::protobuf::Message& request) {

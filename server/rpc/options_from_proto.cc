@@ -15,10 +15,6 @@ constexpr uint64_t kHugePage1G = uint64_t{1} << 30;
 constexpr int64_t kMaxSeconds = 6311520000;
 constexpr int kMaxNumaNodes = 1024;  // MAX_NUMNODES of the kernel
 
-Error UnknownNumber(absl::string_view field) {
-  return InvalidField(field, reason::kFieldInvalid, "is an unknown number");
-}
-
 Error OtherBackends(absl::string_view field) {
   return InvalidField(field, reason::kBackendInvalid,
                       "does not belong to this backend");
@@ -159,6 +155,10 @@ absl::Status ReadAdvice(const v1::Segment& segment, SegmentOptions* options) {
 }
 
 }  // namespace
+
+Error UnknownNumber(absl::string_view field) {
+  return InvalidField(field, reason::kFieldInvalid, "is an unknown number");
+}
 
 absl::Status CheckSize(absl::string_view field, uint64_t size_bytes) {
   if (size_bytes > 0 && size_bytes <= kMaxSegmentSizeBytes) {

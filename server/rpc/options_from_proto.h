@@ -2,6 +2,7 @@
 #define SHMD_SERVER_RPC_OPTIONS_FROM_PROTO_H_
 
 #include "absl/status/statusor.h"
+#include "base/error.h"
 #include "server/access/caller.h"
 #include "server/registry/commands.h"
 #include "shm/types.h"
@@ -21,6 +22,9 @@ absl::StatusOr<BackendKind> BackendFromProto(v1::Segment::Backend backend);
 absl::StatusOr<Expiration> ExpirationFromProto(const v1::Segment& segment);
 
 Labels LabelsFromProto(const v1::Segment& segment);
+
+// FIELD_INVALID for an enum's number that this version does not know.
+Error UnknownNumber(absl::string_view field);
 
 // SIZE_INVALID for 0 or more than any segment can have.
 absl::Status CheckSize(absl::string_view field, uint64_t size_bytes);

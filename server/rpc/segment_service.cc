@@ -32,8 +32,8 @@ grpc::Status SegmentService::Serve(
   return ServeCaller(*connections_, *context, method, body);
 }
 
-absl::Status SegmentService::Fill(const Caller& caller, const SegmentView& view,
-                                  bool with_nodes, v1::Segment* reply) {
+void SegmentService::Fill(const Caller& caller, const SegmentView& view,
+                          bool with_nodes, v1::Segment* reply) {
   SegmentToProto(*view.segment, reply);
   const Handle handle = registry_->WholeHandle(caller, *view.segment);
   HandleToProto(handle, reply->mutable_handle());
@@ -42,10 +42,9 @@ absl::Status SegmentService::Fill(const Caller& caller, const SegmentView& view,
       registry_->Status(view, with_nodes);
   // An object that another program removed or replaced leaves the metadata
   // without a status; that is worth showing, not hiding behind an error.
-  if (!status.ok()) return absl::OkStatus();
+  if (!status.ok()) return;
   StatusToProto(*status, view.entry->object.name, view.attachments,
                 reply->mutable_status());
-  return absl::OkStatus();
 }
 
 grpc::Status SegmentService::CreateSegment(
@@ -56,7 +55,8 @@ grpc::Status SegmentService::CreateSegment(
     ASSIGN_OR_RETURN(commands[0], CreateFromProto(*request, "", caller));
     ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
                      registry_->Create(caller, std::move(commands)));
-    return Fill(caller, made[0], /*with_nodes=*/false, reply);
+    Fill(caller, made[0], /*with_nodes=*/false, reply);
+    return absl::OkStatus();
   });
 }
 
@@ -68,7 +68,8 @@ grpc::Status SegmentService::GetSegment(grpc::ServerContext* context,
                      ParseSegmentName("name", request->name()));
     ASSIGN_OR_RETURN(const bool full, IsFullView(request->view(), true));
     ASSIGN_OR_RETURN(const SegmentView view, registry_->Get(caller, name));
-    return Fill(caller, view, full, reply);
+    Fill(caller, view, full, reply);
+    return absl::OkStatus();
   });
 }
 
@@ -83,7 +84,7 @@ grpc::Status SegmentService::ListSegments(
     ASSIGN_OR_RETURN(const std::vector<SegmentView> views,
                      registry_->List(caller, command));
     for (size_t i = 0; i < views.size() && i < limit; ++i) {
-      RETURN_IF_ERROR(Fill(caller, views[i], full, reply->add_segments()));
+      Fill(caller, views[i], full, reply->add_segments());
     }
     if (views.size() > limit) {
       reply->set_next_page_token(
@@ -100,7 +101,8 @@ grpc::Status SegmentService::UpdateSegment(
     ASSIGN_OR_RETURN(const UpdateCommand command, UpdateFromProto(*request));
     ASSIGN_OR_RETURN(const SegmentView view,
                      registry_->Update(caller, command));
-    return Fill(caller, view, /*with_nodes=*/false, reply);
+    Fill(caller, view, /*with_nodes=*/false, reply);
+    return absl::OkStatus();
   });
 }
 
@@ -125,7 +127,8 @@ grpc::Status SegmentService::SealSegment(grpc::ServerContext* context,
                      ExtentFromProto(request->extent()));
     ASSIGN_OR_RETURN(const SegmentView view,
                      registry_->Seal(caller, name, request->etag(), extent));
-    return Fill(caller, view, /*with_nodes=*/false, reply);
+    Fill(caller, view, /*with_nodes=*/false, reply);
+    return absl::OkStatus();
   });
 }
 
@@ -139,7 +142,8 @@ grpc::Status SegmentService::ResizeSegment(
     ASSIGN_OR_RETURN(const SegmentView view,
                      registry_->Resize(caller, name, request->etag(),
                                        request->size_bytes()));
-    return Fill(caller, view, /*with_nodes=*/false, reply);
+    Fill(caller, view, /*with_nodes=*/false, reply);
+    return absl::OkStatus();
   });
 }
 
@@ -162,7 +166,8 @@ grpc::Status SegmentService::AdoptSegment(
     ASSIGN_OR_RETURN(AdoptCommand command, AdoptFromProto(*request));
     ASSIGN_OR_RETURN(const SegmentView view,
                      registry_->Adopt(caller, std::move(command)));
-    return Fill(caller, view, /*with_nodes=*/false, reply);
+    Fill(caller, view, /*with_nodes=*/false, reply);
+    return absl::OkStatus();
   });
 }
 

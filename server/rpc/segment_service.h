@@ -81,8 +81,8 @@ class SegmentService final
                      const std::function<absl::Status(const Caller&)>& body);
 
   // The whole of a segment: metadata, handle and status.
-  absl::Status Fill(const Caller& caller, const SegmentView& view,
-                    bool with_nodes, v1::Segment* reply);
+  void Fill(const Caller& caller, const SegmentView& view, bool with_nodes,
+            v1::Segment* reply);
 
   const ConnectionTable* const connections_;
   SegmentRegistry* const registry_;
