@@ -39,14 +39,14 @@ _cc_grpc_sources = rule(
     },
 )
 
-def cc_grpc_library(name, srcs, import_root = "", include = ".", imports = [], deps = [], grpc = True, **kwargs):
+def cc_grpc_library(name, srcs, import_root = "", imports = [], deps = [], grpc = True, **kwargs):
     """A cc_library of the generated messages, and of the stubs where grpc is set.
 
     Args:
       name: of the library.
       srcs: .proto files.
-      import_root: the folder of the repository that imports start from.
-      include: import_root as seen from this package.
+      import_root: the folder of the repository that imports start from; this
+        package's own.
       imports: .proto files of other packages that srcs import.
       deps: the libraries of those.
       grpc: whether to make service stubs.
@@ -63,7 +63,7 @@ def cc_grpc_library(name, srcs, import_root = "", include = ".", imports = [], d
         name = name,
         srcs = [name + "_sources"],
         hdrs = [name + "_sources"],
-        includes = [include],
+        includes = ["."],
         deps = deps + ["@protobuf//:protobuf"] + (["@grpc//:grpc++"] if grpc else []),
         **kwargs
     )

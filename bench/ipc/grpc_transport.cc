@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "bench/ipc/transport.h"
-#include "ipc/payload.grpc.pb.h"
+#include "payload.grpc.pb.h"
 
 namespace shmd::bench {
 namespace {
