@@ -23,7 +23,7 @@
 #include "server/registry/reaper.h"
 #include "server/registry/segment_registry.h"
 #include "server/rpc/grpc_server.h"
-#include "server/store/segment_store.h"
+#include "server/store/store.h"
 #include "server/version.h"
 #include "shm/backend.h"
 #include "shm/sys/socket.h"
@@ -95,8 +95,8 @@ absl::Status Run(const Flags& flags) {
   const uint64_t descriptors = RaiseDescriptorLimit();
   RETURN_IF_ERROR(MakeFolder(flags.socket_dir, 0755));
   RETURN_IF_ERROR(MakeFolder(flags.state_dir, 0700));
-  ASSIGN_OR_RETURN(const std::unique_ptr<SegmentStore> store,
-                   SegmentStore::Open(flags.state_dir));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
+                   Store::Open(flags.state_dir));
   BackendSettings settings;
   settings.file_roots = flags.file_roots;
   settings.memory_reserve_bytes = flags.memory_reserve_bytes;

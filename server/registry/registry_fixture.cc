@@ -1,8 +1,8 @@
 #include "server/registry/registry_fixture.h"
 
-#include <sqlite3.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 
@@ -11,27 +11,13 @@
 namespace shmd {
 namespace {
 
-ssize_t NoSpace(int, const void*, size_t) {
+// Of all registries in this process: one test runs at a time.
+std::atomic<bool> disk_is_full{false};
+
+ssize_t WriteUnlessFull(int fd, const void* data, size_t size, off_t offset) {
+  if (!disk_is_full) return pwrite(fd, data, size, offset);
   errno = ENOSPC;
   return -1;
-}
-
-ssize_t NoSpaceAt(int, const void*, size_t, off_t) {
-  errno = ENOSPC;
-  return -1;
-}
-
-// SQLite lets its system calls be replaced (sqlite.org/c3ref/vfs.html). Which
-// of these it writes by depends on how it was built; nullptr restores one.
-void SetSqliteWrites(bool fail) {
-  sqlite3_vfs* const vfs = sqlite3_vfs_find(nullptr);
-  const auto write =
-      reinterpret_cast<sqlite3_syscall_ptr>(fail ? &NoSpace : nullptr);
-  const auto write_at =
-      reinterpret_cast<sqlite3_syscall_ptr>(fail ? &NoSpaceAt : nullptr);
-  vfs->xSetSystemCall(vfs, "write", write);
-  vfs->xSetSystemCall(vfs, "pwrite", write_at);
-  vfs->xSetSystemCall(vfs, "pwrite64", write_at);
 }
 
 }  // namespace
@@ -67,7 +53,9 @@ void RegistryTest::Start(const std::vector<std::string>& roots) {
   settings.file_roots = roots;
   settings.memory_reserve_bytes = 0;
   backends_ = std::make_unique<BackendSet>(settings);
-  store_ = SegmentStore::Open(folder_).value();
+  Store::Options options;
+  options.calls.write = &WriteUnlessFull;
+  store_ = Store::Open(folder_, options).value();
   events_ = std::make_unique<EventLog>(RandomEpoch(), 1024,
                                        store_->identity().first_generation);
   registry_ = std::make_unique<SegmentRegistry>(
@@ -88,9 +76,9 @@ void RegistryTest::RestartWithRoots(const std::vector<std::string>& roots) {
   Start(roots);
 }
 
-void RegistryTest::BreakStore() { SetSqliteWrites(/*fail=*/true); }
+void RegistryTest::BreakStore() { disk_is_full = true; }
 
-void RegistryTest::MendStore() { SetSqliteWrites(/*fail=*/false); }
+void RegistryTest::MendStore() { disk_is_full = false; }
 
 Caller RegistryTest::Root() {
   Caller caller;

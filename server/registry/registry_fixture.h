@@ -28,8 +28,7 @@ class RegistryTest : public ::testing::Test {
   // The same with other roots for mapped files.
   void RestartWithRoots(const std::vector<std::string>& roots);
 
-  // Until MendStore, every change of the store fails as on a full disk. Not
-  // while another thread is in the store.
+  // Until MendStore, every change of the store fails as on a full disk.
   void BreakStore();
   void MendStore();
 
@@ -79,7 +78,7 @@ class RegistryTest : public ::testing::Test {
 
   std::string folder_;
   std::unique_ptr<BackendSet> backends_;
-  std::unique_ptr<SegmentStore> store_;
+  std::unique_ptr<Store> store_;
   std::unique_ptr<EventLog> events_;
   std::unique_ptr<SegmentRegistry> registry_;
 };

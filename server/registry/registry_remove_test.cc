@@ -153,7 +153,7 @@ TEST_F(RegistryRemoveTest, DeleteOfAGoneObjectSucceeds) {
 TEST_F(RegistryRemoveTest, DeletedObjectIsGoneAlthoughTheStoreFails) {
   Made(File("a"));
   BreakStore();
-  EXPECT_EQ(ReasonOf(Delete("a")), "STORE_FAILED");
+  EXPECT_TRUE(Delete("a").ok());
   EXPECT_FALSE(Has("a"));
   EXPECT_FALSE(HasFile("a.dat"));
   EXPECT_EQ(registry().budget().used().segments, 0u);

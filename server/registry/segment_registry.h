@@ -21,7 +21,7 @@
 #include "server/registry/expiry_queue.h"
 #include "server/registry/request_log.h"
 #include "server/registry/segment_entry.h"
-#include "server/store/segment_store.h"
+#include "server/store/segment_records.h"
 #include "shm/backend.h"
 #include "shm/handle.h"
 
@@ -38,7 +38,7 @@ class SegmentRegistry {
  public:
   struct Parts {
     const BackendSet* backends = nullptr;
-    SegmentStore* store = nullptr;
+    Store* store = nullptr;
     EventLog* events = nullptr;
     Clock* clock = nullptr;
   };

@@ -86,7 +86,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Republish(
   const bool is_stored = changed->options.backend != BackendKind::kMemfd;
   const auto put = [&](const Segment& segment) {
     const StoredSegment stored{segment, entry->object.name};
-    return parts_.store->Put(absl::MakeConstSpan(&stored, 1));
+    return PutSegments(*parts_.store, absl::MakeConstSpan(&stored, 1));
   };
   if (is_stored) RETURN_IF_ERROR(put(*changed));
   absl::ReleasableMutexLock lock(&mutex_);

@@ -267,7 +267,7 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Publish(
       stored.push_back(ToStored(*entries[i], segment));
     }
   }
-  if (!stored.empty()) RETURN_IF_ERROR(parts_.store->Put(stored));
+  RETURN_IF_ERROR(PutSegments(*parts_.store, stored));
   std::vector<SegmentView> views;
   views.reserve(entries.size());
   absl::MutexLock lock(&mutex_);
@@ -341,7 +341,8 @@ absl::StatusOr<SegmentView> SegmentRegistry::Adopt(const Caller& caller,
 }
 
 absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored() {
-  ASSIGN_OR_RETURN(std::vector<StoredSegment> stored, parts_.store->Load());
+  ASSIGN_OR_RETURN(std::vector<StoredSegment> stored,
+                   LoadSegments(*parts_.store));
   std::vector<Uid> gone;
   TakeUpResult result;
   for (StoredSegment& one : stored) {
@@ -366,7 +367,8 @@ absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored() {
     ++result.taken_up;
   }
   result.gone = gone.size();
-  RETURN_IF_ERROR(parts_.store->Delete(gone));
+  RETURN_IF_ERROR(
+      RemoveSegments(*parts_.store, gone, Durability::kDaemonDeath));
   return result;
 }
 

@@ -1,9 +1,12 @@
 // The end of segments: deleted, given back, or expired.
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "server/registry/segment_registry.h"
 
@@ -116,8 +119,15 @@ absl::Status SegmentRegistry::DeleteClaimed(
       stored.push_back(segment.uid);
     }
   }
-  // A record that outlives its object is dropped at the next start.
-  if (!stored.empty()) first_failure.Update(parts_.store->Delete(stored));
+  // The objects are gone, so the segments are, whatever becomes of their
+  // records: one that is left names an object that no longer exists, and the
+  // next start forgets it.
+  const absl::Status recorded =
+      RemoveSegments(*parts_.store, stored, Durability::kDaemonDeath);
+  if (!recorded.ok()) {
+    Log(LogLevel::kError, absl::StrCat("records of deleted segments remain: ",
+                                       recorded.message()));
+  }
   absl::MutexLock lock(&mutex_);
   for (const EntryPtr& entry : kept) Unclaim(entry);
   for (const EntryPtr& entry : removed) Unpublish(entry);
@@ -127,12 +137,15 @@ absl::Status SegmentRegistry::DeleteClaimed(
 absl::Status SegmentRegistry::DisownClaimed(
     const std::vector<EntryPtr>& entries) {
   std::vector<Uid> stored;
+  Durability durability = Durability::kDaemonDeath;
   for (const EntryPtr& entry : entries) {
     // Whoever still changes it has made its record by then.
     absl::MutexLock operation(&entry->operation);
     stored.push_back(entry->segment->uid);
+    // A record that came back would take back what was given away.
+    durability = std::max(durability, DurabilityOf(entry->object.name));
   }
-  const absl::Status status = parts_.store->Delete(stored);
+  const absl::Status status = RemoveSegments(*parts_.store, stored, durability);
   absl::MutexLock lock(&mutex_);
   for (const EntryPtr& entry : entries) {
     // Its object lives on, and so would a record: the next start would take

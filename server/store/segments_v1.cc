@@ -1,77 +1,20 @@
-#include "server/store/stored_segment.h"
+#include "server/store/segments_v1.h"
 
 #include <cstring>
-#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 
 namespace shmd {
 
-const char kCreateTables[] = R"(
-CREATE TABLE IF NOT EXISTS identity(
-  one INTEGER PRIMARY KEY CHECK(one = 1),
-  node INTEGER NOT NULL,
-  key BLOB NOT NULL,
-  next_generation INTEGER NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS segments(
-  uid BLOB PRIMARY KEY NOT NULL,
-  namespace TEXT NOT NULL,
-  id TEXT NOT NULL,
-  generation INTEGER NOT NULL,
-  state INTEGER NOT NULL,
-  adopted INTEGER NOT NULL,
-  create_time_ns INTEGER NOT NULL,
-  expire_time_ns INTEGER NOT NULL,
-  labels BLOB NOT NULL,
-  backend INTEGER NOT NULL,
-  posix_name TEXT NOT NULL,
-  sysv_key INTEGER NOT NULL,
-  sysv_id INTEGER NOT NULL,
-  file_root TEXT NOT NULL,
-  file_path TEXT NOT NULL,
-  asked_file_path TEXT NOT NULL,
-  device INTEGER NOT NULL,
-  inode INTEGER NOT NULL,
-  size_bytes INTEGER NOT NULL,
-  page_size_bytes INTEGER NOT NULL,
-  allocation INTEGER NOT NULL,
-  populate INTEGER NOT NULL,
-  lock_in_memory INTEGER NOT NULL,
-  resizable INTEGER NOT NULL,
-  mode INTEGER NOT NULL,
-  owner INTEGER NOT NULL,
-  group_id INTEGER NOT NULL,
-  numa_mode INTEGER NOT NULL,
-  numa_nodes TEXT NOT NULL,
-  huge_page_advice INTEGER NOT NULL,
-  seal_policy INTEGER NOT NULL,
-  UNIQUE(namespace, id)) STRICT, WITHOUT ROWID;
-)";
-
-const char kPutSegment[] =
-    "INSERT OR REPLACE INTO segments VALUES("
-    "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
-
-const char kReadSegments[] = "SELECT * FROM segments";
+const char kReadSegmentsV1[] = "SELECT * FROM segments";
 
 namespace {
 
 constexpr int64_t kNever = -1;
-
-std::string EncodeLabels(const Labels& labels) {
-  std::string out;
-  for (const auto& [key, value] : labels) {
-    out.append(key).push_back('\0');
-    out.append(absl::StrCat(value.size())).push_back('\0');
-    out.append(value);
-  }
-  return out;
-}
 
 bool DecodeLabels(absl::string_view text, Labels* labels) {
   while (!text.empty()) {
@@ -145,56 +88,7 @@ bool ReadOptions(Row& row, SegmentOptions* options) {
 
 }  // namespace
 
-void BindSegment(const StoredSegment& stored, Statement& statement) {
-  const Segment& segment = stored.segment;
-  const SegmentOptions& options = segment.options;
-  const ObjectName& object = stored.object;
-  int at = 0;
-  const auto text = [&](const std::string& value) {
-    statement.BindText(++at, value);
-  };
-  const auto blob = [&](const std::string& value) {
-    statement.BindBlob(++at, value);
-  };
-  const auto integer = [&](auto value) {
-    statement.BindInteger(++at, static_cast<int64_t>(value));
-  };
-  blob(std::string(segment.uid.begin(), segment.uid.end()));
-  text(segment.name.name_space);
-  text(segment.name.id);
-  integer(segment.generation);
-  integer(segment.state);
-  integer(segment.adopted);
-  integer(absl::ToUnixNanos(segment.create_time));
-  integer(segment.expire_time.has_value()
-              ? absl::ToUnixNanos(*segment.expire_time)
-              : kNever);
-  blob(EncodeLabels(segment.labels));
-  integer(object.backend);
-  text(object.posix_name);
-  integer(object.sysv_key);
-  integer(object.sysv_id);
-  text(object.file_root);
-  text(object.file_path);
-  text(options.file_path);
-  integer(object.device);
-  integer(object.inode);
-  integer(options.size_bytes);
-  integer(options.page_size_bytes);
-  integer(options.allocation);
-  integer(options.populate);
-  integer(options.lock_in_memory);
-  integer(options.resizable);
-  integer(options.mode);
-  integer(options.owner);
-  integer(options.group);
-  integer(options.numa.mode);
-  text(absl::StrJoin(options.numa.nodes, ","));
-  integer(options.huge_page_advice);
-  integer(options.seal_policy);
-}
-
-absl::StatusOr<StoredSegment> ReadSegment(const Statement& statement) {
+absl::StatusOr<StoredSegment> ReadSegmentV1(const Statement& statement) {
   Row row(statement);
   StoredSegment stored;
   Segment& segment = stored.segment;

@@ -1,0 +1,92 @@
+#include "server/store/journal_file.h"
+
+#include <fcntl.h>
+#include <sodium.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+
+namespace shmd {
+
+Error StoreFailed(absl::string_view what, absl::string_view why) {
+  return Error(absl::StatusCode::kInternal, reason::kStoreFailed,
+               absl::StrCat("the store could not ", what, ": ", why));
+}
+
+Error StoreFailed(absl::string_view what, int error_number) {
+  return StoreFailed(what, std::generic_category().message(error_number));
+}
+
+std::string JournalName(uint64_t number) {
+  return absl::StrCat("journal.", number);
+}
+
+BootId ReadBootId() {
+  BootId boot_id = {};
+  const UniqueFd fd(
+      open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+  char text[64];
+  const ssize_t length = read(fd.get(), text, sizeof(text));
+  if (length <= 0) return boot_id;
+  sodium_hex2bin(reinterpret_cast<unsigned char*>(boot_id.data()),
+                 boot_id.size(), text, static_cast<size_t>(length), "-",
+                 nullptr, nullptr);
+  return boot_id;
+}
+
+void RemoveJournal(const std::string& folder, uint64_t number) {
+  unlink(absl::StrCat(folder, "/", JournalName(number)).c_str());
+}
+
+absl::StatusOr<std::shared_ptr<JournalFile>> JournalFile::Create(
+    const std::string& folder, uint64_t number, const JournalCalls& calls) {
+  std::shared_ptr<JournalFile> file(new JournalFile(calls, number));
+  const std::string path = absl::StrCat(folder, "/", JournalName(number));
+  file->fd_.Reset(
+      open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file->fd_.valid()) return StoreFailed("make a journal", errno);
+  const absl::Status status = file->WriteHeader(folder);
+  if (!status.ok()) {
+    RemoveJournal(folder, number);
+    return status;
+  }
+  return file;
+}
+
+absl::Status JournalFile::WriteHeader(const std::string& folder) {
+  header_.boot_id = ReadBootId();
+  randombytes_buf(&header_.salt, sizeof(header_.salt));
+  RETURN_IF_ERROR(Append(EncodeJournalHeader(header_)));
+  RETURN_IF_ERROR(Sync());
+  const UniqueFd folder_fd(
+      open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fsync(folder_fd.get()) != 0) return StoreFailed("sync its folder", errno);
+  return absl::OkStatus();
+}
+
+absl::Status JournalFile::Append(absl::string_view bytes) {
+  const ssize_t written = calls_.write(fd_.get(), bytes.data(), bytes.size(),
+                                       static_cast<off_t>(size_bytes_));
+  if (written == static_cast<ssize_t>(bytes.size())) {
+    size_bytes_ += bytes.size();
+    return absl::OkStatus();
+  }
+  // A short write is the last that fits; its errno would come with the next.
+  const int error_number = written < 0 ? errno : ENOSPC;
+  if (calls_.truncate(fd_.get(), static_cast<off_t>(size_bytes_)) != 0) {
+    is_torn_ = true;
+  }
+  return StoreFailed("write its journal", error_number);
+}
+
+absl::Status JournalFile::Sync() {
+  if (calls_.sync(fd_.get()) != 0)
+    return StoreFailed("sync its journal", errno);
+  return absl::OkStatus();
+}
+
+}  // namespace shmd
