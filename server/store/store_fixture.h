@@ -13,6 +13,10 @@ namespace shmd {
 
 // Stores in a folder of the test's own.
 class StoreFixture : public ::testing::Test {
+ public:
+  // Values by key.
+  using Contents = std::map<std::string, std::string>;
+
  protected:
   StoreFixture();
   ~StoreFixture() override;
@@ -36,7 +40,6 @@ class StoreFixture : public ::testing::Test {
   static absl::Status Commit(Store& store, const Change& change,
                              Durability durability = Durability::kDaemonDeath);
 
-  using Contents = std::map<std::string, std::string>;
   static Contents ContentsOf(Store& store,
                              RecordKind kind = RecordKind::kSegment);
   // Of a store that is opened for the purpose.
