@@ -122,6 +122,12 @@ class Daemon:
         finally:
             self._process.stdout.close()
 
+    def kill(self):
+        """Ends it by SIGKILL; start() starts the next one."""
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+
     def close(self):
         """Stops it, and removes its folders whatever the exit code."""
         try:

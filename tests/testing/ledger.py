@@ -41,7 +41,8 @@ def _descriptors(pid):
             target = os.readlink(os.path.join(folder, name))
         except FileNotFoundError:
             continue
-        counts[re.sub(r"\[\d+\]", "", target)] += 1
+        # Numbers of pipes and sockets; and of journals, one following another.
+        counts[re.sub(r"\[\d+\]|(?<=/journal)\.\d+$", "", target)] += 1
     return dict(counts)
 
 
