@@ -156,6 +156,59 @@ TEST_F(SegmentRecordTest, FieldsOfALaterVersionAreNoDamage) {
   EXPECT_TRUE(ParseSegmentRecord(good.key, *good.value + "\xc0\x3e\x01").ok());
 }
 
+// The rows that the first version of this code wrote.
+TEST_F(SegmentRecordTest, TableOfVersion1IsTakenOver) {
+  const std::string path = absl::StrCat(folder(), "/segments.db");
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &database), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(database, R"(
+      CREATE TABLE identity(one INTEGER PRIMARY KEY CHECK(one = 1),
+        node INTEGER NOT NULL, key BLOB NOT NULL,
+        next_generation INTEGER NOT NULL) STRICT;
+      INSERT INTO identity VALUES(1, 77, zeroblob(16), 4294967297);
+      CREATE TABLE segments(uid BLOB PRIMARY KEY NOT NULL, namespace, id,
+        generation, state, adopted, create_time_ns, expire_time_ns, labels,
+        backend, posix_name, sysv_key, sysv_id, file_root, file_path,
+        asked_file_path, device, inode, size_bytes, page_size_bytes,
+        allocation, populate, lock_in_memory, resizable, mode, owner, group_id,
+        numa_mode, numa_nodes, huge_page_advice, seal_policy,
+        UNIQUE(namespace, id)) WITHOUT ROWID;
+      INSERT INTO segments VALUES(x'000102030405060708090a0b0c0d0e0f',
+        'default', 'old', 12, 0, 1, 1700000000123456789, -1,
+        x'6b00310076', 3, '', 0, -1,
+        '/srv', 'a.dat', 'asked.dat', -1, 99, 8192, 4096, 1, 0, 0, 1, 416,
+        4000000000, 7, 2, '0,3', 1, 0);
+      PRAGMA user_version=1;)",
+                         nullptr, nullptr, nullptr),
+            SQLITE_OK)
+      << sqlite3_errmsg(database);
+  sqlite3_close(database);
+  for (int start = 0; start < 2; ++start) {
+    const auto store = Open();
+    ASSERT_NE(store, nullptr);
+    EXPECT_EQ(store->identity().node, 77u);
+    EXPECT_GE(store->identity().first_generation, 4294967297u);
+    const auto loaded = LoadSegments(*store);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    ASSERT_EQ(loaded->size(), 1u);
+    const Segment& segment = loaded->front().segment;
+    EXPECT_EQ(UidToHex(segment.uid), "000102030405060708090a0b0c0d0e0f");
+    EXPECT_EQ(segment.name.id, "old");
+    EXPECT_EQ(segment.generation, 12u);
+    EXPECT_TRUE(segment.adopted);
+    EXPECT_FALSE(segment.expire_time.has_value());
+    EXPECT_EQ(segment.labels, (Labels{{"k", "v"}}));
+    EXPECT_EQ(segment.options.backend, BackendKind::kMappedFile);
+    EXPECT_EQ(segment.options.owner, 4000000000);
+    EXPECT_EQ(segment.options.mode, 0640u);
+    EXPECT_EQ(segment.options.numa.nodes, (std::vector<uint32_t>{0, 3}));
+    EXPECT_EQ(segment.options.file_path, "asked.dat");
+    EXPECT_EQ(loaded->front().object.file_path, "a.dat");
+    EXPECT_EQ(loaded->front().object.device, UINT64_MAX);
+    EXPECT_EQ(loaded->front().object.inode, 99u);
+  }
+}
+
 TEST_F(SegmentRecordTest, DamagedRecordIsAnErrorAtLoad) {
   const auto store = Open();
   ASSERT_TRUE(Commit(*store, Put(std::string(16, 'k'), "\xff")).ok());
