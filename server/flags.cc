@@ -72,6 +72,14 @@ void AddOptions(CLI::App& app, Flags& flags, std::string& socket_mode) {
   app.add_option("--socket_mode", socket_mode,
                  "Mode of the two sockets, octal: who may connect")
       ->capture_default_str();
+  app.add_flag("--keeper", flags.keeper,
+               "Start a daemon with the other flags, keep its memfd segments, "
+               "and start it again when it dies");
+  app.add_option("--descriptor_store_max", flags.descriptor_store_max,
+                 "How many descriptors the supervisor keeps, where it does "
+                 "not say so in $FDSTORE: FileDescriptorStoreMax= of systemd "
+                 "before 254")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--log_level", flags.log_level, "debug, notice or error")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, LogLevel>{{"debug", LogLevel::kDebug},

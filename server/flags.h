@@ -25,6 +25,9 @@ struct Flags {
   std::vector<uid_t> admin_uids;
   mode_t socket_mode = 0666;
   LogLevel log_level = LogLevel::kNotice;
+  // To be the keeper of a daemon (server/keeper), not a daemon.
+  bool keeper = false;
+  uint64_t descriptor_store_max = 0;
 
   // Set when the program is to print this and exit with `exit_code`.
   std::string text;

@@ -7,11 +7,16 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 #include <memory>
+#include <string>
 #include <thread>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -20,6 +25,8 @@
 #include "server/access/policy.h"
 #include "server/attach/attach_server.h"
 #include "server/flags.h"
+#include "server/keeper/descriptor_store.h"
+#include "server/keeper/keeper.h"
 #include "server/registry/reaper.h"
 #include "server/registry/segment_registry.h"
 #include "server/rpc/grpc_server.h"
@@ -89,7 +96,41 @@ Budget::Limits LimitsOf(const Flags& flags, uint64_t descriptors) {
   return limits;
 }
 
+// The daemon's command line for its keeper: ours, without --keeper.
+std::vector<std::string> DaemonCommand(int argc, const char* const* argv) {
+  char program[PATH_MAX] = {};
+  // The path itself, so that a start finds a newer program there.
+  if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0) {
+    std::snprintf(program, sizeof(program), "/proc/self/exe");
+  }
+  std::vector<std::string> command = {program};
+  for (int i = 1; i < argc; ++i) {
+    const absl::string_view argument = argv[i];
+    if (argument != "--keeper" && !absl::StartsWith(argument, "--keeper=")) {
+      command.emplace_back(argument);
+    }
+  }
+  return command;
+}
+
+// Returns the exit status.
+absl::StatusOr<int> KeepDaemon(const Flags& flags, int argc,
+                               const char* const* argv) {
+  RETURN_IF_ERROR(MakeFolder(flags.socket_dir, 0755));
+  RETURN_IF_ERROR(MakeFolder(flags.state_dir, 0700));
+  Keeper::Settings settings;
+  settings.command = DaemonCommand(argc, argv);
+  settings.folder = flags.state_dir;
+  return Keeper(settings).Run();
+}
+
 absl::Status Run(const Flags& flags) {
+  // Before anything is opened.
+  ASSIGN_OR_RETURN(const std::vector<KeptDescriptor> kept,
+                   TakeListedDescriptors());
+  DescriptorStore::Settings store_settings;
+  store_settings.max_descriptors = flags.descriptor_store_max;
+  DescriptorStore descriptor_store(store_settings, kept);
   const sigset_t stop_signals = BlockStopSignals();
   const absl::Time start_time = Clock::Real()->WallTime();
   const uint64_t descriptors = RaiseDescriptorLimit();
@@ -140,9 +181,11 @@ absl::Status Run(const Flags& flags) {
                         store->identity().node, start_time));
   std::printf("ready %s\n", flags.socket_dir.c_str());
   std::fflush(stdout);
+  descriptor_store.NotifyReady();
   int signal_number = 0;
   sigwait(&stop_signals, &signal_number);
   Log(LogLevel::kNotice, "stopping");
+  descriptor_store.NotifyStopping();
   // A second signal ends us at once.
   pthread_sigmask(SIG_UNBLOCK, &stop_signals, nullptr);
   grpc->Stop(kGrace);
@@ -164,8 +207,15 @@ int main(int argc, char** argv) {
   shmd::SetLogLevel(flags.log_level);
   shmd::StopLookingForDeadlocks();
   shmd::IgnoreSignals();
-  const absl::Status status = shmd::Run(flags);
-  if (status.ok()) return 0;
+  absl::Status status;
+  if (flags.keeper) {
+    const absl::StatusOr<int> code = shmd::KeepDaemon(flags, argc, argv);
+    if (code.ok()) return *code;
+    status = code.status();
+  } else {
+    status = shmd::Run(flags);
+    if (status.ok()) return 0;
+  }
   std::fprintf(stderr, "shmd: %s\n", std::string(status.message()).c_str());
   return 1;
 }
