@@ -118,10 +118,10 @@ absl::StatusOr<int> Keeper::Run() {
                        " descriptors"));
       return 1;
     }
-    const absl::Duration delay = std::min(
-        settings_.max_delay,
-        settings_.first_delay *
-            static_cast<double>(uint64_t{1} << std::min(failed_starts, 30)));
+    const int doublings = std::min(std::max(failed_starts - 1, 0), 30);
+    const absl::Duration delay =
+        std::min(settings_.max_delay,
+                 settings_.first_delay * (int64_t{1} << doublings));
     Log(LogLevel::kError,
         absl::StrCat("keeper: the daemon ended ", how, "; again in ",
                      absl::FormatDuration(delay), " with ", kept_->size(),
@@ -229,12 +229,10 @@ void Keeper::Take(IncomingNotification message) {
   }
   if (!connected_back_ && !message.address.empty()) {
     connected_back_ = true;
-    const absl::Status status = ConnectBack(socket_.get(), message.address);
-    if (status.ok()) {
-      // The kernel refuses everybody else from now on.
+    // The kernel refuses everybody else from now on. It fails when the daemon
+    // has died since, and this is the rest of its queue.
+    if (ConnectBack(socket_.get(), message.address).ok()) {
       unlink(socket_path_.c_str());
-    } else {
-      Log(LogLevel::kError, absl::StrCat("keeper: ", status.message()));
     }
   }
   if (parsed->ready) ever_ready_ = became_ready_ = true;

@@ -35,8 +35,8 @@ class Keeper {
     // Where the socket is, until the daemon has connected: a folder of the
     // daemon's own.
     std::string folder;
-    // The pause before a restart: `first_delay`, doubled with every start that
-    // did not become ready, up to `max_delay`.
+    // The pause before a restart: `first_delay`, doubled with every further
+    // start in a row that did not become ready, up to `max_delay`.
     absl::Duration first_delay = absl::Milliseconds(50);
     absl::Duration max_delay = absl::Seconds(5);
     // After so many starts in a row that did not become ready, it gives up.

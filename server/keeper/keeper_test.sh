@@ -1,0 +1,3 @@
+#!/bin/sh
+# Runs a test by Debian's Python: keeper_test.sh SCRIPT ARGUMENT...
+exec /usr/bin/python3 -B "$@"

@@ -1,0 +1,23 @@
+// A keeper with settings of the test's choice.
+//   trial_keeper FOLDER FIRST_DELAY_MS MAX_FAILED_STARTS COMMAND...
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/keeper/keeper.h"
+
+int main(int argc, char** argv) {
+  if (argc < 5) return 64;
+  shmd::Keeper::Settings settings;
+  settings.folder = argv[1];
+  settings.first_delay = absl::Milliseconds(atoi(argv[2]));
+  settings.max_failed_starts = atoi(argv[3]);
+  settings.command.assign(argv + 4, argv + argc);
+  const absl::StatusOr<int> code = shmd::Keeper(settings).Run();
+  if (code.ok()) return *code;
+  std::fprintf(stderr, "%s\n", code.status().ToString().c_str());
+  return 70;
+}
