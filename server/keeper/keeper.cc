@@ -119,9 +119,8 @@ absl::StatusOr<int> Keeper::Run() {
       return 1;
     }
     const int doublings = std::min(std::max(failed_starts - 1, 0), 30);
-    const absl::Duration delay =
-        std::min(settings_.max_delay,
-                 settings_.first_delay * (int64_t{1} << doublings));
+    const absl::Duration delay = std::min(
+        settings_.max_delay, settings_.first_delay * (int64_t{1} << doublings));
     Log(LogLevel::kError,
         absl::StrCat("keeper: the daemon ended ", how, "; again in ",
                      absl::FormatDuration(delay), " with ", kept_->size(),
