@@ -136,37 +136,56 @@ absl::Status DescriptorStore::Send(
 absl::StatusOr<std::vector<std::string>> DescriptorStore::Store(
     absl::Span<const int> fds) {
   std::vector<std::string> names;
+  bool is_clean = true;
   {
     absl::MutexLock lock(&mutex_);
     ASSIGN_OR_RETURN(names, names_.Take(fds.size()));
+    is_clean = doomed_.empty();
   }
   std::vector<OutgoingNotification> notifications(fds.size());
   for (size_t i = 0; i < fds.size(); ++i) {
     notifications[i] = {StoreNotification(names[i]), fds[i]};
   }
   size_t sent = 0;
-  const absl::Status status = Send(notifications, &sent);
+  absl::Status status;
+  if (!is_clean) status = RemoveWithDoomed({});
+  if (status.ok()) status = Send(notifications, &sent);
   if (status.ok()) return names;
   const auto all = absl::MakeConstSpan(names);
   GiveBack(all.subspan(sent));
-  // Names that cannot be taken back now stay in use: the keeper has them.
-  Remove(all.first(sent)).IgnoreError();
+  RemoveWithDoomed(all.first(sent)).IgnoreError();
   return status;
 }
 
 absl::Status DescriptorStore::Remove(absl::Span<const std::string> names) {
-  std::vector<OutgoingNotification> notifications(names.size());
-  for (size_t i = 0; i < names.size(); ++i) {
-    if (!IsFdName(names[i])) {
+  for (const std::string& name : names) {
+    if (!IsFdName(name)) {
       return InvalidField("name", reason::kFieldInvalid,
                           "no descriptor has this name");
     }
-    notifications[i].text = RemoveNotification(names[i]);
+  }
+  return RemoveWithDoomed(names);
+}
+
+absl::Status DescriptorStore::RemoveWithDoomed(
+    absl::Span<const std::string> names) {
+  std::vector<std::string> all;
+  {
+    absl::MutexLock lock(&mutex_);
+    all.swap(doomed_);
+  }
+  all.insert(all.end(), names.begin(), names.end());
+  std::vector<OutgoingNotification> notifications(all.size());
+  for (size_t i = 0; i < all.size(); ++i) {
+    notifications[i].text = RemoveNotification(all[i]);
   }
   size_t sent = 0;
   const absl::Status status = Send(notifications, &sent);
   // Only now may another thread store under these names.
-  GiveBack(names.first(sent));
+  GiveBack(absl::MakeConstSpan(all).first(sent));
+  absl::MutexLock lock(&mutex_);
+  doomed_.insert(doomed_.end(), all.begin() + static_cast<ptrdiff_t>(sent),
+                 all.end());
   return status;
 }
 

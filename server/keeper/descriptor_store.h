@@ -75,7 +75,9 @@ class DescriptorStore {
   absl::StatusOr<std::vector<std::string>> Store(absl::Span<const int> fds);
 
   // Has the keeper close what it keeps under `names`, which were returned by
-  // Store or listed. What could not be sent stays stored: UNAVAILABLE.
+  // Store or listed. What a full queue keeps from being sent (UNAVAILABLE)
+  // stays stored until the next Store or Remove, which sends it first: the
+  // caller need not repeat it.
   absl::Status Remove(absl::Span<const std::string> names);
 
   // Returns when the keeper has read all that was sent before. For tests and
@@ -88,6 +90,8 @@ class DescriptorStore {
   void NotifyStatus(absl::string_view text);
 
  private:
+  // Sends the removal of doomed_ and of `names`; what is left is doomed.
+  absl::Status RemoveWithDoomed(absl::Span<const std::string> names);
   void GiveBack(absl::Span<const std::string> names);
   absl::Status Send(absl::Span<const OutgoingNotification> notifications,
                     size_t* sent);
@@ -98,6 +102,8 @@ class DescriptorStore {
   std::atomic<bool> gone_{false};
   mutable absl::Mutex mutex_;
   FdNames names_ ABSL_GUARDED_BY(mutex_);
+  // In use, and to be removed.
+  std::vector<std::string> doomed_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace shmd

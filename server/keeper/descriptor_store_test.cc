@@ -87,6 +87,15 @@ TEST_F(DescriptorStoreTest, AFullQueueIsAnErrorAfterTheDeadline) {
   const uint64_t went = store.stored();
   EXPECT_GT(went, 0u);
   EXPECT_LT(went, 900u);
+  const std::string address = Receive().address;
+  ASSERT_TRUE(ConnectBack(keeper_.get(), address).ok());
+  for (uint64_t i = 0; i < went; ++i) Receive();
+  ASSERT_TRUE(store.Store({memfd.get()}).ok());
+  EXPECT_EQ(store.stored(), 1u);
+  for (uint64_t i = 0; i < went; ++i) {
+    EXPECT_EQ(std::string(Receive().text).substr(0, 15), "FDSTOREREMOVE=1");
+  }
+  EXPECT_EQ(std::string(Receive().text).substr(0, 9), "FDSTORE=1");
 }
 
 TEST_F(DescriptorStoreTest, AConnectedQueueIsAsDeepAsTheBuffer) {
