@@ -58,6 +58,14 @@ TEST_F(FlagsTest, UnknownFlagOrValueIsTold) {
   EXPECT_EQ(Parse({"--log_level=loud"}).exit_code, 2);
 }
 
+TEST_F(FlagsTest, KeeperIsASwitch) {
+  EXPECT_FALSE(Parse({}).keeper);
+  const Flags flags = Parse({"--keeper", "--descriptor_store_max=16384"});
+  EXPECT_TRUE(flags.keeper);
+  EXPECT_EQ(flags.descriptor_store_max, 16384u);
+  EXPECT_EQ(Parse({"--descriptor_store_max=-1"}).exit_code, 2);
+}
+
 TEST_F(FlagsTest, VersionIsPrinted) {
   const Flags flags = Parse({"--version"});
   EXPECT_EQ(flags.exit_code, 0);

@@ -3,7 +3,6 @@
 //   keeper [--daemon_cpu=N] [--keeper_cpu=N] [--nap_us=N]
 
 #include <sched.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,11 +20,13 @@
 #include "server/keeper/descriptor_store.h"
 #include "server/keeper/keeper.h"
 #include "server/keeper/notification.h"
+#include "shm/sys/memfd.h"
 
 namespace shmd {
 namespace {
 
 constexpr int kRounds = 200;
+constexpr uint64_t kPageBytes = 4096;
 
 struct Flags {
   bool daemon = false;
@@ -44,7 +45,7 @@ void PinTo(int cpu) {
 std::vector<UniqueFd> Memfds(size_t count) {
   std::vector<UniqueFd> memfds;
   for (size_t i = 0; i < count; ++i) {
-    memfds.emplace_back(memfd_create("bench", MFD_CLOEXEC));
+    memfds.push_back(sys::MemfdCreate(kPageBytes).value());
   }
   return memfds;
 }
@@ -111,7 +112,8 @@ void MeasureStore(DescriptorStore& store, size_t count) {
   };
   Report(
       absl::StrCat("Store of ", count), count,
-      [&] { return TimeOf([&] { names = store.Store(numbers).value(); }); }, remove);
+      [&] { return TimeOf([&] { names = store.Store(numbers).value(); }); },
+      remove);
 }
 
 // A store after another, as creates come, with some work between them.
@@ -131,9 +133,8 @@ void MeasureStream(DescriptorStore& store, absl::Duration work) {
       [&] {
         absl::Duration stored = absl::ZeroDuration();
         for (const UniqueFd& memfd : memfds) {
-          stored += TimeOf([&] {
-            names.push_back(store.Store({memfd.get()}).value()[0]);
-          });
+          stored += TimeOf(
+              [&] { names.push_back(store.Store({memfd.get()}).value()[0]); });
           spin();
         }
         return stored;

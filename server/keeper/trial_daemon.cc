@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,9 +19,12 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "server/keeper/descriptor_store.h"
+#include "shm/sys/memfd.h"
 
 namespace shmd {
 namespace {
+
+constexpr uint64_t kPageBytes = 4096;
 
 class Daemon {
  public:
@@ -88,7 +90,7 @@ class Daemon {
     std::vector<UniqueFd> memfds;
     std::vector<int> fds;
     for (int i = 0; i < count; ++i) {
-      memfds.emplace_back(memfd_create("trial", MFD_CLOEXEC));
+      memfds.push_back(sys::MemfdCreate(kPageBytes).value());
       fds.push_back(memfds.back().get());
     }
     const absl::StatusOr<std::vector<std::string>> names = store_->Store(fds);
