@@ -181,7 +181,9 @@ absl::Status DescriptorStore::RemoveWithDoomed(
   }
   size_t sent = 0;
   const absl::Status status = Send(notifications, &sent);
-  // Only now may another thread store under these names.
+  // Only now may another thread store under these names. With the keeper
+  // everything that it kept has gone.
+  if (gone_) sent = all.size();
   GiveBack(absl::MakeConstSpan(all).first(sent));
   absl::MutexLock lock(&mutex_);
   doomed_.insert(doomed_.end(), all.begin() + static_cast<ptrdiff_t>(sent),

@@ -124,12 +124,16 @@ TEST_F(DescriptorStoreTest, ABadDescriptorIsToldAndNothingIsStored) {
 
 TEST_F(DescriptorStoreTest, AGoneKeeperIsNoticedAndStoresNothing) {
   DescriptorStore store(settings_, {});
-  keeper_.Reset();
   const UniqueFd memfd(memfd_create("kept", MFD_CLOEXEC));
+  const auto names = store.Store({memfd.get()});
+  ASSERT_TRUE(names.ok()) << names.status();
+  keeper_.Reset();
   EXPECT_TRUE(store.available());
   EXPECT_EQ(GetErrorReason(store.Store({memfd.get()}).status()),
             reason::kKeeperUnreachable);
   EXPECT_FALSE(store.available());
+  EXPECT_FALSE(store.Remove(*names).ok());
+  EXPECT_EQ(store.stored(), 0u) << "it went with the keeper";
 }
 
 TEST_F(DescriptorStoreTest, WithoutALimitNothingIsStored) {

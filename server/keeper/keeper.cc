@@ -29,6 +29,7 @@ namespace {
 constexpr uint64_t kOwnDescriptors = kMaxPassengers + 11;
 // So that signals are looked at, however much the daemon sends.
 constexpr int kMaxPerDrain = 4096;
+constexpr int kMaxLastDrains = 16;
 // A stranger does not fill the log.
 constexpr uint64_t kMaxRefusalsLogged = 10;
 
@@ -198,12 +199,11 @@ bool Keeper::Drain() {
   for (int i = 0; i < kMaxPerDrain; ++i) {
     absl::StatusOr<IncomingNotification> message = ReceiveNotification(
         socket_.get(), absl::MakeSpan(buffer_.get(), kMaxNotificationBytes));
+    if (absl::IsNotFound(message.status())) return i > 0;
     if (!message.ok()) {
-      if (!absl::IsNotFound(message.status())) {
-        Log(LogLevel::kError,
-            absl::StrCat("keeper: ", message.status().message()));
-      }
-      return i > 0;
+      Log(LogLevel::kError,
+          absl::StrCat("keeper: ", message.status().message()));
+      return true;  // later, perhaps
     }
     Take(*std::move(message));
   }
@@ -272,8 +272,9 @@ bool Keeper::Reap(End* end) {
     // As process 1 of a container we also inherit other processes' children.
     waitpid(record.si_pid, nullptr, 0);
   }
-  // While its number is still its own: what it sent before it died.
-  while (Drain()) {
+  // While its number is still its own: what it sent before it died. That is
+  // not more than its buffer took.
+  for (int i = 0; i < kMaxLastDrains && Drain(); ++i) {
   }
   int status = 0;
   if (waitpid(pid_, &status, 0) != pid_) return false;

@@ -68,7 +68,7 @@ class Keeper {
   [[noreturn]] void BecomeDaemon(
       const std::vector<KeptDescriptors::Listed>& listed);
   absl::StatusOr<End> Serve();
-  // Reads the queue to its end; whether there was anything.
+  // Reads the queue to its end; whether there was, or may be, anything.
   bool Drain();
   void Take(IncomingNotification message);
   void ReadSignals();

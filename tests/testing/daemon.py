@@ -82,9 +82,10 @@ class Daemon:
             self._process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log,
                 preexec_fn=_end_with_parent, **identity)
-        self._wait_until_ready()
+        self.wait_until_ready()
 
-    def _wait_until_ready(self):
+    def wait_until_ready(self):
+        """Until it prints that it accepts: once for each start."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         line = b""
         descriptor = self._process.stdout.fileno()

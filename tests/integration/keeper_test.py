@@ -1,0 +1,88 @@
+"""shmd --keeper: the daemon is started again, and ends when it should."""
+
+import os
+import select
+import signal
+import subprocess
+import unittest
+
+import daemon
+import isolation
+
+NODE = "shmd.v1.NodeService/GetNode"
+
+
+class KeeperTest(unittest.TestCase):
+
+    def setUp(self):
+        isolation.enter()
+        self.shmd = daemon.Daemon("--keeper")
+        self.addCleanup(self.shmd.close)
+
+    def daemon_pid(self):
+        path = "/proc/%d/task/%d/children" % (self.shmd.pid, self.shmd.pid)
+        with open(path) as f:
+            children = f.read().split()
+        self.assertEqual(len(children), 1)
+        return int(children[0])
+
+    def test_a_killed_daemon_is_started_again(self):
+        reply = self.shmd.call("CreateSegment", {
+            "parent": "namespaces/default", "segment_id": "kept",
+            "segment": {"size_bytes": 4096, "backend": "POSIX"}}).reply
+        pids = {self.shmd.pid}
+        for _ in range(3):
+            pid = self.daemon_pid()
+            self.assertNotIn(pid, pids)
+            pids.add(pid)
+            os.kill(pid, signal.SIGKILL)
+            self.shmd.wait_until_ready()
+            found = self.shmd.call("GetSegment", {"name": reply["name"]})
+            self.assertEqual(found.code, "OK", found)
+            self.assertEqual(found.reply["uid"], reply["uid"])
+        self.shmd.call("DeleteSegment", {"name": reply["name"]})
+        self.assertEqual(self.shmd.stop(), 0)
+        self.assertFalse(os.path.exists(self.shmd.grpc_socket))
+        left = [name for name in os.listdir(self.shmd.state_dir)
+                if name.startswith("keeper")]
+        self.assertEqual(left, [])
+
+    def test_the_environment_of_the_keeper_is_not_the_daemons(self):
+        self.shmd.stop()
+        os.environ.update(LISTEN_PID="1", LISTEN_FDS="7",
+                          NOTIFY_SOCKET="/nowhere")
+        try:
+            self.shmd.start()
+        finally:
+            for name in ("LISTEN_PID", "LISTEN_FDS", "NOTIFY_SOCKET"):
+                del os.environ[name]
+        self.assertEqual(self.shmd.call(NODE).code, "OK")
+        self.assertNotIn("/nowhere", self.shmd.log_text())
+
+    def test_a_second_one_on_the_same_folder_ends_as_its_daemon(self):
+        done = subprocess.run(
+            [os.environ["SHMD_BINARY"], "--keeper",
+             "--socket_dir=" + self.shmd.socket_dir,
+             "--state_dir=" + self.shmd.state_dir],
+            capture_output=True, timeout=daemon.DEADLINE_SECONDS)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(self.shmd.call(NODE).code, "OK")
+
+    def test_without_its_keeper_the_daemon_goes_on(self):
+        pid = self.daemon_pid()
+        pidfd = os.pidfd_open(pid)
+        self.addCleanup(os.close, pidfd)
+        os.kill(self.shmd.pid, signal.SIGKILL)
+        self.assertEqual(self.shmd.stop(), -signal.SIGKILL)
+        try:
+            self.assertEqual(self.shmd.call(NODE).code, "OK")
+        finally:
+            os.kill(pid, signal.SIGTERM)
+        ended, _, _ = select.select([pidfd], [], [], daemon.DEADLINE_SECONDS)
+        self.assertTrue(ended)
+        # So that the clean-up finds a running one.
+        self.shmd.start()
+
+
+if __name__ == "__main__":
+    unittest.main()
