@@ -36,9 +36,9 @@ absl::StatusOr<std::vector<KeptDescriptor>> TakeListedDescriptors();
 //
 // Every descriptor is stored under a name of its own, which the store picks:
 // the keeper can only remove all of a name, and all names together must fit
-// into one string of the environment, so they are as short as can be (four
-// characters for the 238,329th). What a descriptor *is* must be known by
-// other means, such as the inode or a memfd's own name.
+// into one string of the environment, so they are as short as can be, at most
+// three characters. What a descriptor *is* must be known by other means, such
+// as the inode or a memfd's own name.
 //
 // Thread-safe.
 class DescriptorStore {
