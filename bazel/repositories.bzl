@@ -51,7 +51,6 @@ def _pkg_config_libraries_impl(ctx):
         if found.return_code:
             fail("a system library is missing; run scripts/setup\n" + found.stderr)
         linkopts = [opt for opt in found.stdout.strip().split(" ") if opt]
-        linkopts += ctx.attr.linkopts
         build += "cc_library(name = %r, linkopts = %r, visibility = ['//visibility:public'])\n" % (target, linkopts)
     ctx.file("WORKSPACE", "")
     ctx.file("BUILD", build)
@@ -61,7 +60,6 @@ _pkg_config_libraries = repository_rule(
     local = True,
     attrs = {
         "targets": attr.string_list_dict(mandatory = True),
-        "linkopts": attr.string_list(),
     },
 )
 
@@ -108,11 +106,7 @@ def host_repositories():
     _googleapis(name = "googleapis")
     _pkg_config_libraries(name = "absl", targets = _ABSL)
     _pkg_config_libraries(name = "protobuf", targets = {"protobuf": ["protobuf"]})
-    _pkg_config_libraries(
-        name = "grpc",
-        targets = {"grpc++": ["grpc++", "protobuf"]},
-        linkopts = ["-lgrpc++_reflection"],
-    )
+    _pkg_config_libraries(name = "grpc", targets = {"grpc++": ["grpc++", "protobuf"]})
     _pkg_config_libraries(
         name = "googletest",
         targets = {

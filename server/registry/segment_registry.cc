@@ -195,6 +195,14 @@ absl::StatusOr<SegmentView> SegmentRegistry::Get(const Caller& caller,
   return Accessible(caller, name, Access::kRead);
 }
 
+std::optional<BackendKind> SegmentRegistry::BackendOf(
+    const SegmentName& name) const {
+  absl::MutexLock lock(&mutex_);
+  const auto found = by_name_.find(IndexKey(name));
+  if (found == by_name_.end()) return std::nullopt;
+  return found->second->segment->options.backend;
+}
+
 absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::List(
     const Caller& caller, const ListCommand& command) {
   RETURN_IF_ERROR(CheckNamespace(command.name_space));

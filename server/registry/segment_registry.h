@@ -2,6 +2,7 @@
 #define SHMD_SERVER_REGISTRY_SEGMENT_REGISTRY_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,8 @@ class SegmentRegistry {
   absl::StatusOr<SegmentView> Adopt(const Caller& caller, AdoptCommand command);
   absl::StatusOr<SegmentView> Get(const Caller& caller,
                                   const SegmentName& name);
+  // Where a segment's pages live, if there is one of that name.
+  std::optional<BackendKind> BackendOf(const SegmentName& name) const;
   absl::StatusOr<std::vector<SegmentView>> List(const Caller& caller,
                                                 const ListCommand& command);
   absl::StatusOr<SegmentView> Update(const Caller& caller,

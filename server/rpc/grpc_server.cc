@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 #include <google/protobuf/stubs/logging.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
 #include <grpcpp/server_posix.h>
 #include <poll.h>
@@ -20,8 +18,6 @@ namespace {
 
 constexpr int kMaxMessageBytes = 1 << 20;
 constexpr int kMaxConcurrentStreams = 64;
-// A large reservation may hold a thread for seconds; others go on.
-constexpr int kMaxThreads = 64;
 
 }  // namespace
 
@@ -32,7 +28,14 @@ GrpcServer::GrpcServer(UniqueFd listener, const CallerPolicy* policy,
       acceptor_(policy),
       watches_(registry),
       segment_service_(&connections_, registry, &watches_),
-      node_service_(&connections_, registry, node, start_time) {}
+      node_service_(&connections_, registry, node, start_time),
+      health_service_({v1::SegmentService::service_full_name(),
+                       v1::NodeService::service_full_name()}),
+      reflection_service_(
+          {v1::SegmentService::service_full_name(),
+           v1::NodeService::service_full_name(),
+           grpc::health::v1::Health::service_full_name(),
+           grpc::reflection::v1alpha::ServerReflection::service_full_name()}) {}
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
     UniqueFd listener, const CallerPolicy* policy, SegmentRegistry* registry,
@@ -47,29 +50,26 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   // What a peer sends wrong is told to the peer. Protobuf would also write to
   // standard error, and any peer could fill the disk with it.
   google::protobuf::SetLogHandler(nullptr);
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::EnableDefaultHealthCheckService(false);  // CallQueue says why
   grpc::ServerBuilder builder;
-  builder.RegisterService(&server->segment_service_);
-  builder.RegisterService(&server->node_service_);
+  for (grpc::Service* const service :
+       {server->segment_service_.service(), server->node_service_.service(),
+        server->health_service_.service(),
+        server->reflection_service_.service()}) {
+    builder.RegisterService(service);
+  }
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                              kMaxConcurrentStreams);
-  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
-  builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
-  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 2);
-  grpc::ResourceQuota quota("shmd");
-  quota.SetMaxThreads(kMaxThreads);
-  builder.SetResourceQuota(quota);
+  server->queue_ = std::make_unique<CallQueue>(builder.AddCompletionQueue());
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr) return ErrnoStatus(EIO, "start of gRPC");
-  grpc::HealthCheckServiceInterface* const health =
-      server->server_->GetHealthCheckService();
-  health->SetServingStatus(true);
-  for (const char* service : {v1::SegmentService::service_full_name(),
-                              v1::NodeService::service_full_name()}) {
-    health->SetServingStatus(service, true);
-  }
+  CallQueue* const queue = server->queue_.get();
+  server->segment_service_.Await(queue);
+  server->node_service_.Await(queue);
+  server->health_service_.Await(queue);
+  server->reflection_service_.Await(queue);
+  queue->Start();
   server->accept_thread_ =
       std::thread([raw = server.get()] { raw->AcceptUntilStopped(); });
   return server;
@@ -99,10 +99,10 @@ void GrpcServer::Stop(absl::Duration grace) {
   // An eventfd that counts to one cannot refuse.
   if (write(stop_.get(), &one, sizeof(one)) < 0) return;
   accept_thread_.join();
-  server_->GetHealthCheckService()->SetServingStatus(false);
+  health_service_.Drain();
   watches_.Drain();
   server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
-  server_->Wait();
+  queue_->Stop();
 }
 
 GrpcServer::~GrpcServer() { Stop(absl::ZeroDuration()); }

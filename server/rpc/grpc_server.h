@@ -12,7 +12,10 @@
 #include "server/access/acceptor.h"
 #include "server/access/connection_table.h"
 #include "server/registry/segment_registry.h"
+#include "server/rpc/call_queue.h"
+#include "server/rpc/health_service.h"
 #include "server/rpc/node_service.h"
+#include "server/rpc/reflection_service.h"
 #include "server/rpc/segment_service.h"
 #include "server/rpc/watch_hub.h"
 
@@ -48,7 +51,11 @@ class GrpcServer {
   WatchHub watches_;
   SegmentService segment_service_;
   NodeService node_service_;
+  HealthService health_service_;
+  ReflectionService reflection_service_;
+  // Before the queue: calls that have ended hold on to it.
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<CallQueue> queue_;
   std::thread accept_thread_;
 };
 

@@ -4,29 +4,32 @@
 #include "absl/time/time.h"
 #include "server/access/connection_table.h"
 #include "server/registry/segment_registry.h"
+#include "server/rpc/call_queue.h"
+#include "server/rpc/method_set.h"
 #include "shmd/v1/node.grpc.pb.h"
 
 namespace shmd {
 
 // What the host can still give. Thread-safe. Borrows what it is given.
-class NodeService final : public v1::NodeService::Service {
+class NodeService {
  public:
   NodeService(const ConnectionTable* connections, SegmentRegistry* registry,
-              uint64_t node, absl::Time start_time)
-      : connections_(connections),
-        registry_(registry),
-        node_(node),
-        start_time_(start_time) {}
+              uint64_t node, absl::Time start_time);
 
-  grpc::Status GetNode(grpc::ServerContext* context,
-                       const v1::GetNodeRequest* request,
-                       v1::Node* reply) override;
+  grpc::Service* service() { return &service_; }
+
+  // Takes calls from `queue`, which lives as long.
+  void Await(CallQueue* queue) { methods_.Await(queue); }
 
  private:
-  const ConnectionTable* const connections_;
+  absl::Status GetNode(const Caller& caller, const v1::GetNodeRequest& request,
+                       v1::Node* reply);
+
   SegmentRegistry* const registry_;
   const uint64_t node_;
   const absl::Time start_time_;
+  v1::NodeService::AsyncService service_;
+  MethodSet<NodeService> methods_;
 };
 
 }  // namespace shmd

@@ -9,7 +9,6 @@
 #include "server/rpc/commands_from_proto.h"
 #include "server/rpc/options_from_proto.h"
 #include "server/rpc/segment_to_proto.h"
-#include "server/rpc/serve_caller.h"
 
 namespace shmd {
 namespace {
@@ -26,12 +25,6 @@ absl::StatusOr<RemoveCommand> RemoveOne(const std::string& name, bool force,
 
 }  // namespace
 
-grpc::Status SegmentService::Serve(
-    grpc::ServerContext* context, const char* method,
-    const std::function<absl::Status(const Caller&)>& body) {
-  return ServeCaller(*connections_, *context, method, body);
-}
-
 void SegmentService::Fill(const Caller& caller, const SegmentView& view,
                           bool with_nodes, v1::Segment* reply) {
   SegmentToProto(*view.segment, reply);
@@ -47,182 +40,145 @@ void SegmentService::Fill(const Caller& caller, const SegmentView& view,
                 reply->mutable_status());
 }
 
-grpc::Status SegmentService::CreateSegment(
-    grpc::ServerContext* context, const v1::CreateSegmentRequest* request,
+absl::Status SegmentService::CreateSegment(
+    const Caller& caller, const v1::CreateSegmentRequest& request,
     v1::Segment* reply) {
-  return Serve(context, "CreateSegment", [&](const Caller& caller) {
-    std::vector<CreateCommand> commands(1);
-    ASSIGN_OR_RETURN(commands[0], CreateFromProto(*request, "", caller));
-    ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
-                     registry_->Create(caller, std::move(commands)));
-    Fill(caller, made[0], /*with_nodes=*/false, reply);
-    return absl::OkStatus();
-  });
+  std::vector<CreateCommand> commands(1);
+  ASSIGN_OR_RETURN(commands[0], CreateFromProto(request, "", caller));
+  ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
+                   registry_->Create(caller, std::move(commands)));
+  Fill(caller, made[0], /*with_nodes=*/false, reply);
+  return absl::OkStatus();
 }
 
-grpc::Status SegmentService::GetSegment(grpc::ServerContext* context,
-                                        const v1::GetSegmentRequest* request,
+absl::Status SegmentService::GetSegment(const Caller& caller,
+                                        const v1::GetSegmentRequest& request,
                                         v1::Segment* reply) {
-  return Serve(context, "GetSegment", [&](const Caller& caller) {
-    ASSIGN_OR_RETURN(const SegmentName name,
-                     ParseSegmentName("name", request->name()));
-    ASSIGN_OR_RETURN(const bool full, IsFullView(request->view(), true));
-    ASSIGN_OR_RETURN(const SegmentView view, registry_->Get(caller, name));
-    Fill(caller, view, full, reply);
-    return absl::OkStatus();
-  });
+  ASSIGN_OR_RETURN(const SegmentName name,
+                   ParseSegmentName("name", request.name()));
+  ASSIGN_OR_RETURN(const bool full, IsFullView(request.view(), true));
+  ASSIGN_OR_RETURN(const SegmentView view, registry_->Get(caller, name));
+  Fill(caller, view, full, reply);
+  return absl::OkStatus();
 }
 
-grpc::Status SegmentService::ListSegments(
-    grpc::ServerContext* context, const v1::ListSegmentsRequest* request,
+absl::Status SegmentService::ListSegments(
+    const Caller& caller, const v1::ListSegmentsRequest& request,
     v1::ListSegmentsResponse* reply) {
-  return Serve(context, "ListSegments", [&](const Caller& caller) {
-    ASSIGN_OR_RETURN(ListCommand command, ListFromProto(*request));
-    ASSIGN_OR_RETURN(const bool full, IsFullView(request->view(), false));
-    // One more than asked for tells whether there is a next page.
-    const size_t limit = command.limit++;
-    ASSIGN_OR_RETURN(const std::vector<SegmentView> views,
-                     registry_->List(caller, command));
-    for (size_t i = 0; i < views.size() && i < limit; ++i) {
-      Fill(caller, views[i], full, reply->add_segments());
-    }
-    if (views.size() > limit) {
-      reply->set_next_page_token(
-          MakePageToken(*request, views[limit - 1].segment->name.id));
-    }
-    return absl::OkStatus();
-  });
+  ASSIGN_OR_RETURN(ListCommand command, ListFromProto(request));
+  ASSIGN_OR_RETURN(const bool full, IsFullView(request.view(), false));
+  // One more than asked for tells whether there is a next page.
+  const size_t limit = command.limit++;
+  ASSIGN_OR_RETURN(const std::vector<SegmentView> views,
+                   registry_->List(caller, command));
+  for (size_t i = 0; i < views.size() && i < limit; ++i) {
+    Fill(caller, views[i], full, reply->add_segments());
+  }
+  if (views.size() > limit) {
+    reply->set_next_page_token(
+        MakePageToken(request, views[limit - 1].segment->name.id));
+  }
+  return absl::OkStatus();
 }
 
-grpc::Status SegmentService::UpdateSegment(
-    grpc::ServerContext* context, const v1::UpdateSegmentRequest* request,
+absl::Status SegmentService::UpdateSegment(
+    const Caller& caller, const v1::UpdateSegmentRequest& request,
     v1::Segment* reply) {
-  return Serve(context, "UpdateSegment", [&](const Caller& caller) {
-    ASSIGN_OR_RETURN(const UpdateCommand command, UpdateFromProto(*request));
-    ASSIGN_OR_RETURN(const SegmentView view,
-                     registry_->Update(caller, command));
-    Fill(caller, view, /*with_nodes=*/false, reply);
-    return absl::OkStatus();
-  });
+  ASSIGN_OR_RETURN(const UpdateCommand command, UpdateFromProto(request));
+  ASSIGN_OR_RETURN(const SegmentView view, registry_->Update(caller, command));
+  Fill(caller, view, /*with_nodes=*/false, reply);
+  return absl::OkStatus();
 }
 
-grpc::Status SegmentService::DeleteSegment(
-    grpc::ServerContext* context, const v1::DeleteSegmentRequest* request,
+absl::Status SegmentService::DeleteSegment(
+    const Caller& caller, const v1::DeleteSegmentRequest& request,
     google::protobuf::Empty*) {
-  return Serve(context, "DeleteSegment", [&](const Caller& caller) {
-    ASSIGN_OR_RETURN(
-        const RemoveCommand command,
-        RemoveOne(request->name(), request->force(), request->etag()));
-    return registry_->Delete(caller, command);
-  });
+  ASSIGN_OR_RETURN(const RemoveCommand command,
+                   RemoveOne(request.name(), request.force(), request.etag()));
+  return registry_->Delete(caller, command);
 }
 
-grpc::Status SegmentService::SealSegment(grpc::ServerContext* context,
-                                         const v1::SealSegmentRequest* request,
+absl::Status SegmentService::SealSegment(const Caller& caller,
+                                         const v1::SealSegmentRequest& request,
                                          v1::Segment* reply) {
-  return Serve(context, "SealSegment", [&](const Caller& caller) {
-    ASSIGN_OR_RETURN(const SegmentName name,
-                     ParseSegmentName("name", request->name()));
-    ASSIGN_OR_RETURN(const SealExtent extent,
-                     ExtentFromProto(request->extent()));
-    ASSIGN_OR_RETURN(const SegmentView view,
-                     registry_->Seal(caller, name, request->etag(), extent));
-    Fill(caller, view, /*with_nodes=*/false, reply);
-    return absl::OkStatus();
-  });
+  ASSIGN_OR_RETURN(const SegmentName name,
+                   ParseSegmentName("name", request.name()));
+  ASSIGN_OR_RETURN(const SealExtent extent, ExtentFromProto(request.extent()));
+  ASSIGN_OR_RETURN(const SegmentView view,
+                   registry_->Seal(caller, name, request.etag(), extent));
+  Fill(caller, view, /*with_nodes=*/false, reply);
+  return absl::OkStatus();
 }
 
-grpc::Status SegmentService::ResizeSegment(
-    grpc::ServerContext* context, const v1::ResizeSegmentRequest* request,
+absl::Status SegmentService::ResizeSegment(
+    const Caller& caller, const v1::ResizeSegmentRequest& request,
     v1::Segment* reply) {
-  return Serve(context, "ResizeSegment", [&](const Caller& caller) {
-    ASSIGN_OR_RETURN(const SegmentName name,
-                     ParseSegmentName("name", request->name()));
-    RETURN_IF_ERROR(CheckSize("size_bytes", request->size_bytes()));
-    ASSIGN_OR_RETURN(const SegmentView view,
-                     registry_->Resize(caller, name, request->etag(),
-                                       request->size_bytes()));
-    Fill(caller, view, /*with_nodes=*/false, reply);
-    return absl::OkStatus();
-  });
+  ASSIGN_OR_RETURN(const SegmentName name,
+                   ParseSegmentName("name", request.name()));
+  RETURN_IF_ERROR(CheckSize("size_bytes", request.size_bytes()));
+  ASSIGN_OR_RETURN(
+      const SegmentView view,
+      registry_->Resize(caller, name, request.etag(), request.size_bytes()));
+  Fill(caller, view, /*with_nodes=*/false, reply);
+  return absl::OkStatus();
 }
 
-grpc::Status SegmentService::FlushSegment(
-    grpc::ServerContext* context, const v1::FlushSegmentRequest* request,
+absl::Status SegmentService::FlushSegment(
+    const Caller& caller, const v1::FlushSegmentRequest& request,
     google::protobuf::Empty*) {
-  return Serve(context, "FlushSegment", [&](const Caller& caller) {
-    ASSIGN_OR_RETURN(const SegmentName name,
-                     ParseSegmentName("name", request->name()));
-    ASSIGN_OR_RETURN(const FlushMode mode, FlushModeFromProto(request->mode()));
-    return registry_->Flush(caller, name, mode, request->offset_bytes(),
-                            request->length_bytes());
-  });
+  ASSIGN_OR_RETURN(const SegmentName name,
+                   ParseSegmentName("name", request.name()));
+  ASSIGN_OR_RETURN(const FlushMode mode, FlushModeFromProto(request.mode()));
+  return registry_->Flush(caller, name, mode, request.offset_bytes(),
+                          request.length_bytes());
 }
 
-grpc::Status SegmentService::AdoptSegment(
-    grpc::ServerContext* context, const v1::AdoptSegmentRequest* request,
+absl::Status SegmentService::AdoptSegment(
+    const Caller& caller, const v1::AdoptSegmentRequest& request,
     v1::Segment* reply) {
-  return Serve(context, "AdoptSegment", [&](const Caller& caller) {
-    ASSIGN_OR_RETURN(AdoptCommand command, AdoptFromProto(*request));
-    ASSIGN_OR_RETURN(const SegmentView view,
-                     registry_->Adopt(caller, std::move(command)));
-    Fill(caller, view, /*with_nodes=*/false, reply);
-    return absl::OkStatus();
-  });
+  ASSIGN_OR_RETURN(AdoptCommand command, AdoptFromProto(request));
+  ASSIGN_OR_RETURN(const SegmentView view,
+                   registry_->Adopt(caller, std::move(command)));
+  Fill(caller, view, /*with_nodes=*/false, reply);
+  return absl::OkStatus();
 }
 
-grpc::Status SegmentService::DisownSegment(
-    grpc::ServerContext* context, const v1::DisownSegmentRequest* request,
+absl::Status SegmentService::DisownSegment(
+    const Caller& caller, const v1::DisownSegmentRequest& request,
     google::protobuf::Empty*) {
-  return Serve(context, "DisownSegment", [&](const Caller& caller) {
-    ASSIGN_OR_RETURN(const RemoveCommand command,
-                     RemoveOne(request->name(), false, request->etag()));
-    return registry_->Disown(caller, command);
-  });
+  ASSIGN_OR_RETURN(const RemoveCommand command,
+                   RemoveOne(request.name(), false, request.etag()));
+  return registry_->Disown(caller, command);
 }
 
-grpc::Status SegmentService::ReadSegment(grpc::ServerContext* context,
-                                         const v1::ReadSegmentRequest* request,
+absl::Status SegmentService::ReadSegment(const Caller& caller,
+                                         const v1::ReadSegmentRequest& request,
                                          v1::ReadSegmentResponse* reply) {
-  return Serve(context, "ReadSegment", [&](const Caller& caller) {
-    ASSIGN_OR_RETURN(const SegmentName name,
-                     ParseSegmentName("name", request->name()));
-    ASSIGN_OR_RETURN(*reply->mutable_data(),
-                     registry_->Read(caller, name, request->offset_bytes(),
-                                     request->length_bytes()));
-    return absl::OkStatus();
-  });
+  ASSIGN_OR_RETURN(const SegmentName name,
+                   ParseSegmentName("name", request.name()));
+  ASSIGN_OR_RETURN(*reply->mutable_data(),
+                   registry_->Read(caller, name, request.offset_bytes(),
+                                   request.length_bytes()));
+  return absl::OkStatus();
 }
 
-grpc::Status SegmentService::WriteSegment(
-    grpc::ServerContext* context, const v1::WriteSegmentRequest* request,
+absl::Status SegmentService::WriteSegment(
+    const Caller& caller, const v1::WriteSegmentRequest& request,
     google::protobuf::Empty*) {
-  return Serve(context, "WriteSegment", [&](const Caller& caller) {
-    ASSIGN_OR_RETURN(const SegmentName name,
-                     ParseSegmentName("name", request->name()));
-    return registry_->Write(caller, name, request->offset_bytes(),
-                            request->data());
-  });
+  ASSIGN_OR_RETURN(const SegmentName name,
+                   ParseSegmentName("name", request.name()));
+  return registry_->Write(caller, name, request.offset_bytes(), request.data());
 }
 
-grpc::ServerWriteReactor<v1::WatchSegmentsResponse>*
-SegmentService::WatchSegments(grpc::CallbackServerContext* context,
-                              const v1::WatchSegmentsRequest* request) {
-  return watches_->Start(connections_->Find(context->peer()), *request);
-}
-
-grpc::Status SegmentService::CreateHandle(
-    grpc::ServerContext* context, const v1::CreateHandleRequest* request,
+absl::Status SegmentService::CreateHandle(
+    const Caller& caller, const v1::CreateHandleRequest& request,
     v1::CreateHandleResponse* reply) {
-  return Serve(context, "CreateHandle", [&](const Caller& caller) {
-    ASSIGN_OR_RETURN(const HandleCommand command,
-                     HandleCommandFromProto(*request));
-    ASSIGN_OR_RETURN(const Handle handle,
-                     registry_->MakeHandle(caller, command));
-    HandleToProto(handle, reply->mutable_handle());
-    reply->set_handle_string(EncodeHandle(handle));
-    return absl::OkStatus();
-  });
+  ASSIGN_OR_RETURN(const HandleCommand command,
+                   HandleCommandFromProto(request));
+  ASSIGN_OR_RETURN(const Handle handle, registry_->MakeHandle(caller, command));
+  HandleToProto(handle, reply->mutable_handle());
+  reply->set_handle_string(EncodeHandle(handle));
+  return absl::OkStatus();
 }
 
 }  // namespace shmd

@@ -50,61 +50,55 @@ absl::StatusOr<std::vector<SegmentName>> ParseNames(
 
 }  // namespace
 
-grpc::Status SegmentService::BatchCreateSegments(
-    grpc::ServerContext* context, const v1::BatchCreateSegmentsRequest* request,
+absl::Status SegmentService::BatchCreateSegments(
+    const Caller& caller, const v1::BatchCreateSegmentsRequest& request,
     v1::BatchCreateSegmentsResponse* reply) {
-  return Serve(context, "BatchCreateSegments", [&](const Caller& caller) {
-    RETURN_IF_ERROR(CheckBatch("requests", request->requests_size()));
-    RETURN_IF_ERROR(ParseNamespaceName("parent", request->parent()).status());
-    std::vector<CreateCommand> commands;
-    commands.reserve(static_cast<size_t>(request->requests_size()));
-    for (int i = 0; i < request->requests_size(); ++i) {
-      absl::StatusOr<CreateCommand> command =
-          CreateFromProto(request->requests(i), request->parent(), caller);
-      if (!command.ok()) return AtIndex(command.status(), i);
-      commands.push_back(*std::move(command));
-    }
-    ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
-                     registry_->Create(caller, std::move(commands)));
-    reply->mutable_segments()->Reserve(static_cast<int>(made.size()));
-    for (const SegmentView& view : made) {
-      v1::Segment* const segment = reply->add_segments();
-      SegmentToProto(*view.segment, segment);
-      segment->set_handle_string(
-          EncodeHandle(registry_->WholeHandle(caller, *view.segment)));
-    }
-    return absl::OkStatus();
-  });
+  RETURN_IF_ERROR(CheckBatch("requests", request.requests_size()));
+  RETURN_IF_ERROR(ParseNamespaceName("parent", request.parent()).status());
+  std::vector<CreateCommand> commands;
+  commands.reserve(static_cast<size_t>(request.requests_size()));
+  for (int i = 0; i < request.requests_size(); ++i) {
+    absl::StatusOr<CreateCommand> command =
+        CreateFromProto(request.requests(i), request.parent(), caller);
+    if (!command.ok()) return AtIndex(command.status(), i);
+    commands.push_back(*std::move(command));
+  }
+  ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
+                   registry_->Create(caller, std::move(commands)));
+  reply->mutable_segments()->Reserve(static_cast<int>(made.size()));
+  for (const SegmentView& view : made) {
+    v1::Segment* const segment = reply->add_segments();
+    SegmentToProto(*view.segment, segment);
+    segment->set_handle_string(
+        EncodeHandle(registry_->WholeHandle(caller, *view.segment)));
+  }
+  return absl::OkStatus();
 }
 
-grpc::Status SegmentService::BatchGetSegments(
-    grpc::ServerContext* context, const v1::BatchGetSegmentsRequest* request,
+absl::Status SegmentService::BatchGetSegments(
+    const Caller& caller, const v1::BatchGetSegmentsRequest& request,
     v1::BatchGetSegmentsResponse* reply) {
-  return Serve(context, "BatchGetSegments", [&](const Caller& caller) {
-    RETURN_IF_ERROR(CheckBatch("names", request->names_size()));
-    ASSIGN_OR_RETURN(const bool full, IsFullView(request->view(), false));
-    ASSIGN_OR_RETURN(const std::vector<SegmentName> names,
-                     ParseNames(request->parent(), request->names()));
-    for (size_t i = 0; i < names.size(); ++i) {
-      const absl::StatusOr<SegmentView> view = registry_->Get(caller, names[i]);
-      if (!view.ok()) return AtIndex(view.status(), static_cast<int>(i));
-      Fill(caller, *view, full, reply->add_segments());
-    }
-    return absl::OkStatus();
-  });
+  RETURN_IF_ERROR(CheckBatch("names", request.names_size()));
+  ASSIGN_OR_RETURN(const bool full, IsFullView(request.view(), false));
+  ASSIGN_OR_RETURN(const std::vector<SegmentName> names,
+                   ParseNames(request.parent(), request.names()));
+  for (size_t i = 0; i < names.size(); ++i) {
+    const absl::StatusOr<SegmentView> view = registry_->Get(caller, names[i]);
+    if (!view.ok()) return AtIndex(view.status(), static_cast<int>(i));
+    Fill(caller, *view, full, reply->add_segments());
+  }
+  return absl::OkStatus();
 }
 
-grpc::Status SegmentService::BatchDeleteSegments(
-    grpc::ServerContext* context, const v1::BatchDeleteSegmentsRequest* request,
+absl::Status SegmentService::BatchDeleteSegments(
+    const Caller& caller, const v1::BatchDeleteSegmentsRequest& request,
     google::protobuf::Empty*) {
-  return Serve(context, "BatchDeleteSegments", [&](const Caller& caller) {
-    RETURN_IF_ERROR(CheckBatch("names", request->names_size()));
-    RemoveCommand command;
-    command.force = request->force();
-    ASSIGN_OR_RETURN(command.names,
-                     ParseNames(request->parent(), request->names()));
-    return registry_->Delete(caller, command);
-  });
+  RETURN_IF_ERROR(CheckBatch("names", request.names_size()));
+  RemoveCommand command;
+  command.force = request.force();
+  ASSIGN_OR_RETURN(command.names,
+                   ParseNames(request.parent(), request.names()));
+  return registry_->Delete(caller, command);
 }
 
 }  // namespace shmd

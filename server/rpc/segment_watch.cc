@@ -15,10 +15,12 @@ constexpr size_t kSegmentsPerPage = 64;
 }  // namespace
 
 SegmentWatch::SegmentWatch(WatchHub* hub, SegmentRegistry* registry,
+                           ReplyWriter<v1::WatchSegmentsResponse>* writer,
                            std::shared_ptr<const Caller> caller,
                            std::string name_space, SegmentFilter filter)
     : hub_(hub),
       registry_(registry),
+      writer_(writer),
       caller_(std::move(caller)),
       name_space_(std::move(name_space)),
       filter_(std::move(filter)) {}
@@ -38,10 +40,10 @@ void SegmentWatch::Poke() {
   const absl::StatusOr<bool> next = Next();
   if (!next.ok()) {
     finished_ = true;
-    Finish(ToGrpcStatus(next.status()));
+    writer_->Finish(ToGrpcStatus(next.status()));
   } else if (*next) {
     writing_ = true;
-    StartWrite(&response_);
+    writer_->StartWrite(response_);
   }
 }
 
@@ -49,7 +51,7 @@ void SegmentWatch::End(const absl::Status& status) {
   absl::MutexLock lock(&mutex_);
   if (finished_) return;
   finished_ = true;
-  Finish(ToGrpcStatus(status));
+  writer_->Finish(ToGrpcStatus(status));
 }
 
 void SegmentWatch::OnWriteDone(bool ok) {
@@ -57,7 +59,7 @@ void SegmentWatch::OnWriteDone(bool ok) {
     absl::MutexLock lock(&mutex_);
     writing_ = false;
     if (!ok) {
-      if (!finished_) Finish(grpc::Status::CANCELLED);
+      if (!finished_) writer_->Finish(grpc::Status::CANCELLED);
       finished_ = true;
       return;
     }

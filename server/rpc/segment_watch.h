@@ -1,8 +1,6 @@
 #ifndef SHMD_SERVER_RPC_SEGMENT_WATCH_H_
 #define SHMD_SERVER_RPC_SEGMENT_WATCH_H_
 
-#include <grpcpp/support/server_callback.h>
-
 #include <deque>
 #include <memory>
 #include <string>
@@ -12,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "server/registry/segment_registry.h"
+#include "server/rpc/reply_stream.h"
 #include "server/rpc/watch_hub.h"
 
 namespace shmd {
@@ -20,9 +19,10 @@ namespace shmd {
 // which the watcher reads. It holds one message and one page of names at a
 // time, however slow the watcher is; once the log has moved past its place it
 // ends with RESUME_TOKEN_EXPIRED. Owns itself: gone after OnDone.
-class SegmentWatch final : public WatchHub::Reactor {
+class SegmentWatch final : public ReplySource {
  public:
   SegmentWatch(WatchHub* hub, SegmentRegistry* registry,
+               ReplyWriter<v1::WatchSegmentsResponse>* writer,
                std::shared_ptr<const Caller> caller, std::string name_space,
                SegmentFilter filter);
 
@@ -50,6 +50,7 @@ class SegmentWatch final : public WatchHub::Reactor {
 
   WatchHub* const hub_;
   SegmentRegistry* const registry_;
+  ReplyWriter<v1::WatchSegmentsResponse>* const writer_;
   const std::shared_ptr<const Caller> caller_;
   const std::string name_space_;
   const SegmentFilter filter_;

@@ -12,9 +12,14 @@ namespace shmd {
 namespace {
 
 // A watch that ends before it began.
-class Refusal final : public WatchHub::Reactor {
+class Refusal final : public ReplySource {
  public:
-  explicit Refusal(const absl::Status& status) { Finish(ToGrpcStatus(status)); }
+  Refusal(ReplyWriter<v1::WatchSegmentsResponse>* writer,
+          const absl::Status& status) {
+    writer->Finish(ToGrpcStatus(status));
+  }
+  void OnWriteDone(bool) override {}
+  void OnCancel() override {}
   void OnDone() override { delete this; }
 };
 
@@ -55,16 +60,17 @@ WatchHub::~WatchHub() {
   thread_.join();
 }
 
-WatchHub::Reactor* WatchHub::Start(
+ReplySource* WatchHub::Start(
     absl::StatusOr<std::shared_ptr<const Caller>> caller,
-    const v1::WatchSegmentsRequest& request) {
-  if (!caller.ok()) return new Refusal(caller.status());
+    const v1::WatchSegmentsRequest& request,
+    ReplyWriter<v1::WatchSegmentsResponse>* writer) {
+  if (!caller.ok()) return new Refusal(writer, caller.status());
   absl::StatusOr<WatchParts> parts =
       Decode(request, *registry_, registry_->events());
-  if (!parts.ok()) return new Refusal(parts.status());
+  if (!parts.ok()) return new Refusal(writer, parts.status());
   const uid_t uid = (*caller)->uid;
   auto* const watch =
-      new SegmentWatch(this, registry_, *std::move(caller),
+      new SegmentWatch(this, registry_, writer, *std::move(caller),
                        std::move(parts->name_space), std::move(parts->filter));
   absl::Status admitted;
   {

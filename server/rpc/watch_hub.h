@@ -1,8 +1,6 @@
 #ifndef SHMD_SERVER_RPC_WATCH_HUB_H_
 #define SHMD_SERVER_RPC_WATCH_HUB_H_
 
-#include <grpcpp/support/server_callback.h>
-
 #include <atomic>
 #include <memory>
 #include <thread>
@@ -13,6 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "server/access/caller.h"
 #include "server/registry/segment_registry.h"
+#include "server/rpc/reply_stream.h"
 #include "shmd/v1/segment.pb.h"
 
 namespace shmd {
@@ -30,11 +29,10 @@ class WatchHub {
   explicit WatchHub(SegmentRegistry* registry);
   ~WatchHub();
 
-  using Reactor = grpc::ServerWriteReactor<v1::WatchSegmentsResponse>;
-
   // Begins a watch; one that cannot be is finished with its error.
-  Reactor* Start(absl::StatusOr<std::shared_ptr<const Caller>> caller,
-                 const v1::WatchSegmentsRequest& request);
+  ReplySource* Start(absl::StatusOr<std::shared_ptr<const Caller>> caller,
+                     const v1::WatchSegmentsRequest& request,
+                     ReplyWriter<v1::WatchSegmentsResponse>* writer);
 
   // Ends all watches with SERVER_DRAINING (UNAVAILABLE); new ones as well.
   void Drain();

@@ -1,0 +1,37 @@
+#ifndef SHMD_SERVER_RPC_REFLECTION_SERVICE_H_
+#define SHMD_SERVER_RPC_REFLECTION_SERVICE_H_
+
+#include <string>
+#include <vector>
+
+#include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
+#include "server/rpc/call_queue.h"
+
+namespace shmd {
+
+// The standard reflection service over the protos that are linked in.
+// Thread-safe.
+class ReflectionService {
+ public:
+  // Lists the `services`.
+  explicit ReflectionService(std::vector<std::string> services);
+
+  grpc::Service* service() { return &service_; }
+
+  // Takes calls from `queue`, which lives as long.
+  void Await(CallQueue* queue);
+
+ private:
+  class Call;
+  using Request = grpc::reflection::v1alpha::ServerReflectionRequest;
+  using Response = grpc::reflection::v1alpha::ServerReflectionResponse;
+
+  void Answer(const Request& request, Response* response) const;
+
+  const std::vector<std::string> services_;
+  grpc::reflection::v1alpha::ServerReflection::AsyncService service_;
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_RPC_REFLECTION_SERVICE_H_

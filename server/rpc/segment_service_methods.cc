@@ -1,0 +1,128 @@
+// Which methods SegmentService has, and which of them may wait.
+
+#include <algorithm>
+
+#include "server/rpc/segment_service.h"
+
+namespace shmd {
+namespace {
+
+using Async = v1::SegmentService::AsyncService;
+
+// From here on a batch keeps other calls waiting for longer than it takes to
+// give it a thread.
+constexpr int kLongBatch = 16;
+
+// A memfd without pages takes a few system calls that never sleep. A request
+// id may be that of a call that is still at work.
+bool CreateMayWait(const v1::CreateSegmentRequest& request) {
+  const v1::Segment& segment = request.segment();
+  const bool is_memfd = segment.backend() == v1::Segment::MEMFD ||
+                        segment.backend() == v1::Segment::BACKEND_UNSPECIFIED;
+  const bool is_lazy =
+      segment.allocation() == v1::Segment::ALLOCATION_UNSPECIFIED ||
+      segment.allocation() == v1::Segment::LAZY;
+  return !is_memfd || !is_lazy || segment.populate() ||
+         segment.lock_in_memory() ||
+         segment.page_size_bytes() > BasePageSizeBytes() ||
+         !request.request_id().empty();
+}
+
+bool BatchCreateMayWait(const v1::BatchCreateSegmentsRequest& request) {
+  return request.requests_size() >= kLongBatch ||
+         std::any_of(request.requests().begin(), request.requests().end(),
+                     &CreateMayWait);
+}
+
+}  // namespace
+
+SegmentService::SegmentService(const ConnectionTable* connections,
+                               SegmentRegistry* registry, WatchHub* watches)
+    : connections_(connections),
+      registry_(registry),
+      watches_(watches),
+      methods_(connections, this) {
+  AddMethods();
+  watch_.request_call = [this](auto* context, auto* request, auto* writer,
+                               auto* completions, void* tag) {
+    service_.RequestWatchSegments(context, request, writer, completions,
+                                  completions, tag);
+  };
+  watch_.start = [this](const grpc::ServerContext& context,
+                        const v1::WatchSegmentsRequest& request,
+                        ReplyWriter<v1::WatchSegmentsResponse>* writer) {
+    return watches_->Start(connections_->Find(context.peer()), request, writer);
+  };
+}
+
+void SegmentService::Await(CallQueue* queue) {
+  methods_.Await(queue);
+  ReplyStream<v1::WatchSegmentsRequest, v1::WatchSegmentsResponse>::Await(
+      &watch_, queue);
+}
+
+bool SegmentService::IsMappedFile(const std::string& name) {
+  const absl::StatusOr<SegmentName> parsed = ParseSegmentName("name", name);
+  return parsed.ok() &&
+         registry_->BackendOf(*parsed) == BackendKind::kMappedFile;
+}
+
+void SegmentService::AddMethods() {
+  methods_.Add("CreateSegment", &service_, &Async::RequestCreateSegment,
+               &SegmentService::CreateSegment, &CreateMayWait);
+  methods_.Add("GetSegment", &service_, &Async::RequestGetSegment,
+               &SegmentService::GetSegment,
+               [this](const v1::GetSegmentRequest& request) {
+                 // A full view counts pages one by one.
+                 return request.view() != v1::BASIC ||
+                        IsMappedFile(request.name());
+               });
+  methods_.Add("ListSegments", &service_, &Async::RequestListSegments,
+               &SegmentService::ListSegments,
+               &MayAlwaysWait<v1::ListSegmentsRequest>);
+  methods_.Add("UpdateSegment", &service_, &Async::RequestUpdateSegment,
+               &SegmentService::UpdateSegment,
+               &MayAlwaysWait<v1::UpdateSegmentRequest>);
+  methods_.Add("DeleteSegment", &service_, &Async::RequestDeleteSegment,
+               &SegmentService::DeleteSegment,
+               &MayAlwaysWait<v1::DeleteSegmentRequest>);
+  methods_.Add("SealSegment", &service_, &Async::RequestSealSegment,
+               &SegmentService::SealSegment,
+               &MayAlwaysWait<v1::SealSegmentRequest>);
+  methods_.Add("ResizeSegment", &service_, &Async::RequestResizeSegment,
+               &SegmentService::ResizeSegment,
+               &MayAlwaysWait<v1::ResizeSegmentRequest>);
+  methods_.Add("FlushSegment", &service_, &Async::RequestFlushSegment,
+               &SegmentService::FlushSegment,
+               &MayAlwaysWait<v1::FlushSegmentRequest>);
+  methods_.Add("AdoptSegment", &service_, &Async::RequestAdoptSegment,
+               &SegmentService::AdoptSegment,
+               &MayAlwaysWait<v1::AdoptSegmentRequest>);
+  methods_.Add("DisownSegment", &service_, &Async::RequestDisownSegment,
+               &SegmentService::DisownSegment,
+               &MayAlwaysWait<v1::DisownSegmentRequest>);
+  methods_.Add("ReadSegment", &service_, &Async::RequestReadSegment,
+               &SegmentService::ReadSegment,
+               &MayAlwaysWait<v1::ReadSegmentRequest>);
+  methods_.Add("WriteSegment", &service_, &Async::RequestWriteSegment,
+               &SegmentService::WriteSegment,
+               [](const v1::WriteSegmentRequest& request) {
+                 // Only bytes touch pages.
+                 return !request.data().empty();
+               });
+  methods_.Add("BatchCreateSegments", &service_,
+               &Async::RequestBatchCreateSegments,
+               &SegmentService::BatchCreateSegments, &BatchCreateMayWait);
+  methods_.Add("BatchGetSegments", &service_, &Async::RequestBatchGetSegments,
+               &SegmentService::BatchGetSegments,
+               &MayAlwaysWait<v1::BatchGetSegmentsRequest>);
+  methods_.Add("BatchDeleteSegments", &service_,
+               &Async::RequestBatchDeleteSegments,
+               &SegmentService::BatchDeleteSegments,
+               &MayAlwaysWait<v1::BatchDeleteSegmentsRequest>);
+  methods_.Add("CreateHandle", &service_, &Async::RequestCreateHandle,
+               &SegmentService::CreateHandle,
+               [](const v1::CreateHandleRequest&) { return false; });
+}
+
+}  // namespace shmd
