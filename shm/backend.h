@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,16 @@ class Backend {
   virtual absl::Status Flush(const KernelObject& object, FlushMode mode,
                              uint64_t offset_bytes,
                              uint64_t length_bytes) const = 0;
+
+  // What Status would tell of an object that Create has just made with
+  // `options`, where that is known without asking the kernel; less the inode's
+  // owner, group and mode.
+  virtual std::optional<ObjectStatus> FreshStatus(
+      const KernelObject& object, const SegmentOptions& options) const {
+    static_cast<void>(object);
+    static_cast<void>(options);
+    return std::nullopt;
+  }
 
   // What the kernel tells now; pages per node only `with_nodes`.
   virtual absl::StatusOr<ObjectStatus> Status(const KernelObject& object,

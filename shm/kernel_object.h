@@ -41,6 +41,7 @@ struct KernelObject {
   ObjectName name;
   uint64_t page_size_bytes = 0;
   UniqueFd memfd;                       // MEMFD only, read-write
+  int first_seals = 0;                  // MEMFD only, those of its creation
   std::shared_ptr<LockedPages> locked;  // with lock_in_memory
 };
 

@@ -58,7 +58,8 @@ absl::StatusOr<KernelObject> MemfdBackend::Create(
 
   KernelObject object;
   object.page_size_bytes = options.page_size_bytes;
-  ASSIGN_OR_RETURN(object.memfd, sys::MemfdCreate(options.page_size_bytes));
+  ASSIGN_OR_RETURN(object.memfd, sys::MemfdCreate(options.page_size_bytes,
+                                                  &object.first_seals));
   const int fd = object.memfd.get();
   RETURN_IF_ERROR(GrowDescriptor(fd, GrowthOf(options), store));
   if (options.lock_in_memory) {
@@ -67,6 +68,7 @@ absl::StatusOr<KernelObject> MemfdBackend::Create(
                                    options.page_size_bytes, *object.locked));
   }
   RETURN_IF_ERROR(sys::AddSeals(fd, InitialSeals(options)));
+  object.first_seals |= InitialSeals(options);
   // No identity: nobody can find it again by a name.
   object.name.backend = BackendKind::kMemfd;
   return object;
@@ -149,6 +151,17 @@ absl::Status MemfdBackend::SetOwnership(const KernelObject&, mode_t, uid_t,
 absl::Status MemfdBackend::Flush(const KernelObject&, FlushMode, uint64_t,
                                  uint64_t) const {
   return absl::OkStatus();
+}
+
+std::optional<ObjectStatus> MemfdBackend::FreshStatus(
+    const KernelObject& object, const SegmentOptions& options) const {
+  // Pages that were reserved may be more than asked for.
+  if (options.allocation != Allocation::kLazy) return std::nullopt;
+  ObjectStatus status;
+  status.size_bytes = options.size_bytes;
+  status.page_size_bytes = object.page_size_bytes;
+  status.seals = object.first_seals;
+  return status;
 }
 
 absl::StatusOr<ObjectStatus> MemfdBackend::Status(const KernelObject& object,

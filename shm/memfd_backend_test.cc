@@ -64,6 +64,34 @@ TEST_F(MemfdBackendTest, SizeIsSealedBeforeAnybodyHasIt) {
   EXPECT_EQ(found.st_mode & 07777, 0600u);
 }
 
+TEST_F(MemfdBackendTest, FreshStatusIsThatOfTheKernel) {
+  for (const bool resizable : {false, true}) {
+    for (const SealPolicy policy :
+         {SealPolicy::kSealable, SealPolicy::kNeverSealed}) {
+      SegmentOptions options = Options();
+      options.resizable = resizable;
+      options.seal_policy = policy;
+      const KernelObject object = Create(options);
+      const auto fresh = backend_.FreshStatus(object, options);
+      const auto told = backend_.Status(object, /*with_nodes=*/false);
+      ASSERT_TRUE(fresh.has_value());
+      ASSERT_TRUE(told.ok()) << told.status();
+      EXPECT_EQ(fresh->size_bytes, told->size_bytes);
+      EXPECT_EQ(fresh->page_size_bytes, told->page_size_bytes);
+      EXPECT_EQ(fresh->resident_bytes, told->resident_bytes);
+      EXPECT_EQ(fresh->seals, told->seals);
+      EXPECT_EQ(fresh->locked_bytes, told->locked_bytes);
+      EXPECT_EQ(fresh->kernel_attach_count, told->kernel_attach_count);
+    }
+  }
+}
+
+TEST_F(MemfdBackendTest, OfReservedPagesOnlyTheKernelCanTell) {
+  SegmentOptions options = Options();
+  options.allocation = Allocation::kReserved;
+  EXPECT_FALSE(backend_.FreshStatus(Create(options), options).has_value());
+}
+
 TEST_F(MemfdBackendTest, ResizableCannotShrink) {
   SegmentOptions options = Options();
   options.resizable = true;

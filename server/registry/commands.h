@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "server/registry/filter.h"
 #include "server/registry/segment.h"
@@ -73,6 +75,11 @@ struct HandleCommand {
   uint64_t length_bytes = 0;
   std::optional<absl::Duration> ttl;
 };
+
+// `status` as that of one of the `members`, the field of a batch that has
+// them: names its index, and the field at fault within it.
+absl::Status AtIndex(const absl::Status& status, absl::string_view members,
+                     size_t index);
 
 }  // namespace shmd
 

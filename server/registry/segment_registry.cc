@@ -168,12 +168,12 @@ SegmentView SegmentRegistry::ViewOf(const EntryPtr& entry) const {
   return {entry, entry->segment, entry->attachments};
 }
 
-void SegmentRegistry::Index(const EntryPtr& entry) {
+void SegmentRegistry::Index(const EntryPtr& entry, std::string key) {
   const Segment& segment = *entry->segment;
-  by_name_[IndexKey(segment.name)] = entry;
+  by_name_[std::move(key)] = entry;
   by_uid_[segment.uid] = entry;
-  const std::string key = ObjectKey(entry->object.name);
-  if (!key.empty()) objects_[key] = segment.uid;
+  const std::string object = ObjectKey(entry->object.name);
+  if (!object.empty()) objects_[object] = segment.uid;
   if (segment.expire_at.has_value()) {
     expiries_.Set(segment.uid, *segment.expire_at);
   }
@@ -228,6 +228,15 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::List(
 absl::StatusOr<ObjectStatus> SegmentRegistry::Status(const SegmentView& view,
                                                      bool with_nodes) const {
   return BackendOf(*view.segment).Status(view.entry->object, with_nodes);
+}
+
+absl::StatusOr<ObjectStatus> SegmentRegistry::FreshStatus(
+    const SegmentView& view) const {
+  const std::optional<ObjectStatus> known =
+      BackendOf(*view.segment)
+          .FreshStatus(view.entry->object, view.segment->options);
+  if (known.has_value()) return *known;
+  return Status(view, /*with_nodes=*/false);
 }
 
 Handle SegmentRegistry::UnsignedHandle(const Segment& segment,

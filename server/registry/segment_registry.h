@@ -110,6 +110,9 @@ class SegmentRegistry {
   absl::StatusOr<ObjectStatus> Status(const SegmentView& view,
                                       bool with_nodes) const;
 
+  // The same of a segment that Create has just made.
+  absl::StatusOr<ObjectStatus> FreshStatus(const SegmentView& view) const;
+
   // Removes (or disowns, where adopted) what has expired.
   void RemoveExpired();
   ExpiryQueue& expiries() { return expiries_; }
@@ -127,6 +130,7 @@ class SegmentRegistry {
   // A create between its reservation and its end.
   struct Pending {
     SegmentName name;
+    std::string key;  // IndexKey of the name
     Uid uid = {};
     uint64_t generation = 0;
     Budget::Use use;
@@ -172,8 +176,8 @@ class SegmentRegistry {
                                            SegmentOptions* found);
   absl::Status SetExpiration(const Expiration& expiration,
                              Segment* segment) const;
-  absl::StatusOr<std::vector<SegmentView>> Publish(
-      Made& made, absl::Span<const Pending> pending);
+  absl::StatusOr<std::vector<SegmentView>> Publish(Made& made,
+                                                   absl::Span<Pending> pending);
 
   // segment_registry_change.cc
   absl::StatusOr<SegmentView> Managed(const Caller& caller,
@@ -213,7 +217,9 @@ class SegmentRegistry {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   SegmentView ViewOf(const EntryPtr& entry) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Index(const EntryPtr& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // `key` is IndexKey of its name.
+  void Index(const EntryPtr& entry, std::string key)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Parts parts_;
   const StoreIdentity identity_;

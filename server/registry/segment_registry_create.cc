@@ -4,7 +4,6 @@
 #include <thread>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
@@ -20,14 +19,10 @@ constexpr uint64_t kLargeReservationBytes = 256 << 10;
 // From here on a batch is worth another thread, which takes about 30 us.
 constexpr size_t kParallelBatch = 32;
 
-absl::Status AtIndex(absl::Status status, size_t index, size_t count) {
+// A create alone names its fields without an index.
+absl::Status OfMember(const absl::Status& status, size_t index, size_t count) {
   if (status.ok() || count == 1) return status;
-  ErrorDetail detail = GetErrorDetail(status);
-  detail.metadata["index"] = absl::StrCat(index);
-  if (!detail.field.empty()) {
-    detail.field = absl::StrCat("requests[", index, "].", detail.field);
-  }
-  return WithErrorDetail(std::move(status), detail);
+  return AtIndex(status, "requests", index);
 }
 
 StoredSegment ToStored(const SegmentEntry& entry, const Segment& segment) {
@@ -43,15 +38,15 @@ absl::StatusOr<SegmentRegistry::Pending> SegmentRegistry::Reserve(
   pending.uid = uid;
   pending.name = {name_space, id.empty() ? UidToHex(pending.uid) : id};
   pending.use = use;
-  const std::string key = IndexKey(pending.name);
-  if (by_name_.contains(key) || pending_names_.contains(key)) {
+  pending.key = IndexKey(pending.name);
+  if (by_name_.contains(pending.key) || pending_names_.contains(pending.key)) {
     return Error(absl::StatusCode::kAlreadyExists, reason::kSegmentExists,
                  "the name is taken by another segment")
         .With("name", pending.name.ToString());
   }
   RETURN_IF_ERROR(budget_.Take(use));
   pending.generation = next_generation_++;
-  pending_names_.insert(key);
+  pending_names_.insert(pending.key);
   pending_uids_.insert(pending.uid);
   return pending;
 }
@@ -68,7 +63,7 @@ SegmentRegistry::ReserveAll(const Caller& caller,
                 UseOf(commands[i].options));
     if (!one.ok()) {
       UnreserveLocked(all);
-      return AtIndex(one.status(), i, commands.size());
+      return OfMember(one.status(), i, commands.size());
     }
     all.push_back(*std::move(one));
   }
@@ -82,7 +77,7 @@ SegmentRegistry::ReserveAll(const Caller& caller,
 
 void SegmentRegistry::UnreserveLocked(absl::Span<const Pending> pending) {
   for (const Pending& one : pending) {
-    pending_names_.erase(IndexKey(one.name));
+    pending_names_.erase(one.key);
     pending_uids_.erase(one.uid);
     budget_.GiveBack(one.use);
   }
@@ -114,13 +109,13 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::FindRepeated(
         requests_.Find(caller.uid, command.request_id);
     if (!earlier.has_value()) continue;
     if (earlier->fingerprint != command.fingerprint) {
-      return AtIndex(InvalidField("request_id", reason::kRequestIdReused,
-                                  "was used for another request"),
-                     i, commands.size());
+      return OfMember(InvalidField("request_id", reason::kRequestIdReused,
+                                   "was used for another request"),
+                      i, commands.size());
     }
     const auto found = by_uid_.find(earlier->segment);
     if (found == by_uid_.end()) {
-      return AtIndex(
+      return OfMember(
           Error(absl::StatusCode::kNotFound, reason::kSegmentNotFound,
                 "the segment that this request made is gone"),
           i, commands.size());
@@ -147,7 +142,7 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Create(
       status.Update(InvalidField("request_id", reason::kRequestIdReused,
                                  "is that of another member of the batch"));
     }
-    if (!status.ok()) return AtIndex(std::move(status), i, commands.size());
+    if (!status.ok()) return OfMember(status, i, commands.size());
   }
   return CreateNew(caller, commands);
 }
@@ -165,7 +160,8 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::CreateNew(
   Made made;
   absl::Status status = MakeAll(pending, commands, &made);
   if (status.ok()) {
-    absl::StatusOr<std::vector<SegmentView>> views = Publish(made, pending);
+    absl::StatusOr<std::vector<SegmentView>> views =
+        Publish(made, absl::MakeSpan(pending));
     if (views.ok()) return views;
     status = views.status();
   }
@@ -189,7 +185,7 @@ absl::Status SegmentRegistry::MakeAll(absl::Span<const Pending> pending,
   const auto make = [&](size_t begin, size_t end, Made* part) {
     absl::Status status;
     for (size_t i = begin; i < end && status.ok(); ++i) {
-      status = AtIndex(MakeOne(pending[i], commands[i], part), i, count);
+      status = OfMember(MakeOne(pending[i], commands[i], part), i, count);
     }
     return status;
   };
@@ -257,12 +253,13 @@ absl::Status SegmentRegistry::SetExpiration(const Expiration& expiration,
 }
 
 absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Publish(
-    Made& made, absl::Span<const Pending> pending) {
+    Made& made, absl::Span<Pending> pending) {
   std::vector<EntryPtr>& entries = made.entries;
   std::vector<StoredSegment> stored;
+  const absl::Time now = parts_.clock->WallTime();
   for (size_t i = 0; i < entries.size(); ++i) {
     Segment& segment = *made.segments[i];
-    segment.create_time = parts_.clock->WallTime();
+    segment.create_time = now;
     if (segment.options.backend != BackendKind::kMemfd) {
       stored.push_back(ToStored(*entries[i], segment));
     }
@@ -274,9 +271,9 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Publish(
   for (size_t i = 0; i < entries.size(); ++i) {
     parts_.events->Append(EventType::kCreated, made.segments[i]);
     entries[i]->segment = std::move(made.segments[i]);
-    pending_names_.erase(IndexKey(pending[i].name));
+    pending_names_.erase(pending[i].key);
     pending_uids_.erase(pending[i].uid);
-    Index(entries[i]);
+    Index(entries[i], std::move(pending[i].key));
     views.push_back(ViewOf(entries[i]));
   }
   return views;
@@ -330,7 +327,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Adopt(const Caller& caller,
   segment->generation = pending.generation;
   Made made{{entry}, {segment}};
   absl::StatusOr<std::vector<SegmentView>> views =
-      Publish(made, absl::MakeConstSpan(&pending, 1));
+      Publish(made, absl::MakeSpan(&pending, 1));
   if (!views.ok()) {
     absl::MutexLock lock(&mutex_);
     UnreserveLocked(absl::MakeConstSpan(&pending, 1));
@@ -382,8 +379,9 @@ void SegmentRegistry::TakeUpOne(std::shared_ptr<Segment> segment,
   budget_.TakeAnyway(UseOf(segment->options));
   absl::MutexLock lock(&mutex_);
   parts_.events->Append(EventType::kCreated, segment);
+  std::string key = IndexKey(segment->name);
   entry->segment = std::move(segment);
-  Index(entry);
+  Index(entry, std::move(key));
 }
 
 }  // namespace shmd

@@ -27,12 +27,16 @@ absl::StatusOr<RemoveCommand> RemoveOne(const std::string& name, bool force,
 
 void SegmentService::Fill(const Caller& caller, const SegmentView& view,
                           bool with_nodes, v1::Segment* reply) {
+  FillWith(caller, view, registry_->Status(view, with_nodes), reply);
+}
+
+void SegmentService::FillWith(const Caller& caller, const SegmentView& view,
+                              const absl::StatusOr<ObjectStatus>& status,
+                              v1::Segment* reply) {
   SegmentToProto(*view.segment, reply);
   const Handle handle = registry_->WholeHandle(caller, *view.segment);
   HandleToProto(handle, reply->mutable_handle());
   reply->set_handle_string(EncodeHandle(handle));
-  const absl::StatusOr<ObjectStatus> status =
-      registry_->Status(view, with_nodes);
   // An object that another program removed or replaced leaves the metadata
   // without a status; that is worth showing, not hiding behind an error.
   if (!status.ok()) return;
@@ -47,7 +51,12 @@ absl::Status SegmentService::CreateSegment(
   ASSIGN_OR_RETURN(commands[0], CreateFromProto(request, "", caller));
   ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
                    registry_->Create(caller, std::move(commands)));
-  Fill(caller, made[0], /*with_nodes=*/false, reply);
+  // Under a request id it may have been made long ago.
+  if (request.request_id().empty()) {
+    FillWith(caller, made[0], registry_->FreshStatus(made[0]), reply);
+  } else {
+    Fill(caller, made[0], /*with_nodes=*/false, reply);
+  }
   return absl::OkStatus();
 }
 

@@ -82,6 +82,9 @@ class SegmentService {
   // The whole of a segment: metadata, handle and status.
   void Fill(const Caller& caller, const SegmentView& view, bool with_nodes,
             v1::Segment* reply);
+  // With a status that was got otherwise.
+  void FillWith(const Caller& caller, const SegmentView& view,
+                const absl::StatusOr<ObjectStatus>& status, v1::Segment* reply);
 
   const ConnectionTable* const connections_;
   SegmentRegistry* const registry_;

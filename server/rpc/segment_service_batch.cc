@@ -23,12 +23,6 @@ absl::Status CheckBatch(absl::string_view field, int size) {
       .With("members", size);
 }
 
-absl::Status AtIndex(const absl::Status& status, int index) {
-  ErrorDetail detail = GetErrorDetail(status);
-  detail.metadata["index"] = absl::StrCat(index);
-  return WithErrorDetail(status, detail);
-}
-
 absl::StatusOr<std::vector<SegmentName>> ParseNames(
     const std::string& parent,
     const google::protobuf::RepeatedPtrField<std::string>& names) {
@@ -36,12 +30,13 @@ absl::StatusOr<std::vector<SegmentName>> ParseNames(
                    ParseNamespaceName("parent", parent));
   std::vector<SegmentName> parsed;
   for (int i = 0; i < names.size(); ++i) {
+    const size_t index = static_cast<size_t>(i);
     absl::StatusOr<SegmentName> name = ParseSegmentName("names", names[i]);
-    if (!name.ok()) return AtIndex(name.status(), i);
+    if (!name.ok()) return AtIndex(name.status(), "names", index);
     if (name->name_space != name_space) {
       return AtIndex(InvalidField("names", reason::kNameInvalid,
                                   "is of another namespace than parent"),
-                     i);
+                     "names", index);
     }
     parsed.push_back(*std::move(name));
   }
@@ -60,7 +55,8 @@ absl::Status SegmentService::BatchCreateSegments(
   for (int i = 0; i < request.requests_size(); ++i) {
     absl::StatusOr<CreateCommand> command =
         CreateFromProto(request.requests(i), request.parent(), caller);
-    if (!command.ok()) return AtIndex(command.status(), i);
+    if (!command.ok())
+      return AtIndex(command.status(), "requests", static_cast<size_t>(i));
     commands.push_back(*std::move(command));
   }
   ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
@@ -84,7 +80,7 @@ absl::Status SegmentService::BatchGetSegments(
                    ParseNames(request.parent(), request.names()));
   for (size_t i = 0; i < names.size(); ++i) {
     const absl::StatusOr<SegmentView> view = registry_->Get(caller, names[i]);
-    if (!view.ok()) return AtIndex(view.status(), static_cast<int>(i));
+    if (!view.ok()) return AtIndex(view.status(), "names", i);
     Fill(caller, *view, full, reply->add_segments());
   }
   return absl::OkStatus();

@@ -16,6 +16,9 @@
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x0020
+#endif
 
 namespace shmd::sys {
 namespace {
@@ -50,19 +53,22 @@ unsigned HugeFlags(uint64_t page_size_bytes) {
 
 }  // namespace
 
-absl::StatusOr<UniqueFd> MemfdCreate(uint64_t page_size_bytes) {
+absl::StatusOr<UniqueFd> MemfdCreate(uint64_t page_size_bytes, int* seals) {
   const unsigned flags =
       MFD_CLOEXEC | MFD_ALLOW_SEALING | HugeFlags(page_size_bytes);
   // The name shows up in /proc/PID/maps of everybody who maps it.
   UniqueFd fd(memfd_create("shmd", flags | MFD_NOEXEC_SEAL));
+  int first_seals = F_SEAL_EXEC;
   if (!fd.valid() && errno == EINVAL) {
     // Before Linux 6.3; the mode below makes up for it.
     fd = UniqueFd(memfd_create("shmd", flags));
+    first_seals = 0;
   }
   if (!fd.valid()) return StatusOfErrno(errno, "memfd_create", kMemfdTable);
   // A fresh memfd is open to all: another uid that holds it read-only could
   // reopen it through /proc for writing.
   RETURN_IF_ERROR(Fchmod(fd.get(), 0600));
+  if (seals != nullptr) *seals = first_seals;
   return fd;
 }
 

@@ -14,8 +14,10 @@ namespace shmd::sys {
 
 // A memfd of size 0 with mode 0600 that can be sealed and never be executed,
 // of huge pages when `page_size_bytes` is larger than the base page.
+// `seals`, where given, gets the seals that the kernel has put on it.
 // PAGE_SIZE_MISMATCH when the kernel has no such pages.
-absl::StatusOr<UniqueFd> MemfdCreate(uint64_t page_size_bytes);
+absl::StatusOr<UniqueFd> MemfdCreate(uint64_t page_size_bytes,
+                                     int* seals = nullptr);
 
 // SEGMENT_IN_USE when F_SEAL_WRITE meets a mapping that is or can be made
 // writable; SEAL_REFUSED when no seal may be added.

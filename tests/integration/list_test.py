@@ -176,6 +176,18 @@ class BatchTest(DaemonCase):
                 self.refused("NOT_FOUND", "SEGMENT_NOT_FOUND", "GetSegment",
                              {"name": name_of(requests[0]["segment_id"])})
 
+    def test_an_error_names_the_field_of_the_member(self):
+        for bad, field in (({"size_bytes": 0}, "segment.size_bytes"),
+                           ({"size_bytes": 1, "mode": 0o1000},
+                            "segment.mode")):
+            with self.subTest(field):
+                requests = self.requests(3)
+                requests[2]["segment"] = bad
+                outcome = self.batch(requests)
+                self.assertEqual(outcome.code, BAD, outcome)
+                self.assertEqual(outcome.metadata.get("index"), "2")
+                self.assertEqual(outcome.fields, ["requests[2]." + field])
+
     def test_two_members_of_one_name(self):
         twice = self.requests(1) * 2
         outcome = self.batch(twice)
