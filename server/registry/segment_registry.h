@@ -68,6 +68,10 @@ class SegmentRegistry {
   absl::StatusOr<SegmentView> Update(const Caller& caller,
                                      const UpdateCommand& command);
   absl::Status Delete(const Caller& caller, const RemoveCommand& command);
+  // Deletes one small memfd that nothing and nobody is at work on, without
+  // waiting for anything. False, and nothing done, in every other case, which
+  // is for Delete.
+  bool DeleteAtOnce(const Caller& caller, const RemoveCommand& command);
   absl::Status Disown(const Caller& caller, const RemoveCommand& command);
   absl::StatusOr<SegmentView> Seal(const Caller& caller,
                                    const SegmentName& name,

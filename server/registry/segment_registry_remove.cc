@@ -40,6 +40,13 @@ absl::Status CheckRemovable(const SegmentEntry& entry, bool force,
   return absl::OkStatus();
 }
 
+// Its pages are given back in the time of a few system calls.
+bool IsSmallMemfd(const SegmentOptions& options) {
+  constexpr uint64_t kSmallBytes = 1 << 20;
+  return options.backend == BackendKind::kMemfd &&
+         options.size_bytes <= kSmallBytes && !options.lock_in_memory;
+}
+
 bool IsDue(const Segment& segment, absl::Duration now) {
   return segment.expire_at.has_value() && *segment.expire_at <= now;
 }
@@ -176,6 +183,28 @@ absl::Status SegmentRegistry::Remove(const Caller& caller,
 absl::Status SegmentRegistry::Delete(const Caller& caller,
                                      const RemoveCommand& command) {
   return Remove(caller, command, RemoveKind::kDelete);
+}
+
+bool SegmentRegistry::DeleteAtOnce(const Caller& caller,
+                                   const RemoveCommand& command) {
+  // Closes the memfd at its end, when the mutex is free again.
+  EntryPtr entry;
+  absl::MutexLock lock(&mutex_);
+  absl::StatusOr<EntryPtr> found = FindEntry(command.names.front());
+  if (!found.ok()) return false;
+  entry = *std::move(found);
+  const Segment& segment = *entry->segment;
+  if (!IsSmallMemfd(segment.options) || entry->attachments > 0 ||
+      !MayManage(caller, segment.ownership()) ||
+      !CheckEtag(segment, command.etag).ok() ||
+      !CheckRemovable(*entry, command.force, /*disown=*/false).ok() ||
+      !entry->operation.TryLock()) {
+    return false;
+  }
+  entry->claimed = true;
+  Unpublish(entry);
+  entry->operation.Unlock();
+  return true;
 }
 
 absl::Status SegmentRegistry::Disown(const Caller& caller,

@@ -25,13 +25,15 @@ class MethodSet {
       : connections_(connections), handler_(handler) {}
 
   // `service` and its Request... of the method; the member that serves it; and
-  // whether that may wait (UnaryMethod).
+  // whether that may wait; the member that may serve it at once (UnaryMethod).
   template <typename Service, typename RequestCall, typename Request,
             typename Reply, typename MayWait>
   void Add(const char* name, Service* service, RequestCall request_call,
            absl::Status (Handler::*serve)(const Caller&, const Request&,
                                           Reply*),
-           MayWait may_wait) {
+           MayWait may_wait,
+           bool (Handler::*serve_at_once)(const Caller&, const Request&,
+                                          Reply*) = nullptr) {
     auto method = std::make_shared<UnaryMethod<Request, Reply>>();
     method->request_call = [service, request_call](
                                auto* context, auto* request, auto* writer,
@@ -47,6 +49,15 @@ class MethodSet {
                            return (handler_->*serve)(caller, request, reply);
                          });
     };
+    if (serve_at_once != nullptr) {
+      method->serve_at_once = [this, serve_at_once](
+                                  const grpc::ServerContext& context,
+                                  const Request& request, Reply* reply) {
+        const auto caller = connections_->Find(context.peer());
+        return caller.ok() &&
+               (handler_->*serve_at_once)(**caller, request, reply);
+      };
+    }
     awaits_.push_back([method](CallQueue* queue) {
       UnaryCall<Request, Reply>::Await(method.get(), queue);
     });

@@ -107,6 +107,14 @@ absl::Status SegmentService::DeleteSegment(
   return registry_->Delete(caller, command);
 }
 
+bool SegmentService::DeleteSegmentAtOnce(
+    const Caller& caller, const v1::DeleteSegmentRequest& request,
+    google::protobuf::Empty*) {
+  const absl::StatusOr<RemoveCommand> command =
+      RemoveOne(request.name(), request.force(), request.etag());
+  return command.ok() && registry_->DeleteAtOnce(caller, *command);
+}
+
 absl::Status SegmentService::SealSegment(const Caller& caller,
                                          const v1::SealSegmentRequest& request,
                                          v1::Segment* reply) {

@@ -75,6 +75,10 @@ class SegmentService {
                             const v1::CreateHandleRequest& request,
                             v1::CreateHandleResponse* reply);
 
+  bool DeleteSegmentAtOnce(const Caller& caller,
+                           const v1::DeleteSegmentRequest& request,
+                           google::protobuf::Empty* reply);
+
   void AddMethods();
   // Whether what is asked of the segment leads to storage.
   bool IsMappedFile(const std::string& name);

@@ -85,7 +85,8 @@ void SegmentService::AddMethods() {
                &MayAlwaysWait<v1::UpdateSegmentRequest>);
   methods_.Add("DeleteSegment", &service_, &Async::RequestDeleteSegment,
                &SegmentService::DeleteSegment,
-               &MayAlwaysWait<v1::DeleteSegmentRequest>);
+               &MayAlwaysWait<v1::DeleteSegmentRequest>,
+               &SegmentService::DeleteSegmentAtOnce);
   methods_.Add("SealSegment", &service_, &Async::RequestSealSegment,
                &SegmentService::SealSegment,
                &MayAlwaysWait<v1::SealSegmentRequest>);
