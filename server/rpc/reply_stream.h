@@ -17,11 +17,26 @@ template <typename Reply>
 class ReplyWriter {
  public:
   // `reply` must stay until OnWriteDone.
-  virtual void StartWrite(const Reply& reply) = 0;
-  virtual void Finish(const grpc::Status& status) = 0;
+  void StartWrite(const Reply& reply) {
+    under_way_.fetch_add(1);
+    writer_.Write(reply, written_);
+  }
+
+  void Finish(const grpc::Status& status) { writer_.Finish(status, finished_); }
 
  protected:
+  ReplyWriter(CallEvent* written, CallEvent* finished)
+      : writer_(&context_), written_(written), finished_(finished) {}
   ~ReplyWriter() = default;
+
+  grpc::ServerContext context_;
+  grpc::ServerAsyncWriter<Reply> writer_;
+  // The end and the Finish that every call has, and writes.
+  std::atomic<int> under_way_{2};
+
+ private:
+  CallEvent* const written_;
+  CallEvent* const finished_;
 };
 
 // What a stream of replies tells the one that fills it. On the queue's thread,
@@ -59,18 +74,9 @@ class ReplyStream final : public ReplyWriter<Reply> {
   // Takes the next call, and after it those that follow.
   static void Await(const Method* method, CallQueue* queue) {
     auto* const call = new ReplyStream(method, queue);
-    call->context_.AsyncNotifyWhenDone(&call->ended_);
+    call->context_.AsyncNotifyWhenDone(&call->end_);
     method->request_call(&call->context_, &call->request_, &call->writer_,
-                         queue->completions(), &call->started_);
-  }
-
-  void StartWrite(const Reply& reply) override {
-    under_way_.fetch_add(1);
-    writer_.Write(reply, &written_);
-  }
-
-  void Finish(const grpc::Status& status) override {
-    writer_.Finish(status, &finished_);
+                         queue->completions(), &call->start_);
   }
 
  private:
@@ -84,7 +90,7 @@ class ReplyStream final : public ReplyWriter<Reply> {
   };
 
   ReplyStream(const Method* method, CallQueue* queue)
-      : method_(method), queue_(queue), writer_(&context_) {}
+      : ReplyWriter<Reply>(&wrote_, &finish_), method_(method), queue_(queue) {}
 
   void OnStarted(bool ok) {
     if (!ok) {  // the server stops
@@ -92,7 +98,7 @@ class ReplyStream final : public ReplyWriter<Reply> {
       return;
     }
     Await(method_, queue_);
-    source_ = method_->start(context_, request_, this);
+    source_ = method_->start(this->context_, request_, this);
   }
 
   void OnWritten(bool ok) {
@@ -101,30 +107,26 @@ class ReplyStream final : public ReplyWriter<Reply> {
   }
 
   void OnEnded(bool) {
-    if (context_.IsCancelled()) source_->OnCancel();
+    if (this->context_.IsCancelled()) source_->OnCancel();
     EndOne();
   }
 
   void OnFinished(bool) { EndOne(); }
 
   void EndOne() {
-    if (under_way_.fetch_sub(1) > 1) return;
+    if (this->under_way_.fetch_sub(1) > 1) return;
     source_->OnDone();
     delete this;
   }
 
   const Method* const method_;
   CallQueue* const queue_;
-  grpc::ServerContext context_;
   Request request_;
-  grpc::ServerAsyncWriter<Reply> writer_;
   ReplySource* source_ = nullptr;
-  // The end and the Finish that every call has, and writes.
-  std::atomic<int> under_way_{2};
-  Event started_{this, &ReplyStream::OnStarted};
-  Event written_{this, &ReplyStream::OnWritten};
-  Event finished_{this, &ReplyStream::OnFinished};
-  Event ended_{this, &ReplyStream::OnEnded};
+  Event start_{this, &ReplyStream::OnStarted};
+  Event wrote_{this, &ReplyStream::OnWritten};
+  Event finish_{this, &ReplyStream::OnFinished};
+  Event end_{this, &ReplyStream::OnEnded};
 };
 
 }  // namespace shmd

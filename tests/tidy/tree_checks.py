@@ -80,7 +80,7 @@ _BANNED = {w + s for w in ("manager", "helper", "util", "misc", "common",
 _FOREIGN = {
     "ErrorInfo", "RetryInfo", "SHM_INFO", "IPC_INFO", "shm_info",
     "RLIMIT_CORE", "common_type", "common_type_t", "exc_info", "version_info",
-    "TestParamInfo",
+    "TestParamInfo", "ServerReflectionInfo", "RequestServerReflectionInfo",
 }
 
 
