@@ -84,6 +84,19 @@ inline constexpr char kKeeperUnreachable[] = "KEEPER_UNREACHABLE";
 inline constexpr char kKernelRefused[] = "KERNEL_REFUSED";
 inline constexpr char kInvariantBroken[] = "INVARIANT_BROKEN";
 
+// Sessions, grants, namespaces, orphans.
+inline constexpr char kSessionNotFound[] = "SESSION_NOT_FOUND";
+inline constexpr char kGrantNotFound[] = "GRANT_NOT_FOUND";
+inline constexpr char kGrantInvalid[] = "GRANT_INVALID";
+inline constexpr char kGrantLimitExceeded[] = "GRANT_LIMIT_EXCEEDED";
+inline constexpr char kNamespaceExists[] = "NAMESPACE_EXISTS";
+inline constexpr char kNamespaceInUse[] = "NAMESPACE_IN_USE";
+inline constexpr char kNamespaceLimitExceeded[] = "NAMESPACE_LIMIT_EXCEEDED";
+inline constexpr char kLeaseMissing[] = "LEASE_MISSING";
+inline constexpr char kNotRevocable[] = "NOT_REVOCABLE";
+inline constexpr char kOrphanNotFound[] = "ORPHAN_NOT_FOUND";
+inline constexpr char kOrphanInUse[] = "ORPHAN_IN_USE";
+
 }  // namespace shmd::reason
 
 #endif  // SHMD_BASE_ERROR_REASON_H_
