@@ -69,6 +69,14 @@ void AddOptions(CLI::App& app, Flags& flags, std::string& socket_mode) {
                  "repeatable")
       ->check(CLI::NonNegativeNumber)
       ->take_all();
+  app.add_option_function<double>(
+         "--session_grace_seconds",
+         [&flags](double seconds) {
+           flags.session_grace = absl::Seconds(seconds);
+         },
+         "How long the programs of sessions have to come back after a restart "
+         "(30)")
+      ->check(CLI::Range(0.0, 86400.0));
   app.add_option("--socket_mode", socket_mode,
                  "Mode of the two sockets, octal: who may connect")
       ->capture_default_str();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "base/log.h"
 
 namespace shmd {
@@ -23,6 +24,9 @@ struct Flags {
   uint64_t quota_segments = 100000;
   uint64_t memory_reserve_bytes = uint64_t{64} << 20;
   std::vector<uid_t> admin_uids;
+  // How long a session is awaited after a restart when its process cannot be
+  // seen to be alive.
+  absl::Duration session_grace = absl::Seconds(30);
   mode_t socket_mode = 0666;
   LogLevel log_level = LogLevel::kNotice;
   // To be the keeper of a daemon (server/keeper), not a daemon.

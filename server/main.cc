@@ -147,8 +147,10 @@ absl::Status Run(const Flags& flags) {
   // earlier run fits no segment of this one.
   EventLog events(RandomEpoch(), kKeptEvents,
                   store->identity().first_generation);
-  SegmentRegistry registry({&backends, store.get(), &events, Clock::Real()},
-                           limits);
+  SessionTable sessions(Clock::Real());
+  SegmentRegistry registry(
+      {&backends, store.get(), &events, &sessions, Clock::Real()}, limits);
+  sessions.NotifyEnded([&registry] { registry.expiries().Wake(); });
   ASSIGN_OR_RETURN(const SegmentRegistry::TakeUpResult found,
                    registry.TakeUpStored());
   if (limits.memory_descriptors == 0) {
@@ -172,13 +174,14 @@ absl::Status Run(const Flags& flags) {
   ASSIGN_OR_RETURN(
       UniqueFd grpc_listener,
       sys::ListenUnix(grpc_path, sys::SocketType::kStream, flags.socket_mode));
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<AttachServer> attach,
-      AttachServer::Start(std::move(attach_listener), &policy, &registry));
+  ASSIGN_OR_RETURN(std::unique_ptr<AttachServer> attach,
+                   AttachServer::Start(std::move(attach_listener),
+                                       {&policy, &registry, &sessions,
+                                        Clock::Real(), flags.session_grace}));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<GrpcServer> grpc,
-      GrpcServer::Start(std::move(grpc_listener), &policy, &registry,
-                        store->identity().node, start_time));
+      GrpcServer::Start(std::move(grpc_listener),
+                        {&policy, &registry, &sessions, start_time}));
   std::printf("ready %s\n", flags.socket_dir.c_str());
   std::fflush(stdout);
   descriptor_store.NotifyReady();

@@ -27,6 +27,18 @@ std::string UidToHex(const Uid& uid) {
       absl::string_view(reinterpret_cast<const char*>(uid.data()), uid.size()));
 }
 
+std::optional<Uid> UidFromHex(absl::string_view hex) {
+  Uid uid;
+  size_t length = 0;
+  if (hex.size() != 2 * uid.size() ||
+      sodium_hex2bin(uid.data(), uid.size(), hex.data(), hex.size(), nullptr,
+                     &length, nullptr) != 0 ||
+      length != uid.size() || UidToHex(uid) != hex) {
+    return std::nullopt;
+  }
+  return uid;
+}
+
 Uid RandomUid() {
   Uid uid;
   randombytes_buf(uid.data(), uid.size());

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
+
 namespace shmd {
 
 // The plain vocabulary of segments, free of protobuf. The proto of the same
@@ -43,6 +45,9 @@ using Uid = std::array<uint8_t, 16>;
 
 // 32 lower-case hexadecimal digits.
 std::string UidToHex(const Uid& uid);
+
+// The reverse; nullopt for anything else.
+std::optional<Uid> UidFromHex(absl::string_view hex);
 
 // From the kernel's random numbers.
 Uid RandomUid();

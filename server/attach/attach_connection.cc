@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <cstring>
 #include <utility>
 #include <variant>
 
@@ -48,10 +49,6 @@ absl::StatusOr<Handle> ReadReference(const v1::Attach& request) {
 
 }  // namespace
 
-AttachConnection::~AttachConnection() {
-  for (const auto& [id, entry] : attachments_) registry_->Release(entry);
-}
-
 bool AttachConnection::ServeWaiting() {
   char buffer[kMaxAttachRequestBytes];
   for (int turn = 0; turn < kRequestsPerTurn; ++turn) {
@@ -80,49 +77,95 @@ bool AttachConnection::ServeOne(absl::string_view datagram) {
     return false;
   }
   if (request_.action_case() == v1::AttachRequest::kDetach) {
-    const auto found = attachments_.find(request_.detach().attachment_id());
-    if (found != attachments_.end()) {
-      registry_->Release(found->second);
-      attachments_.erase(found);
-    }
+    const EntryPtr entry =
+        sessions_->LetGo(session_.id, request_.detach().attachment_id());
+    if (entry != nullptr) registry_->Release(entry);
     return true;
   }
   reply_.Clear();
   reply_.set_sequence(request_.sequence());
   UniqueFd fd;
-  absl::Status status;
-  if (request_.action_case() == v1::AttachRequest::kAttach) {
-    status = Attach(request_.attach(), reply_.mutable_attachment(), &fd);
-  } else {
-    status = InvalidField("action", reason::kRequestInvalid, "is not set");
-  }
+  const absl::Status status = Answer(&fd);
   if (!status.ok()) {
     reply_.clear_attachment();
+    reply_.clear_welcome();
     *reply_.mutable_error() = StatusToProto(status);
   }
   return sys::SendDatagram(socket_.get(), reply_.SerializeAsString(), fd.get())
       .ok();
 }
 
+absl::Status AttachConnection::Answer(UniqueFd* fd) {
+  const bool is_first = !has_asked_;
+  has_asked_ = true;
+  switch (request_.action_case()) {
+    case v1::AttachRequest::kAttach:
+      return Attach(request_.attach(), reply_.mutable_attachment(), fd);
+    case v1::AttachRequest::kHello:
+      if (is_first) return Greet(request_.hello(), reply_.mutable_welcome());
+      return InvalidField("hello", reason::kRequestInvalid,
+                          "is not the first request");
+    default:
+      return InvalidField("action", reason::kRequestInvalid, "is not set");
+  }
+}
+
+absl::Status AttachConnection::Greet(const v1::Hello& request,
+                                     v1::Welcome* welcome) {
+  if (!request.namespace_().empty()) {
+    ASSIGN_OR_RETURN(
+        const std::string name_space,
+        ParseNamespaceName("hello.namespace", request.namespace_()));
+    RETURN_IF_ERROR(registry_->CheckNamespace(name_space));
+    sessions_->Enter(session_.id, name_space);
+  }
+  if (!request.resume_session().empty()) {
+    ASSIGN_OR_RETURN(
+        const SessionId awaited,
+        ParseSessionName("hello.resume_session", request.resume_session()));
+    ResumeToken token;
+    if (request.resume_token().size() != token.size()) {
+      return InvalidField("hello.resume_token", reason::kRequestInvalid,
+                          "has not 16 bytes");
+    }
+    std::memcpy(token.data(), request.resume_token().data(), token.size());
+    if (sessions_->Resume(session_.id, awaited, token)) {
+      session_.id = awaited;
+      session_.token = token;
+      welcome->set_resumed(true);
+    }
+  }
+  welcome->set_session(SessionName(session_.id));
+  welcome->set_resume_token(session_.token.data(), session_.token.size());
+  welcome->set_node(registry_->node());
+  return absl::OkStatus();
+}
+
 absl::Status AttachConnection::Attach(const v1::Attach& request,
                                       v1::Attachment* attachment,
                                       UniqueFd* fd) {
-  if (attachments_.size() >= kMaxAttachmentsPerConnection) {
-    return Exhausted(reason::kAttachmentLimit, "attachments of a connection", 1,
-                     0, "attachments");
-  }
   ASSIGN_OR_RETURN(const Handle handle, ReadReference(request));
   ASSIGN_OR_RETURN(const Access access, AccessFromProto(request.access()));
   ASSIGN_OR_RETURN(SegmentRegistry::Grant grant,
                    registry_->Attach(caller_, handle, access));
+  Holding holding;
+  holding.entry = grant.view.entry;
+  holding.segment = grant.view.segment;
+  holding.access = access;
+  const std::optional<uint64_t> number =
+      sessions_->Hold(session_.id, std::move(holding));
+  if (!number.has_value()) {
+    registry_->Release(grant.view.entry);
+    return Exhausted(reason::kAttachmentLimit, "attachments of a session", 1, 0,
+                     "attachments");
+  }
   FillAttachment(grant, attachment);
-  attachment->set_attachment_id(++last_attachment_id_);
+  attachment->set_attachment_id(*number);
   if (const auto* sysv = std::get_if<SysvId>(&grant.object)) {
     attachment->set_sysv_id(sysv->id);
   } else {
     *fd = std::move(std::get<UniqueFd>(grant.object));
   }
-  attachments_[last_attachment_id_] = grant.view.entry;
   return absl::OkStatus();
 }
 

@@ -3,31 +3,33 @@
 
 #include <cstdint>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
 #include "server/access/caller.h"
 #include "server/registry/segment_registry.h"
+#include "server/session/session_table.h"
 #include "shmd/v1/attach.pb.h"
 
 namespace shmd {
 
 inline constexpr size_t kMaxAttachRequestBytes = 4096;
-inline constexpr size_t kMaxAttachmentsPerConnection = 16384;
 
-// One program on the attach socket and what it has attached. Not thread-safe.
+// One program on the attach socket, which is one session. Not thread-safe.
 class AttachConnection {
  public:
-  AttachConnection(UniqueFd socket, Caller caller, SegmentRegistry* registry)
+  // The program at the other end of `socket`, which `session` is the fresh
+  // session of. Borrows registry and sessions.
+  AttachConnection(UniqueFd socket, Caller caller, SessionIdentity session,
+                   SegmentRegistry* registry, SessionTable* sessions)
       : socket_(std::move(socket)),
         caller_(std::move(caller)),
-        registry_(registry) {}
-
-  // Releases all attachments.
-  ~AttachConnection();
+        session_(std::move(session)),
+        registry_(registry),
+        sessions_(sessions) {}
 
   const Caller& caller() const { return caller_; }
+  const SessionId& session() const { return session_.id; }
 
   // Answers what is waiting on the socket. False when the connection is over:
   // the program has gone, broke the protocol, or does not read its answers.
@@ -36,14 +38,17 @@ class AttachConnection {
  private:
   // False when the connection is over.
   bool ServeOne(absl::string_view datagram);
+  absl::Status Answer(UniqueFd* fd);
+  absl::Status Greet(const v1::Hello& request, v1::Welcome* welcome);
   absl::Status Attach(const v1::Attach& request, v1::Attachment* attachment,
                       UniqueFd* fd);
 
   const UniqueFd socket_;
   const Caller caller_;
+  SessionIdentity session_;
   SegmentRegistry* const registry_;
-  uint64_t last_attachment_id_ = 0;
-  absl::flat_hash_map<uint64_t, EntryPtr> attachments_;
+  SessionTable* const sessions_;
+  bool has_asked_ = false;
   v1::AttachRequest request_;
   v1::AttachReply reply_;
 };

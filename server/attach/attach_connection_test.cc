@@ -28,10 +28,19 @@ class AttachConnectionTest : public RegistryTest {
     client_.Reset(pair[0]);
     UniqueFd server(pair[1]);
     ASSERT_EQ(fcntl(server.get(), F_SETFL, O_NONBLOCK), 0);
-    connection_ = std::make_unique<AttachConnection>(std::move(server), caller,
-                                                     &registry());
+    connection_ = std::make_unique<AttachConnection>(
+        std::move(server), caller,
+        sessions().Begin(caller, Process(), kDefaultNamespace), &registry(),
+        &sessions());
   }
-  void TearDown() override { connection_.reset(); }
+  void TearDown() override { Disconnect(); }
+  // As the server does when the program has gone.
+  void Disconnect() {
+    if (connection_ == nullptr) return;
+    sessions().End(connection_->session());
+    connection_.reset();
+    registry().CleanUpSessions();
+  }
 
   bool Serve() { return connection_->ServeWaiting(); }
   void Send(const std::string& bytes, int fd = -1) {
@@ -232,7 +241,7 @@ TEST_F(AttachConnectionTest, HangUpEndsTheConnectionAndReleasesAll) {
   EXPECT_EQ(Attachments("a"), 2u);
   client_.Reset();
   EXPECT_FALSE(Serve());
-  connection_.reset();
+  Disconnect();
   EXPECT_EQ(Attachments("a"), 0u);
 }
 
@@ -267,14 +276,14 @@ TEST_F(AttachConnectionTest, AttachmentsOfOneConnectionAreLimited) {
   const SegmentView view = Made(Sysv("a"));  // no descriptors on the way
   const v1::AttachRequest request = AttachTo(view);
   uint64_t id = 0;
-  for (size_t i = 0; i < kMaxAttachmentsPerConnection; ++i) {
+  for (size_t i = 0; i < kMaxHoldings; ++i) {
     id = Ask(request).attachment().attachment_id();
     ASSERT_NE(id, 0u);
   }
   EXPECT_EQ(ReasonIn(Ask(request)), "ATTACHMENT_LIMIT");
   Send(DetachFrom(id));
   EXPECT_EQ(ReasonIn(Ask(request)), "");
-  connection_.reset();
+  Disconnect();
   EXPECT_EQ(Attachments("a"), 0u);
 }
 
@@ -287,8 +296,74 @@ TEST_F(AttachConnectionTest, ProgramThatDoesNotReadIsCutOff) {
     ASSERT_LT(++served, 100000);
   } while (Serve());
   EXPECT_GT(served, 1);
-  connection_.reset();
+  Disconnect();
   EXPECT_EQ(Attachments("a"), 0u);
+}
+
+TEST_F(AttachConnectionTest, HelloTellsWhoTheSessionIs) {
+  v1::AttachRequest request;
+  request.mutable_hello();
+  const v1::AttachReply reply = Ask(request);
+  const SessionSnapshot session =
+      *sessions().Get(Root(), connection_->session());
+  EXPECT_EQ(reply.welcome().session(), SessionName(session.identity.id));
+  EXPECT_EQ(reply.welcome().resume_token().size(), 16u);
+  EXPECT_FALSE(reply.welcome().resumed());
+  EXPECT_EQ(reply.welcome().node(), registry().node());
+  EXPECT_EQ(ReasonIn(Ask(request)), "REQUEST_INVALID") << "not the first";
+}
+
+TEST_F(AttachConnectionTest, HelloOfAnEarlierSessionResumesIt) {
+  SessionIdentity earlier;
+  earlier.id = RandomUid();
+  earlier.token.fill(3);
+  earlier.uid = Root().uid;
+  sessions().Await(earlier);
+  v1::AttachRequest request;
+  v1::Hello& hello = *request.mutable_hello();
+  hello.set_resume_session(SessionName(earlier.id));
+  hello.set_resume_token(std::string(16, '\x03'));
+  const v1::AttachReply reply = Ask(request);
+  EXPECT_TRUE(reply.welcome().resumed());
+  EXPECT_EQ(reply.welcome().session(), SessionName(earlier.id));
+  EXPECT_EQ(connection_->session(), earlier.id);
+  const SegmentView view = Made(Memfd("a"));
+  EXPECT_EQ(ReasonIn(Ask(AttachTo(view))), "");
+  EXPECT_EQ(sessions().Get(Root(), earlier.id)->holding_count, 1u);
+}
+
+TEST_F(AttachConnectionTest, HelloOfNoSessionIsANewOne) {
+  v1::AttachRequest request;
+  v1::Hello& hello = *request.mutable_hello();
+  hello.set_resume_session(SessionName(RandomUid()));
+  hello.set_resume_token(std::string(16, 'x'));
+  const v1::AttachReply reply = Ask(request);
+  EXPECT_FALSE(reply.welcome().resumed());
+  EXPECT_EQ(reply.welcome().session(), SessionName(connection_->session()));
+}
+
+TEST_F(AttachConnectionTest, HelloThatIsWrongSaysWhy) {
+  struct Case {
+    const char* name_space;
+    const char* session;
+    const char* token;
+    const char* reason;
+  };
+  const std::string valid = SessionName(RandomUid());
+  for (const Case& wrong : {
+           Case{"nowhere", "", "", "NAME_INVALID"},
+           Case{"namespaces/nowhere", "", "", "NAMESPACE_NOT_FOUND"},
+           Case{"", "sessions/1", "0123456789abcdef", "NAME_INVALID"},
+           Case{"", valid.c_str(), "short", "REQUEST_INVALID"},
+       }) {
+    Disconnect();
+    Connect(Root());
+    v1::AttachRequest request;
+    request.mutable_hello()->set_namespace_(wrong.name_space);
+    request.mutable_hello()->set_resume_session(wrong.session);
+    request.mutable_hello()->set_resume_token(wrong.token);
+    EXPECT_EQ(ReasonIn(Ask(request)), wrong.reason);
+  }
 }
 
 }  // namespace

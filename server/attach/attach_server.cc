@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "shm/sys/socket.h"
 
 namespace shmd {
 namespace {
@@ -20,9 +21,9 @@ constexpr int kEventsPerTurn = 64;
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AttachServer>> AttachServer::Start(
-    UniqueFd listener, const CallerPolicy* policy, SegmentRegistry* registry) {
+    UniqueFd listener, const Parts& parts) {
   auto server = std::unique_ptr<AttachServer>(
-      new AttachServer(std::move(listener), policy, registry));
+      new AttachServer(std::move(listener), parts));
   server->epoll_.Reset(epoll_create1(EPOLL_CLOEXEC));
   if (!server->epoll_.valid()) return ErrnoStatus(errno, "epoll_create1");
   server->stop_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -32,6 +33,7 @@ absl::StatusOr<std::unique_ptr<AttachServer>> AttachServer::Start(
   }
   RETURN_IF_ERROR(server->Watch(server->listener_.get()));
   RETURN_IF_ERROR(server->Watch(server->stop_.get()));
+  server->WatchAwaited();
   server->thread_ = std::thread([raw = server.get()] { raw->Run(); });
   return server;
 }
@@ -54,21 +56,54 @@ absl::Status AttachServer::Watch(int fd) {
   return absl::OkStatus();
 }
 
+void AttachServer::WatchAwaited() {
+  const std::vector<SessionIdentity> awaited = parts_.sessions->Awaited();
+  if (awaited.empty()) return;
+  const std::string boot_id = ReadBootId();
+  for (const SessionIdentity& identity : awaited) {
+    const bool is_visible = identity.process.start_ticks != 0;
+    UniqueFd pidfd = OpenProcess(identity.process);
+    if (identity.boot_id != boot_id || (is_visible && !pidfd.valid())) {
+      parts_.sessions->End(identity.id);
+      continue;
+    }
+    const int number = pidfd.get();
+    // A process that cannot be seen has the time of grace.
+    if (!pidfd.valid() || !Watch(number).ok()) continue;
+    awaited_[number] = {std::move(pidfd), identity.id};
+  }
+  grace_end_ = parts_.clock->SinceBoot() + parts_.session_grace;
+}
+
+int AttachServer::MillisecondsToGraceEnd() {
+  if (!grace_end_.has_value()) return -1;
+  const absl::Duration left = *grace_end_ - parts_.clock->SinceBoot();
+  if (left > absl::ZeroDuration()) {
+    return static_cast<int>(absl::ToInt64Milliseconds(left)) + 1;
+  }
+  grace_end_.reset();
+  parts_.sessions->EndAwaited();
+  awaited_.clear();
+  return -1;
+}
+
 void AttachServer::Run() {
   std::array<epoll_event, kEventsPerTurn> events;
   for (;;) {
-    const int count =
-        epoll_wait(epoll_.get(), events.data(), kEventsPerTurn, -1);
+    const int count = epoll_wait(epoll_.get(), events.data(), kEventsPerTurn,
+                                 MillisecondsToGraceEnd());
     for (int i = 0; i < count; ++i) {
       const int fd = events[static_cast<size_t>(i)].data.fd;
       if (fd == stop_.get()) {
-        connections_.clear();
+        clients_.clear();
         return;
       }
       if (fd == listener_.get()) {
         Accept();
-      } else {
+      } else if (clients_.contains(fd)) {
         Serve(fd);
+      } else {
+        ProcessEnded(fd);
       }
     }
   }
@@ -87,21 +122,59 @@ void AttachServer::Accept() {
                                        " connections already"));
     return;
   }
-  const int fd = accepted->socket.get();
-  if (!Watch(fd).ok()) return;
+  if (!Watch(accepted->socket.get()).ok()) return;
   ++count;
-  connections_[fd] = std::make_unique<AttachConnection>(
-      std::move(accepted->socket), std::move(accepted->caller), registry_);
+  Begin(*std::move(accepted));
+}
+
+void AttachServer::Begin(Acceptor::Accepted accepted) {
+  const int fd = accepted.socket.get();
+  Client client;
+  client.pidfd = sys::OpenPeerPidfd(fd);
+  Process process = LookAtProcess(accepted.caller.pid);
+  // Without the kernel's pidfd of the peer: one by number, of the process that
+  // has it now; the hang-up tells when it was another one.
+  if (!client.pidfd.valid()) client.pidfd = OpenProcess(process);
+  if (client.pidfd.valid() && Watch(client.pidfd.get()).ok()) {
+    sockets_of_pidfds_[client.pidfd.get()] = fd;
+  }
+  SessionIdentity session = parts_.sessions->Begin(
+      accepted.caller, std::move(process), kDefaultNamespace);
+  client.connection = std::make_unique<AttachConnection>(
+      std::move(accepted.socket), std::move(accepted.caller),
+      std::move(session), parts_.registry, parts_.sessions);
+  clients_[fd] = std::move(client);
 }
 
 void AttachServer::Serve(int fd) {
-  const auto found = connections_.find(fd);
-  if (found == connections_.end()) return;
-  if (found->second->ServeWaiting()) return;
-  const auto count = connections_of_uid_.find(found->second->caller().uid);
+  if (!clients_.find(fd)->second.connection->ServeWaiting()) End(fd);
+}
+
+void AttachServer::End(int fd) {
+  const auto found = clients_.find(fd);
+  const AttachConnection& connection = *found->second.connection;
+  parts_.sessions->End(connection.session());
+  const auto count = connections_of_uid_.find(connection.caller().uid);
   if (--count->second == 0) connections_of_uid_.erase(count);
-  // Closing the descriptor takes it out of the epoll set (epoll(7)).
-  connections_.erase(found);
+  sockets_of_pidfds_.erase(found->second.pidfd.get());
+  // Closing a descriptor takes it out of the epoll set (epoll(7)).
+  clients_.erase(found);
+}
+
+void AttachServer::ProcessEnded(int pidfd) {
+  // Its number may be another one's by now, in the same turn.
+  if (!HasEnded(pidfd)) return;
+  const auto client = sockets_of_pidfds_.find(pidfd);
+  if (client != sockets_of_pidfds_.end()) {
+    End(client->second);
+    return;
+  }
+  const auto awaited = awaited_.find(pidfd);
+  // Neither: of a client that ended earlier in this turn.
+  if (awaited == awaited_.end()) return;
+  // Unless its program came back before it ended.
+  parts_.sessions->EndIfAwaited(awaited->second.second);
+  awaited_.erase(awaited);
 }
 
 }  // namespace shmd

@@ -2,8 +2,9 @@
 #define SHMD_SERVER_ATTACH_ATTACH_SERVER_H_
 
 #include <memory>
-#include <string>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
@@ -12,45 +13,70 @@
 #include "server/access/acceptor.h"
 #include "server/attach/attach_connection.h"
 #include "server/registry/segment_registry.h"
+#include "server/session/session_table.h"
 
 namespace shmd {
 
 inline constexpr size_t kMaxAttachConnectionsPerUid = 4096;
 
-// The attach socket (attach.proto): redeems handles for descriptors. One
-// thread serves all connections; a request is a look into the registry and a
-// few system calls. A program whose queue is full is cut off: it asks for
-// answers that it does not read.
+// The attach socket (attach.proto): redeems handles for descriptors, and tells
+// the session table who came and who has gone. One thread serves all
+// connections; a request is a look into the registry and a few system calls. A
+// program whose queue is full is cut off: it asks for answers that it does not
+// read.
 class AttachServer {
  public:
-  // Serves on `listener`, a listening SOCK_SEQPACKET socket, until destroyed.
-  // Borrows the rest.
-  static absl::StatusOr<std::unique_ptr<AttachServer>> Start(
-      UniqueFd listener, const CallerPolicy* policy, SegmentRegistry* registry);
+  struct Parts {
+    const CallerPolicy* policy = nullptr;
+    SegmentRegistry* registry = nullptr;
+    SessionTable* sessions = nullptr;
+    Clock* clock = nullptr;
+    // How long the sessions of an earlier run are awaited.
+    absl::Duration session_grace;
+  };
 
-  // Ends all connections and releases what they held; clients keep what they
-  // have mapped.
+  // Serves on `listener`, a listening SOCK_SEQPACKET socket, until destroyed.
+  // Borrows the parts.
+  static absl::StatusOr<std::unique_ptr<AttachServer>> Start(
+      UniqueFd listener, const Parts& parts);
+
+  // Closes all connections. Sessions do not end by that: their programs come
+  // back to the next daemon, and keep what they have mapped.
   ~AttachServer();
 
  private:
-  AttachServer(UniqueFd listener, const CallerPolicy* policy,
-               SegmentRegistry* registry)
+  // A connection and the process at its other end.
+  struct Client {
+    std::unique_ptr<AttachConnection> connection;
+    UniqueFd pidfd;  // invalid where the kernel has none
+  };
+
+  AttachServer(UniqueFd listener, const Parts& parts)
       : listener_(std::move(listener)),
-        acceptor_(policy),
-        registry_(registry) {}
+        acceptor_(parts.policy),
+        parts_(parts) {}
 
   void Run();
+  void WatchAwaited();
+  int MillisecondsToGraceEnd();
   void Accept();
+  void Begin(Acceptor::Accepted accepted);
   void Serve(int fd);
+  void End(int fd);
+  void ProcessEnded(int pidfd);
   absl::Status Watch(int fd);
 
   UniqueFd listener_;
   UniqueFd epoll_;
   UniqueFd stop_;  // eventfd
   Acceptor acceptor_;
-  SegmentRegistry* const registry_;
+  const Parts parts_;
   // Only Run's thread touches these.
-  absl::flat_hash_map<int, std::unique_ptr<AttachConnection>> connections_;
+  absl::flat_hash_map<int, Client> clients_;         // by socket
+  absl::flat_hash_map<int, int> sockets_of_pidfds_;  // those of clients
+  // The processes of awaited sessions.
+  absl::flat_hash_map<int, std::pair<UniqueFd, SessionId>> awaited_;
+  std::optional<absl::Duration> grace_end_;  // since boot
   absl::flat_hash_map<uid_t, size_t> connections_of_uid_;
   std::thread thread_;
 };

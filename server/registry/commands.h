@@ -31,6 +31,8 @@ struct CreateCommand {
   SegmentOptions options;
   Labels labels;
   Expiration expiration;
+  Lifetime lifetime = Lifetime::kUntilDeleted;
+  Uid owner_session = {};
   std::string request_id;
   std::string fingerprint;  // of the whole request, when it has an id
 };

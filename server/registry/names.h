@@ -10,6 +10,7 @@
 
 namespace shmd {
 
+inline constexpr char kDefaultNamespace[] = "default";
 inline constexpr size_t kMaxSegmentIdBytes = 128;
 inline constexpr size_t kMaxLabels = 64;
 inline constexpr size_t kMaxLabelKeyBytes = 63;

@@ -14,6 +14,7 @@ Reaper::~Reaper() {
 void Reaper::Run() {
   while (!stopping_) {
     registry_->expiries().WaitForNext(registry_->clock().SinceBoot());
+    registry_->CleanUpSessions();
     registry_->RemoveExpired();
   }
 }

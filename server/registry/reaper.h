@@ -8,7 +8,8 @@
 
 namespace shmd {
 
-// The thread that removes what has expired. Borrows the registry.
+// The thread that removes what has expired, and cleans up after sessions, which
+// wake it by `registry->expiries().Wake()`. Borrows the registry.
 class Reaper {
  public:
   explicit Reaper(SegmentRegistry* registry);

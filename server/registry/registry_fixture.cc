@@ -58,9 +58,10 @@ void RegistryTest::Start(const std::vector<std::string>& roots) {
   store_ = Store::Open(folder_, options).value();
   events_ = std::make_unique<EventLog>(RandomEpoch(), 1024,
                                        store_->identity().first_generation);
+  sessions_ = std::make_unique<SessionTable>(&clock_);
   registry_ = std::make_unique<SegmentRegistry>(
       SegmentRegistry::Parts{backends_.get(), store_.get(), events_.get(),
-                             &clock_},
+                             sessions_.get(), &clock_},
       limits_);
   const auto taken_up = registry_->TakeUpStored();
   EXPECT_TRUE(taken_up.ok()) << taken_up.status();
@@ -71,6 +72,7 @@ void RegistryTest::Restart() { RestartWithRoots({folder_}); }
 
 void RegistryTest::RestartWithRoots(const std::vector<std::string>& roots) {
   registry_.reset();
+  sessions_.reset();
   events_.reset();
   store_.reset();
   Start(roots);

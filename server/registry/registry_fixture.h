@@ -68,6 +68,7 @@ class RegistryTest : public ::testing::Test {
   const std::string& folder() const { return folder_; }
   const BackendSet& backends() const { return *backends_; }
   SegmentRegistry& registry() { return *registry_; }
+  SessionTable& sessions() { return *sessions_; }
 
   FakeClock clock_;
   Budget::Limits limits_;
@@ -80,6 +81,7 @@ class RegistryTest : public ::testing::Test {
   std::unique_ptr<BackendSet> backends_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<EventLog> events_;
+  std::unique_ptr<SessionTable> sessions_;
   std::unique_ptr<SegmentRegistry> registry_;
 };
 

@@ -21,6 +21,9 @@ enum class SegmentState : uint8_t {
   kDeleted,  // in events only
 };
 
+// What ends a segment besides a delete and its expire_time.
+enum class Lifetime : uint8_t { kUntilDeleted, kSession, kSessionUntilSealed };
+
 using Labels = std::map<std::string, std::string>;
 
 // The metadata of a segment at one moment. The registry never changes one but
@@ -36,6 +39,9 @@ struct Segment {
   absl::Time create_time;
   std::optional<absl::Time> expire_time;    // what people see
   std::optional<absl::Duration> expire_at;  // since boot: what counts
+  std::optional<absl::Duration> lease_ttl;  // the ttl that was given last
+  Lifetime lifetime = Lifetime::kUntilDeleted;
+  Uid owner_session = {};  // all zero with kUntilDeleted
   bool adopted = false;
 
   Ownership ownership() const {

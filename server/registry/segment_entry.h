@@ -11,9 +11,9 @@
 namespace shmd {
 
 // One segment as the registry holds it: the kernel's object and the current
-// metadata. Whoever changes the object holds `operation`; `segment`,
-// `attachments`, `claimed` and `removed` belong to the registry's mutex. When
-// both are needed `operation` is taken first.
+// metadata. Whoever changes the object holds `operation`; what follows it
+// belongs to the registry's mutex. When both are needed `operation` is taken
+// first.
 struct SegmentEntry {
   explicit SegmentEntry(KernelObject kernel_object)
       : object(std::move(kernel_object)) {}
@@ -23,6 +23,7 @@ struct SegmentEntry {
 
   SegmentPtr segment;
   uint64_t attachments = 0;
+  bool doomed = false;   // its session has ended: to be removed at once
   bool claimed = false;  // about to be removed: nobody else may have it
   bool removed = false;  // lives on for those who are attached
 };

@@ -20,7 +20,6 @@
 namespace shmd {
 namespace {
 
-constexpr char kDefaultNamespace[] = "default";
 constexpr size_t kRememberedRequests = 65536;
 constexpr uint64_t kMaxPeekBytes = 64 << 10;
 
@@ -340,8 +339,8 @@ void SegmentRegistry::Release(const EntryPtr& entry) {
   absl::MutexLock lock(&mutex_);
   if (--entry->attachments > 0 || !entry->removed) return;
   // What Unpublish has kept back.
-  Budget::Use use;
-  use.descriptors = UseOf(entry->segment->options).descriptors;
+  Budget::Use use = UseOf(entry->segment->options);
+  use.segments = 0;
   budget_.GiveBack(use);
 }
 

@@ -22,6 +22,7 @@
 #include "server/registry/expiry_queue.h"
 #include "server/registry/request_log.h"
 #include "server/registry/segment_entry.h"
+#include "server/session/session_table.h"
 #include "server/store/segment_records.h"
 #include "shm/backend.h"
 #include "shm/handle.h"
@@ -41,6 +42,7 @@ class SegmentRegistry {
     const BackendSet* backends = nullptr;
     Store* store = nullptr;
     EventLog* events = nullptr;
+    SessionTable* sessions = nullptr;
     Clock* clock = nullptr;
   };
 
@@ -67,6 +69,10 @@ class SegmentRegistry {
                                                 const ListCommand& command);
   absl::StatusOr<SegmentView> Update(const Caller& caller,
                                      const UpdateCommand& command);
+  // Puts the end off by `ttl`, or by the lease's own.
+  absl::StatusOr<SegmentView> RenewLease(const Caller& caller,
+                                         const SegmentName& name,
+                                         std::optional<absl::Duration> ttl);
   absl::Status Delete(const Caller& caller, const RemoveCommand& command);
   // Deletes one small memfd that nothing and nobody is at work on, without
   // waiting for anything. False, and nothing done, in every other case, which
@@ -119,11 +125,14 @@ class SegmentRegistry {
 
   // Removes (or disowns, where adopted) what has expired.
   void RemoveExpired();
+  // Releases what ended sessions held, and dooms what ends with them.
+  void CleanUpSessions();
   ExpiryQueue& expiries() { return expiries_; }
 
   // NAMESPACE_NOT_FOUND unless it exists.
   absl::Status CheckNamespace(absl::string_view name_space) const;
 
+  uint64_t node() const { return identity_.node; }
   Budget& budget() { return budget_; }
   EventLog& events() { return *parts_.events; }
   Clock& clock() { return *parts_.clock; }
@@ -215,6 +224,14 @@ class SegmentRegistry {
   void Unclaim(const EntryPtr& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Unpublish(const EntryPtr& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  // segment_registry_sessions.cc
+  absl::Status OwnAll(const Caller& caller,
+                      absl::Span<const std::shared_ptr<Segment>> segments);
+  void DisownAll(absl::Span<const std::shared_ptr<Segment>> segments);
+  void Doom(const EntryPtr& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DoomUnlessOwned(const EntryPtr& entry)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   // segment_registry.cc
   Handle UnsignedHandle(const Segment& segment, Access access) const;
   absl::StatusOr<EntryPtr> FindEntry(const SegmentName& name) const
@@ -259,6 +276,9 @@ absl::Status CheckEtag(const Segment& segment, const std::string& etag);
 
 // SEGMENT_SEALED (FAILED_PRECONDITION) unless the segment may be written.
 absl::Status CheckWritable(const Segment& segment);
+
+// Whether the segment goes when its session does.
+bool EndsWithSession(const Segment& segment);
 
 // What a segment takes of the budget.
 Budget::Use UseOf(const SegmentOptions& options);

@@ -159,11 +159,13 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::CreateNew(
   }
   Made made;
   absl::Status status = MakeAll(pending, commands, &made);
+  if (status.ok()) status = OwnAll(caller, made.segments);
   if (status.ok()) {
     absl::StatusOr<std::vector<SegmentView>> views =
         Publish(made, absl::MakeSpan(pending));
     if (views.ok()) return views;
     status = views.status();
+    DisownAll(made.segments);
   }
   for (size_t i = 0; i < made.entries.size(); ++i) {
     // Nothing is mapped yet; what cannot be removed is the kernel's word
@@ -214,6 +216,8 @@ absl::Status SegmentRegistry::MakeOne(const Pending& pending,
   segment->uid = pending.uid;
   segment->generation = pending.generation;
   segment->labels = std::move(command.labels);
+  segment->lifetime = command.lifetime;
+  segment->owner_session = command.owner_session;
   RETURN_IF_ERROR(SetExpiration(command.expiration, segment.get()));
   ASSIGN_OR_RETURN(KernelObject object, CreateObject(command.options));
   segment->options = std::move(command.options);
@@ -242,6 +246,7 @@ absl::Status SegmentRegistry::SetExpiration(const Expiration& expiration,
   if (expiration.time.has_value()) left = *expiration.time - now;
   segment->expire_time.reset();
   segment->expire_at.reset();
+  segment->lease_ttl = expiration.ttl;
   if (left == absl::InfiniteDuration()) return absl::OkStatus();
   if (left <= absl::ZeroDuration()) {
     return InvalidField("segment.expire_time", reason::kFieldInvalid,
@@ -274,6 +279,7 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Publish(
     pending_names_.erase(pending[i].key);
     pending_uids_.erase(pending[i].uid);
     Index(entries[i], std::move(pending[i].key));
+    DoomUnlessOwned(entries[i]);
     views.push_back(ViewOf(entries[i]));
   }
   return views;
@@ -372,8 +378,15 @@ absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored() {
 void SegmentRegistry::TakeUpOne(std::shared_ptr<Segment> segment,
                                 KernelObject object) {
   if (segment->expire_time.has_value()) {
-    segment->expire_at = parts_.clock->SinceBoot() +
-                         (*segment->expire_time - parts_.clock->WallTime());
+    // A lease is whole again: its holder could not renew it while there was
+    // nobody to ask.
+    const absl::Duration left = segment->lease_ttl.value_or(
+        *segment->expire_time - parts_.clock->WallTime());
+    segment->expire_at = parts_.clock->SinceBoot() + left;
+    segment->expire_time = parts_.clock->WallTime() + left;
+  }
+  if (segment->lifetime != Lifetime::kUntilDeleted) {
+    parts_.sessions->OwnAgain(segment->owner_session, segment->uid);
   }
   auto entry = std::make_shared<SegmentEntry>(std::move(object));
   budget_.TakeAnyway(UseOf(segment->options));
@@ -382,6 +395,7 @@ void SegmentRegistry::TakeUpOne(std::shared_ptr<Segment> segment,
   std::string key = IndexKey(segment->name);
   entry->segment = std::move(segment);
   Index(entry, std::move(key));
+  DoomUnlessOwned(entry);
 }
 
 }  // namespace shmd

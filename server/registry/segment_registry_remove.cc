@@ -47,8 +47,17 @@ bool IsSmallMemfd(const SegmentOptions& options) {
          options.size_bytes <= kSmallBytes && !options.lock_in_memory;
 }
 
-bool IsDue(const Segment& segment, absl::Duration now) {
-  return segment.expire_at.has_value() && *segment.expire_at <= now;
+// What a removed segment gives back although it is attached: its memory exists,
+// and its memfd stays open, for as long as somebody is.
+Budget::Use UseWithoutMemory() {
+  Budget::Use use;
+  use.segments = 1;
+  return use;
+}
+
+bool IsDue(const SegmentEntry& entry, absl::Duration now) {
+  const std::optional<absl::Duration>& end = entry.segment->expire_at;
+  return entry.doomed || (end.has_value() && *end <= now);
 }
 
 }  // namespace
@@ -86,7 +95,11 @@ void SegmentRegistry::Unclaim(const EntryPtr& entry) {
   entry->claimed = false;
   // Its end may have come meanwhile, and been passed over.
   const std::optional<absl::Duration>& end = entry->segment->expire_at;
-  if (end.has_value()) expiries_.Set(entry->segment->uid, *end);
+  if (entry->doomed) {
+    expiries_.Set(entry->segment->uid, absl::ZeroDuration());
+  } else if (end.has_value()) {
+    expiries_.Set(entry->segment->uid, *end);
+  }
 }
 
 void SegmentRegistry::Unpublish(const EntryPtr& entry) {
@@ -99,11 +112,12 @@ void SegmentRegistry::Unpublish(const EntryPtr& entry) {
     objects_.erase(object);
   }
   expiries_.Set(last->uid, absl::InfiniteDuration());
-  Budget::Use use = UseOf(last->options);
-  // A memfd stays open for as long as somebody is attached.
-  if (entry->attachments > 0) use.descriptors = 0;
+  if (last->lifetime != Lifetime::kUntilDeleted) {
+    parts_.sessions->Disown(last->owner_session, last->uid);
+  }
   entry->removed = true;
-  budget_.GiveBack(use);
+  budget_.GiveBack(entry->attachments > 0 ? UseWithoutMemory()
+                                          : UseOf(last->options));
   parts_.events->Append(EventType::kDeleted, last, entry->segment);
 }
 
@@ -222,7 +236,7 @@ void SegmentRegistry::RemoveExpired() {
       if (found == by_uid_.end() || found->second->claimed) continue;
       entry = found->second;
       // An update may have moved the end since it was found due.
-      if (!IsDue(*entry->segment, now)) continue;
+      if (!IsDue(*entry, now)) continue;
       entry->claimed = true;
     }
     const RemoveKind kind =

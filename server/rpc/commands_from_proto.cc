@@ -4,21 +4,17 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <sodium.h>
 
-#include <algorithm>
-
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "server/rpc/options_from_proto.h"
+#include "server/rpc/page.h"
+#include "server/session/session.h"
 
 namespace shmd {
 namespace {
-
-constexpr int kDefaultPageSize = 100;
-constexpr int kMaxPageSize = 1000;
 
 // A hash of the request's content; maps are written in key order, so that equal
 // requests have equal hashes.
@@ -37,17 +33,9 @@ std::string Fingerprint(const google::protobuf::Message& request) {
   return hash;
 }
 
-// What a page token must agree on with the request that brings it.
-std::string ListFingerprint(const v1::ListSegmentsRequest& request) {
-  v1::ListSegmentsRequest same;
-  same.set_parent(request.parent());
-  same.set_filter(request.filter());
-  return Fingerprint(same).substr(0, 8);
-}
-
-Error PageTokenInvalid() {
-  return InvalidField("page_token", reason::kPageTokenInvalid,
-                      "is not one that this list gave");
+// What the pages of one list have in common.
+std::string ListedBy(const v1::ListSegmentsRequest& request) {
+  return absl::StrCat(request.parent(), "\n", request.filter());
 }
 
 absl::Status ApplyPath(const std::string& path, const v1::Segment& segment,
@@ -94,6 +82,29 @@ std::vector<std::string> SetPaths(const v1::Segment& segment) {
   return paths;
 }
 
+absl::Status LifetimeFromProto(const v1::Segment& segment,
+                               CreateCommand* command) {
+  switch (segment.lifetime()) {
+    case v1::Segment::LIFETIME_UNSPECIFIED:
+    case v1::Segment::UNTIL_DELETED:
+      if (segment.owner_session().empty()) return absl::OkStatus();
+      return InvalidField("segment.owner_session", reason::kFieldInvalid,
+                          "is of no use without a lifetime of SESSION");
+    case v1::Segment::SESSION:
+      command->lifetime = Lifetime::kSession;
+      break;
+    case v1::Segment::SESSION_UNTIL_SEALED:
+      command->lifetime = Lifetime::kSessionUntilSealed;
+      break;
+    default:
+      return UnknownNumber("segment.lifetime");
+  }
+  ASSIGN_OR_RETURN(
+      command->owner_session,
+      ParseSessionName("segment.owner_session", segment.owner_session()));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<CreateCommand> CreateFromProto(
@@ -118,6 +129,7 @@ absl::StatusOr<CreateCommand> CreateFromProto(
   command.labels = LabelsFromProto(request.segment());
   RETURN_IF_ERROR(CheckLabels(command.labels));
   ASSIGN_OR_RETURN(command.expiration, ExpirationFromProto(request.segment()));
+  RETURN_IF_ERROR(LifetimeFromProto(request.segment(), &command));
   RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   command.request_id = request.request_id();
   if (!command.request_id.empty()) command.fingerprint = Fingerprint(request);
@@ -187,23 +199,13 @@ absl::StatusOr<ListCommand> ListFromProto(
   ListCommand command;
   ASSIGN_OR_RETURN(command.name_space,
                    ParseNamespaceName("parent", request.parent()));
-  if (request.page_size() < 0) {
-    return InvalidField("page_size", reason::kPageSizeInvalid, "is negative");
-  }
-  const int page_size =
-      request.page_size() == 0 ? kDefaultPageSize : request.page_size();
-  command.limit = static_cast<size_t>(std::min(page_size, kMaxPageSize));
+  ASSIGN_OR_RETURN(command.limit, PageLimit(request.page_size()));
   ASSIGN_OR_RETURN(command.filter, SegmentFilter::Parse(request.filter()));
   if (!request.page_token().empty()) {
-    std::string token;
-    const std::string expected = ListFingerprint(request);
-    if (!absl::WebSafeBase64Unescape(request.page_token(), &token) ||
-        token.compare(0, expected.size(), expected) != 0) {
-      return PageTokenInvalid();
-    }
-    command.after_id = token.substr(expected.size());
+    ASSIGN_OR_RETURN(command.after_id,
+                     ReadPageToken(ListedBy(request), request.page_token()));
     if (!CheckSegmentId("page_token", command.after_id).ok()) {
-      return PageTokenInvalid();
+      return absl::StatusOr<ListCommand>(PageTokenInvalid());
     }
   }
   return command;
@@ -211,9 +213,7 @@ absl::StatusOr<ListCommand> ListFromProto(
 
 std::string MakePageToken(const v1::ListSegmentsRequest& request,
                           const std::string& last_id) {
-  std::string token;
-  absl::WebSafeBase64Escape(ListFingerprint(request) + last_id, &token);
-  return token;
+  return MakePageToken(ListedBy(request), last_id);
 }
 
 absl::StatusOr<HandleCommand> HandleCommandFromProto(

@@ -12,6 +12,10 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "server/rpc/node_service.h"
+#include "server/rpc/reflection_service.h"
+#include "server/rpc/segment_service.h"
+#include "server/rpc/session_service.h"
 
 namespace shmd {
 namespace {
@@ -19,29 +23,38 @@ namespace {
 constexpr int kMaxMessageBytes = 1 << 20;
 constexpr int kMaxConcurrentStreams = 64;
 
+std::vector<std::string> NamesOf(
+    const std::vector<std::unique_ptr<RpcService>>& services) {
+  std::vector<std::string> names;
+  for (const auto& service : services) names.push_back(service->name());
+  return names;
+}
+
 }  // namespace
 
-GrpcServer::GrpcServer(UniqueFd listener, const CallerPolicy* policy,
-                       SegmentRegistry* registry, uint64_t node,
-                       absl::Time start_time)
+GrpcServer::GrpcServer(UniqueFd listener, const Parts& parts)
     : listener_(std::move(listener)),
-      acceptor_(policy),
-      watches_(registry),
-      segment_service_(&connections_, registry, &watches_),
-      node_service_(&connections_, registry, node, start_time),
-      health_service_({v1::SegmentService::service_full_name(),
-                       v1::NodeService::service_full_name()}),
-      reflection_service_(
-          {v1::SegmentService::service_full_name(),
-           v1::NodeService::service_full_name(),
-           grpc::health::v1::Health::service_full_name(),
-           grpc::reflection::v1alpha::ServerReflection::service_full_name()}) {}
+      acceptor_(parts.policy),
+      watches_(parts.registry) {
+  services_.push_back(std::make_unique<SegmentService>(
+      &connections_, parts.registry, &watches_));
+  services_.push_back(std::make_unique<SessionService>(
+      &connections_, parts.registry, parts.sessions));
+  services_.push_back(std::make_unique<NodeService>(
+      &connections_, parts.registry, parts.start_time));
+  auto health = std::make_unique<HealthService>(NamesOf(services_));
+  health_ = health.get();
+  services_.push_back(std::move(health));
+  std::vector<std::string> names = NamesOf(services_);
+  names.push_back(
+      grpc::reflection::v1alpha::ServerReflection::service_full_name());
+  services_.push_back(std::make_unique<ReflectionService>(std::move(names)));
+}
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
-    UniqueFd listener, const CallerPolicy* policy, SegmentRegistry* registry,
-    uint64_t node, absl::Time start_time) {
-  auto server = std::unique_ptr<GrpcServer>(
-      new GrpcServer(std::move(listener), policy, registry, node, start_time));
+    UniqueFd listener, const Parts& parts) {
+  auto server =
+      std::unique_ptr<GrpcServer>(new GrpcServer(std::move(listener), parts));
   if (fcntl(server->listener_.get(), F_SETFL, O_NONBLOCK) != 0) {
     return ErrnoStatus(errno, "fcntl");
   }
@@ -52,11 +65,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   google::protobuf::SetLogHandler(nullptr);
   grpc::EnableDefaultHealthCheckService(false);  // CallQueue says why
   grpc::ServerBuilder builder;
-  for (grpc::Service* const service :
-       {server->segment_service_.service(), server->node_service_.service(),
-        server->health_service_.service(),
-        server->reflection_service_.service()}) {
-    builder.RegisterService(service);
+  for (const auto& service : server->services_) {
+    builder.RegisterService(service->service());
   }
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
@@ -65,10 +75,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr) return ErrnoStatus(EIO, "start of gRPC");
   CallQueue* const queue = server->queue_.get();
-  server->segment_service_.Await(queue);
-  server->node_service_.Await(queue);
-  server->health_service_.Await(queue);
-  server->reflection_service_.Await(queue);
+  for (const auto& service : server->services_) service->Await(queue);
   queue->Start();
   server->accept_thread_ =
       std::thread([raw = server.get()] { raw->AcceptUntilStopped(); });
@@ -99,7 +106,7 @@ void GrpcServer::Stop(absl::Duration grace) {
   // An eventfd that counts to one cannot refuse.
   if (write(stop_.get(), &one, sizeof(one)) < 0) return;
   accept_thread_.join();
-  health_service_.Drain();
+  health_->Drain();
   watches_.Drain();
   server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
   queue_->Stop();

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <thread>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -14,10 +15,9 @@
 #include "server/registry/segment_registry.h"
 #include "server/rpc/call_queue.h"
 #include "server/rpc/health_service.h"
-#include "server/rpc/node_service.h"
-#include "server/rpc/reflection_service.h"
-#include "server/rpc/segment_service.h"
+#include "server/rpc/rpc_service.h"
 #include "server/rpc/watch_hub.h"
+#include "server/session/session_table.h"
 
 namespace shmd {
 
@@ -26,11 +26,17 @@ namespace shmd {
 // credentials check nothing on a Unix socket.
 class GrpcServer {
  public:
+  struct Parts {
+    const CallerPolicy* policy = nullptr;
+    SegmentRegistry* registry = nullptr;
+    const SessionTable* sessions = nullptr;
+    absl::Time start_time;
+  };
+
   // Serves on `listener`, a listening SOCK_STREAM socket, until Stop. Borrows
-  // the rest.
-  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(
-      UniqueFd listener, const CallerPolicy* policy, SegmentRegistry* registry,
-      uint64_t node, absl::Time start_time);
+  // the parts.
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(UniqueFd listener,
+                                                           const Parts& parts);
 
   // Turns new connections away, says NOT_SERVING, ends watches, and lets calls
   // that are under way end until `grace` has passed.
@@ -39,8 +45,7 @@ class GrpcServer {
   ~GrpcServer();
 
  private:
-  GrpcServer(UniqueFd listener, const CallerPolicy* policy,
-             SegmentRegistry* registry, uint64_t node, absl::Time start_time);
+  GrpcServer(UniqueFd listener, const Parts& parts);
 
   void AcceptUntilStopped();
 
@@ -49,10 +54,8 @@ class GrpcServer {
   Acceptor acceptor_;
   ConnectionTable connections_;
   WatchHub watches_;
-  SegmentService segment_service_;
-  NodeService node_service_;
-  HealthService health_service_;
-  ReflectionService reflection_service_;
+  std::vector<std::unique_ptr<RpcService>> services_;
+  HealthService* health_ = nullptr;  // one of them
   // Before the queue: calls that have ended hold on to it.
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<CallQueue> queue_;

@@ -70,8 +70,8 @@ class HealthService::Watch final : public ReplySource {
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-HealthService::HealthService(absl::flat_hash_set<std::string> services)
-    : services_(std::move(services)) {
+HealthService::HealthService(const std::vector<std::string>& services)
+    : services_(services.begin(), services.end()) {
   check_.request_call = [this](auto* context, auto* request, auto* writer,
                                auto* completions, void* tag) {
     service_.RequestCheck(context, request, writer, completions, completions,

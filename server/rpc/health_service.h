@@ -9,21 +9,23 @@
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "server/rpc/call_queue.h"
 #include "server/rpc/reply_stream.h"
+#include "server/rpc/rpc_service.h"
 #include "server/rpc/unary_call.h"
 
 namespace shmd {
 
 // The standard health service: SERVING from the start until Drain.
 // Thread-safe.
-class HealthService {
+class HealthService final : public RpcService {
  public:
   // Knows the daemon as a whole and the `services`.
-  explicit HealthService(absl::flat_hash_set<std::string> services);
+  explicit HealthService(const std::vector<std::string>& services);
 
-  grpc::Service* service() { return &service_; }
-
-  // Takes calls from `queue`, which lives as long.
-  void Await(CallQueue* queue);
+  const char* name() const override {
+    return grpc::health::v1::Health::service_full_name();
+  }
+  grpc::Service* service() override { return &service_; }
+  void Await(CallQueue* queue) override;
 
   // From now on NOT_SERVING, and ends what watches.
   void Drain();

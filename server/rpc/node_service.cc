@@ -7,10 +7,8 @@
 namespace shmd {
 
 NodeService::NodeService(const ConnectionTable* connections,
-                         SegmentRegistry* registry, uint64_t node,
-                         absl::Time start_time)
+                         SegmentRegistry* registry, absl::Time start_time)
     : registry_(registry),
-      node_(node),
       start_time_(start_time),
       methods_(connections, this) {
   // It reads files.
@@ -21,7 +19,7 @@ NodeService::NodeService(const ConnectionTable* connections,
 
 absl::Status NodeService::GetNode(const Caller&, const v1::GetNodeRequest&,
                                   v1::Node* reply) {
-  reply->set_node(node_);
+  reply->set_node(registry_->node());
   reply->set_version(kVersion);
   reply->mutable_start_time()->set_seconds(absl::ToUnixSeconds(start_time_));
   const Budget::Use used = registry_->budget().used();

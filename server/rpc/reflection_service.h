@@ -6,20 +6,22 @@
 
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
 #include "server/rpc/call_queue.h"
+#include "server/rpc/rpc_service.h"
 
 namespace shmd {
 
 // The standard reflection service over the protos that are linked in.
 // Thread-safe.
-class ReflectionService {
+class ReflectionService final : public RpcService {
  public:
   // Lists the `services`.
   explicit ReflectionService(std::vector<std::string> services);
 
-  grpc::Service* service() { return &service_; }
-
-  // Takes calls from `queue`, which lives as long.
-  void Await(CallQueue* queue);
+  const char* name() const override {
+    return grpc::reflection::v1alpha::ServerReflection::service_full_name();
+  }
+  grpc::Service* service() override { return &service_; }
+  void Await(CallQueue* queue) override;
 
  private:
   class Call;

@@ -99,6 +99,21 @@ absl::Status SegmentService::UpdateSegment(
   return absl::OkStatus();
 }
 
+absl::Status SegmentService::RenewLease(const Caller& caller,
+                                        const v1::RenewLeaseRequest& request,
+                                        v1::Segment* reply) {
+  ASSIGN_OR_RETURN(const SegmentName name,
+                   ParseSegmentName("name", request.name()));
+  std::optional<absl::Duration> ttl;
+  if (request.has_ttl()) {
+    ASSIGN_OR_RETURN(ttl, TtlFromProto("ttl", request.ttl()));
+  }
+  ASSIGN_OR_RETURN(const SegmentView view,
+                   registry_->RenewLease(caller, name, ttl));
+  Fill(caller, view, /*with_nodes=*/false, reply);
+  return absl::OkStatus();
+}
+
 absl::Status SegmentService::DeleteSegment(
     const Caller& caller, const v1::DeleteSegmentRequest& request,
     google::protobuf::Empty*) {

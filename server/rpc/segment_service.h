@@ -5,9 +5,9 @@
 
 #include "server/access/connection_table.h"
 #include "server/registry/segment_registry.h"
-#include "server/rpc/call_queue.h"
 #include "server/rpc/method_set.h"
 #include "server/rpc/reply_stream.h"
+#include "server/rpc/rpc_service.h"
 #include "server/rpc/watch_hub.h"
 #include "shmd/v1/segment.grpc.pb.h"
 
@@ -15,15 +15,16 @@ namespace shmd {
 
 // SegmentService over the registry: each method decodes, calls, encodes.
 // Thread-safe. Borrows what it is given.
-class SegmentService {
+class SegmentService final : public RpcService {
  public:
   SegmentService(const ConnectionTable* connections, SegmentRegistry* registry,
                  WatchHub* watches);
 
-  grpc::Service* service() { return &service_; }
-
-  // Takes calls from `queue`, which lives as long.
-  void Await(CallQueue* queue);
+  const char* name() const override {
+    return v1::SegmentService::service_full_name();
+  }
+  grpc::Service* service() override { return &service_; }
+  void Await(CallQueue* queue) override;
 
  private:
   absl::Status CreateSegment(const Caller& caller,
@@ -38,6 +39,9 @@ class SegmentService {
   absl::Status UpdateSegment(const Caller& caller,
                              const v1::UpdateSegmentRequest& request,
                              v1::Segment* reply);
+  absl::Status RenewLease(const Caller& caller,
+                          const v1::RenewLeaseRequest& request,
+                          v1::Segment* reply);
   absl::Status DeleteSegment(const Caller& caller,
                              const v1::DeleteSegmentRequest& request,
                              google::protobuf::Empty* reply);

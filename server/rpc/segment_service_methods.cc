@@ -83,6 +83,9 @@ void SegmentService::AddMethods() {
   methods_.Add("UpdateSegment", &service_, &Async::RequestUpdateSegment,
                &SegmentService::UpdateSegment,
                &MayAlwaysWait<v1::UpdateSegmentRequest>);
+  methods_.Add("RenewLease", &service_, &Async::RequestRenewLease,
+               &SegmentService::RenewLease,
+               &MayAlwaysWait<v1::RenewLeaseRequest>);
   methods_.Add("DeleteSegment", &service_, &Async::RequestDeleteSegment,
                &SegmentService::DeleteSegment,
                &MayAlwaysWait<v1::DeleteSegmentRequest>,

@@ -2,8 +2,9 @@
 
 #include <fcntl.h>
 
-#include "absl/time/time.h"
 #include "server/registry/segment_registry.h"
+#include "server/rpc/time_to_proto.h"
+#include "server/session/session.h"
 
 #ifndef F_SEAL_EXEC
 #define F_SEAL_EXEC 0x0020  // include/uapi/linux/fcntl.h, Linux 6.3
@@ -66,10 +67,16 @@ v1::NumaPolicy::Mode ToProto(NumaMode mode) {
   return v1::NumaPolicy::MODE_UNSPECIFIED;
 }
 
-void ToProto(absl::Time time, google::protobuf::Timestamp* proto) {
-  const int64_t nanos = absl::ToUnixNanos(time);
-  proto->set_seconds(nanos / 1000000000);
-  proto->set_nanos(static_cast<int>(nanos % 1000000000));
+v1::Segment::Lifetime ToProto(Lifetime lifetime) {
+  switch (lifetime) {
+    case Lifetime::kUntilDeleted:
+      return v1::Segment::UNTIL_DELETED;
+    case Lifetime::kSession:
+      return v1::Segment::SESSION;
+    case Lifetime::kSessionUntilSealed:
+      return v1::Segment::SESSION_UNTIL_SEALED;
+  }
+  return v1::Segment::LIFETIME_UNSPECIFIED;
 }
 
 void OptionsToProto(const SegmentOptions& options, v1::Segment* proto) {
@@ -113,9 +120,16 @@ void SegmentToProto(const Segment& segment, v1::Segment* proto) {
   }
   proto->set_state(ToProto(segment.state));
   proto->set_generation(segment.generation);
-  ToProto(segment.create_time, proto->mutable_create_time());
+  TimeToProto(segment.create_time, proto->mutable_create_time());
   if (segment.expire_time.has_value()) {
-    ToProto(*segment.expire_time, proto->mutable_expire_time());
+    TimeToProto(*segment.expire_time, proto->mutable_expire_time());
+  }
+  if (segment.lease_ttl.has_value()) {
+    DurationToProto(*segment.lease_ttl, proto->mutable_lease_ttl());
+  }
+  proto->set_lifetime(ToProto(segment.lifetime));
+  if (segment.lifetime != Lifetime::kUntilDeleted) {
+    proto->set_owner_session(SessionName(segment.owner_session));
   }
   proto->set_adopted(segment.adopted);
   proto->set_etag(EtagOf(segment));

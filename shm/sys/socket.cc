@@ -17,6 +17,10 @@
 #define SO_PEERGROUPS 59  // include/uapi/asm-generic/socket.h
 #endif
 
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77  // include/uapi/asm-generic/socket.h
+#endif
+
 namespace shmd::sys {
 namespace {
 
@@ -90,6 +94,15 @@ absl::StatusOr<PeerCredentials> ReadPeerCredentials(int socket) {
   }
   credentials.groups.resize(size / sizeof(gid_t));
   return credentials;
+}
+
+UniqueFd OpenPeerPidfd(int socket) {
+  int pidfd = -1;
+  socklen_t size = sizeof(pidfd);
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) != 0) {
+    return UniqueFd();
+  }
+  return UniqueFd(pidfd);
 }
 
 absl::StatusOr<UniqueFd> ListenUnix(const std::string& path, SocketType type,

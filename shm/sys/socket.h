@@ -28,6 +28,11 @@ struct PeerCredentials {
 
 absl::StatusOr<PeerCredentials> ReadPeerCredentials(int socket);
 
+// A pidfd of the process that connected (SO_PEERPIDFD, Linux 6.5): also where
+// it has no number in our pid namespace. Invalid when the kernel has none to
+// give, because it is older or the process has ended.
+UniqueFd OpenPeerPidfd(int socket);
+
 enum class SocketType { kStream, kSeqpacket };
 
 // Listens on `path`, whose file gets `mode`; replaces a socket that nobody
