@@ -18,7 +18,6 @@ namespace {
 constexpr absl::string_view kPrefix = "shm1.";
 constexpr uint8_t kLayoutVersion = 1;
 constexpr size_t kNamespaceOffset = 60;
-constexpr size_t kMaxNamespaceBytes = 63;
 
 void Append64(std::string& out, uint64_t value) {
   for (int shift = 0; shift < 64; shift += 8) {
@@ -42,11 +41,11 @@ void AppendArray(std::string& out, const Array& array) {
 // What the signature covers.
 std::string SignedBytes(const Handle& handle) {
   std::string out;
-  out.reserve(kNamespaceOffset + handle.name_space.size() + 16);
+  out.reserve(kNamespaceOffset + handle.name_space.size() + 32);
   out.push_back(static_cast<char>(kLayoutVersion));
   out.push_back(static_cast<char>(handle.access));
   out.push_back(static_cast<char>(handle.name_space.size()));
-  out.push_back(0);
+  out.push_back(static_cast<char>(handle.grant.has_value()));
   Append64(out, handle.node);
   AppendArray(out, handle.uid);
   Append64(out, handle.generation);
@@ -54,6 +53,7 @@ std::string SignedBytes(const Handle& handle) {
   Append64(out, handle.length_bytes);
   Append64(out, static_cast<uint64_t>(handle.expire_unix_ms));
   out.append(handle.name_space);
+  if (handle.grant.has_value()) AppendArray(out, *handle.grant);
   return out;
 }
 
@@ -94,9 +94,13 @@ absl::StatusOr<Handle> DecodeHandle(absl::string_view text) {
   if (static_cast<uint8_t>(bytes[0]) != kLayoutVersion) {
     return Invalid("has a layout that this version does not know");
   }
+  const uint8_t has_grant = static_cast<uint8_t>(bytes[3]);
+  if (has_grant > 1) return Invalid("has an unknown flag");
+  const size_t grant_offset = kNamespaceOffset + namespace_bytes;
+  const size_t grant_bytes = has_grant * sizeof(GrantSecret);
+  const size_t signature_offset = grant_offset + grant_bytes;
   if (namespace_bytes == 0 || namespace_bytes > kMaxNamespaceBytes ||
-      bytes.size() !=
-          kNamespaceOffset + namespace_bytes + handle.signature.size()) {
+      bytes.size() != signature_offset + handle.signature.size()) {
     return Invalid("has a wrong length");
   }
   const uint8_t access = static_cast<uint8_t>(bytes[1]);
@@ -112,8 +116,11 @@ absl::StatusOr<Handle> DecodeHandle(absl::string_view text) {
   handle.length_bytes = Read64(bytes, 44);
   handle.expire_unix_ms = static_cast<int64_t>(Read64(bytes, 52));
   handle.name_space = bytes.substr(kNamespaceOffset, namespace_bytes);
-  std::memcpy(handle.signature.data(),
-              bytes.data() + kNamespaceOffset + namespace_bytes,
+  if (has_grant == 1) {
+    handle.grant.emplace();
+    std::memcpy(handle.grant->data(), bytes.data() + grant_offset, grant_bytes);
+  }
+  std::memcpy(handle.signature.data(), bytes.data() + signature_offset,
               handle.signature.size());
   // Base64 has several texts for the same bytes (padding, unused bits); only
   // ours is a handle.

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -10,6 +11,8 @@
 #include "shm/types.h"
 
 namespace shmd {
+
+using GrantSecret = std::array<uint8_t, 16>;
 
 // A transferable reference to a segment or a range of it; see
 // protos/shmd/v1/handle.proto for what each field means.
@@ -21,7 +24,7 @@ namespace shmd {
 //        0    1  layout version, 1
 //        1    1  access: 1 read, 2 read and write
 //        2    1  length n of the namespace, 1 to 63
-//        3    1  0
+//        3    1  1 with the secret of a grant, else 0
 //        4    8  node
 //       12   16  uid
 //       28    8  generation
@@ -29,7 +32,8 @@ namespace shmd {
 //       44    8  range: length in bytes, 0 to the end
 //       52    8  end, milliseconds since 1970, 0 none
 //       60    n  namespace
-//     60+n   16  signature over all before it
+//     60+n   16  only with a grant: its secret
+//     then   16  signature over all before it
 //
 // One handle has exactly one text: what Encode does not produce, Decode
 // refuses. A plain value; safe to copy and to read from many threads.
@@ -42,6 +46,7 @@ struct Handle {
   uint64_t length_bytes = 0;
   Access access = Access::kRead;
   int64_t expire_unix_ms = 0;
+  std::optional<GrantSecret> grant;
   std::array<uint8_t, 16> signature = {};
 };
 

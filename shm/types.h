@@ -40,6 +40,8 @@ struct NumaPolicy {
   std::vector<uint32_t> nodes;
 };
 
+inline constexpr size_t kMaxNamespaceBytes = 63;
+
 // A segment's random identity.
 using Uid = std::array<uint8_t, 16>;
 

@@ -19,7 +19,7 @@ namespace {
 // So that one busy program cannot keep the others waiting.
 constexpr int kRequestsPerTurn = 16;
 
-void FillAttachment(const SegmentRegistry::Grant& grant,
+void FillAttachment(const SegmentRegistry::Attached& grant,
                     v1::Attachment* attachment) {
   const Segment& segment = *grant.view.segment;
   attachment->set_name(segment.name.ToString());
@@ -146,7 +146,7 @@ absl::Status AttachConnection::Attach(const v1::Attach& request,
                                       UniqueFd* fd) {
   ASSIGN_OR_RETURN(const Handle handle, ReadReference(request));
   ASSIGN_OR_RETURN(const Access access, AccessFromProto(request.access()));
-  ASSIGN_OR_RETURN(SegmentRegistry::Grant grant,
+  ASSIGN_OR_RETURN(SegmentRegistry::Attached grant,
                    registry_->Attach(caller_, handle, access));
   Holding holding;
   holding.entry = grant.view.entry;

@@ -9,8 +9,6 @@
 namespace shmd {
 namespace {
 
-constexpr size_t kMaxNamespaceBytes = 63;
-
 template <typename Array>
 std::string ToBytes(const Array& array) {
   return std::string(array.begin(), array.end());
@@ -38,6 +36,7 @@ void HandleToProto(const Handle& handle, v1::Handle* proto) {
     time->set_seconds(handle.expire_unix_ms / 1000);
     time->set_nanos(static_cast<int>(handle.expire_unix_ms % 1000) * 1000000);
   }
+  if (handle.grant.has_value()) proto->set_grant(ToBytes(*handle.grant));
   proto->set_signature(ToBytes(handle.signature));
 }
 
@@ -54,7 +53,9 @@ absl::StatusOr<Handle> HandleFromProto(const v1::Handle& proto) {
   constexpr int64_t kMaxSeconds = 253402300799;
   const int64_t seconds = proto.expire_time().seconds();
   const int nanos = proto.expire_time().nanos();
+  if (!proto.grant().empty()) handle.grant.emplace();
   const bool is_well_formed =
+      (proto.grant().empty() || FromBytes(proto.grant(), &*handle.grant)) &&
       FromBytes(proto.uid(), &handle.uid) &&
       FromBytes(proto.signature(), &handle.signature) &&
       !handle.name_space.empty() &&

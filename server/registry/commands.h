@@ -82,6 +82,13 @@ struct HandleCommand {
 // them: names its index, and the field at fault within it.
 absl::Status AtIndex(const absl::Status& status, absl::string_view members,
                      size_t index);
+struct GrantCommand {
+  SegmentName name;
+  Access access = Access::kRead;
+  Expiration expiration;
+  uint64_t max_uses = 0;
+  std::optional<uid_t> uid;
+};
 
 }  // namespace shmd
 

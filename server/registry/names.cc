@@ -11,8 +11,6 @@
 namespace shmd {
 namespace {
 
-constexpr size_t kMaxNamespaceBytes = 63;
-
 bool IsNameByte(char c) {
   return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
 }
@@ -51,6 +49,28 @@ absl::StatusOr<SegmentName> ParseSegmentName(absl::string_view field,
                      "is not namespaces/{namespace}/segments/{segment}"));
   }
   return SegmentName{std::string(parts[1]), std::string(parts[3])};
+}
+
+std::string GrantName::ToString() const {
+  return absl::StrCat(segment.ToString(), "/grants/", id);
+}
+
+absl::StatusOr<GrantName> ParseGrantName(absl::string_view field,
+                                         absl::string_view name) {
+  constexpr absl::string_view kMiddle = "/grants/";
+  const size_t middle = name.rfind(kMiddle);
+  GrantName parsed;
+  if (middle != absl::string_view::npos) {
+    const absl::string_view id = name.substr(middle + kMiddle.size());
+    absl::StatusOr<SegmentName> segment =
+        ParseSegmentName(field, name.substr(0, middle));
+    if (segment.ok() && IsPathSafe(id, kMaxSegmentIdBytes)) {
+      return GrantName{*std::move(segment), std::string(id)};
+    }
+  }
+  return absl::StatusOr<GrantName>(InvalidField(
+      field, reason::kNameInvalid,
+      "is not namespaces/{namespace}/segments/{segment}/grants/{grant}"));
 }
 
 absl::StatusOr<std::string> ParseNamespaceName(absl::string_view field,

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "shm/types.h"
 
 namespace shmd {
 
@@ -32,6 +33,18 @@ absl::StatusOr<SegmentName> ParseSegmentName(absl::string_view field,
 // The namespace of "namespaces/{namespace}".
 absl::StatusOr<std::string> ParseNamespaceName(absl::string_view field,
                                                absl::string_view name);
+
+// namespaces/{name_space}/segments/{segment}/grants/{id}.
+struct GrantName {
+  SegmentName segment;
+  std::string id;
+
+  std::string ToString() const;
+};
+
+// NAME_INVALID naming `field`.
+absl::StatusOr<GrantName> ParseGrantName(absl::string_view field,
+                                         absl::string_view name);
 
 // SEGMENT_ID_INVALID unless `id` may be the last part of a name.
 absl::Status CheckSegmentId(absl::string_view field, absl::string_view id);

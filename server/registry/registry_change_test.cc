@@ -39,7 +39,7 @@ class RegistryChangeTest : public RegistryTest {
     return registry().Get(Root(), Name(id))->segment->options.size_bytes /
            BasePageSizeBytes();
   }
-  SegmentRegistry::Grant Attach(const SegmentView& view) {
+  SegmentRegistry::Attached Attach(const SegmentView& view) {
     auto grant = registry().Attach(
         Root(), registry().WholeHandle(Root(), *view.segment), Access::kRead);
     EXPECT_TRUE(grant.ok()) << grant.status();
@@ -152,7 +152,7 @@ TEST_F(RegistryChangeTest, UpdateOfAReplacedObjectIsToldSo) {
 TEST_F(RegistryChangeTest, SealsAreThoseOfTheKernel) {
   const SegmentView view = Made(Memfd("a"));
   const auto check = [&](int wanted) {
-    const SegmentRegistry::Grant grant = Attach(view);
+    const SegmentRegistry::Attached grant = Attach(view);
     EXPECT_EQ(grant.seals & wanted, wanted);
     // All that is promised is there.
     EXPECT_EQ(registry().Status(view, false)->seals & grant.seals, grant.seals);
@@ -226,7 +226,7 @@ TEST_F(RegistryChangeTest, SegmentGrowsIntoTheLastOfTheBudget) {
 
 TEST_F(RegistryChangeTest, NothingShrinksUnderThoseWhoAreAttached) {
   const SegmentView view = Made(Resizable(Posix("a"), 4));
-  const SegmentRegistry::Grant grant = Attach(view);
+  const SegmentRegistry::Attached grant = Attach(view);
   const absl::Status refused = Resize("a", 2).status();
   EXPECT_EQ(ReasonOf(refused), "SEGMENT_IN_USE");
   EXPECT_EQ(GetErrorDetail(refused).metadata.at("attachments"), "1");
@@ -288,7 +288,7 @@ TEST_F(RegistryChangeTest, ResizeAgainstAttachGrantsNoMoreThanThereIs) {
     }
   });
   for (int i = 0; i < 300; ++i) {
-    const SegmentRegistry::Grant grant = Attach(view);
+    const SegmentRegistry::Attached grant = Attach(view);
     struct stat found {};
     ASSERT_EQ(fstat(std::get<UniqueFd>(grant.object).get(), &found), 0);
     EXPECT_LE(grant.view.segment->options.size_bytes,

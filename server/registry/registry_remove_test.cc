@@ -38,7 +38,7 @@ class RegistryRemoveTest : public RegistryTest {
     command.expiration = expiration;
     return registry().Adopt(Root(), command);
   }
-  SegmentRegistry::Grant Attach(const SegmentView& view) {
+  SegmentRegistry::Attached Attach(const SegmentView& view) {
     auto grant = registry().Attach(
         Root(), registry().WholeHandle(Root(), *view.segment), Access::kRead);
     EXPECT_TRUE(grant.ok()) << grant.status();
@@ -78,7 +78,7 @@ TEST_F(RegistryRemoveTest, DeleteRemovesTheObjectOfEveryBackend) {
 TEST_F(RegistryRemoveTest, BatchIsDeletedWholeOrNotAtAll) {
   const auto views = registry().Create(Root(), OneOfEach());
   ASSERT_TRUE(views.ok());
-  const SegmentRegistry::Grant grant = Attach(views->at(2));
+  const SegmentRegistry::Attached grant = Attach(views->at(2));
   RemoveCommand command;
   command.names = {Name("posix"), Name("file"), Name("sysv")};
   EXPECT_EQ(ReasonOf(registry().Delete(Root(), command)), "SEGMENT_IN_USE");
@@ -96,7 +96,7 @@ TEST_F(RegistryRemoveTest, BatchIsDeletedWholeOrNotAtAll) {
 
 TEST_F(RegistryRemoveTest, AttachedSegmentYieldsToForceOnly) {
   const SegmentView view = Made(Memfd("a"));
-  const SegmentRegistry::Grant grant = Attach(view);
+  const SegmentRegistry::Attached grant = Attach(view);
   const absl::Status refused = Delete("a");
   EXPECT_EQ(ReasonOf(refused), "SEGMENT_IN_USE");
   EXPECT_EQ(GetErrorDetail(refused).metadata.at("attachments"), "1");
@@ -108,7 +108,7 @@ TEST_F(RegistryRemoveTest, MemoryIsCountedUntilTheLastOneDetaches) {
   // Else attaching and removing in turn would use up all memory and all
   // descriptors.
   const SegmentView view = Made(Memfd("a"));
-  const SegmentRegistry::Grant first = Attach(view), second = Attach(view);
+  const SegmentRegistry::Attached first = Attach(view), second = Attach(view);
   ASSERT_TRUE(Delete("a", Root(), /*force=*/true).ok());
   EXPECT_EQ(registry().budget().used().segments, 0u);
   EXPECT_EQ(registry().budget().used().descriptors, 1u);
@@ -209,7 +209,7 @@ TEST_F(RegistryRemoveTest, ExpiryRemovesOwnSegmentsAndGivesBackAdopted) {
   own.expiration = In(absl::Seconds(10));
   const SegmentView view = Made(own);
   EXPECT_EQ(view.segment->expire_time, clock_.WallTime() + absl::Seconds(10));
-  const SegmentRegistry::Grant grant = Attach(view);
+  const SegmentRegistry::Attached grant = Attach(view);
   clock_.Advance(absl::Seconds(5) - absl::Nanoseconds(1));
   clock_.JumpWallTime(absl::Hours(24));
   registry().RemoveExpired();

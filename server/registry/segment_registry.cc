@@ -1,7 +1,5 @@
 #include "server/registry/segment_registry.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -11,11 +9,6 @@
 #include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "shm/mapping.h"
-
-// Since Linux 5.1; not in every libc's headers.
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010
-#endif
 
 namespace shmd {
 namespace {
@@ -28,31 +21,8 @@ Error SegmentNotFound() {
                "there is no such segment");
 }
 
-Error HandleStale(absl::string_view why) {
-  return Error(absl::StatusCode::kFailedPrecondition, reason::kHandleStale,
-               absl::StrCat("the handle is stale: ", why));
-}
-
 bool IsWritable(const Segment& segment) {
   return segment.state == SegmentState::kActive;
-}
-
-// The seals that the daemon has put on a memfd in this state; a writer may have
-// added others.
-int SealsOf(const Segment& segment) {
-  if (segment.options.backend != BackendKind::kMemfd) return 0;
-  int seals = F_SEAL_SHRINK;
-  if (!segment.options.resizable) seals |= F_SEAL_GROW;
-  if (segment.options.seal_policy == SealPolicy::kNeverSealed) {
-    seals |= F_SEAL_SEAL;
-  }
-  if (segment.state == SegmentState::kClosedToWriters) {
-    seals |= F_SEAL_FUTURE_WRITE;
-  }
-  if (segment.state == SegmentState::kSealed) {
-    seals |= F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SEAL;
-  }
-  return seals;
 }
 
 MapOptions WindowOf(const Segment& segment, uint64_t offset_bytes,
@@ -236,112 +206,6 @@ absl::StatusOr<ObjectStatus> SegmentRegistry::FreshStatus(
           .FreshStatus(view.entry->object, view.segment->options);
   if (known.has_value()) return *known;
   return Status(view, /*with_nodes=*/false);
-}
-
-Handle SegmentRegistry::UnsignedHandle(const Segment& segment,
-                                       Access access) const {
-  Handle handle;
-  handle.node = identity_.node;
-  handle.name_space = segment.name.name_space;
-  handle.uid = segment.uid;
-  handle.generation = segment.generation;
-  handle.access = access;
-  return handle;
-}
-
-Handle SegmentRegistry::WholeHandle(const Caller& caller,
-                                    const Segment& segment) const {
-  const bool may_write =
-      IsWritable(segment) &&
-      MayAccess(caller, segment.ownership(), Access::kReadWrite);
-  Handle handle =
-      UnsignedHandle(segment, may_write ? Access::kReadWrite : Access::kRead);
-  signer_.Sign(handle);
-  return handle;
-}
-
-absl::StatusOr<Handle> SegmentRegistry::MakeHandle(
-    const Caller& caller, const HandleCommand& command) {
-  ASSIGN_OR_RETURN(const SegmentView view,
-                   Accessible(caller, command.name, command.access));
-  const Segment& segment = *view.segment;
-  Handle handle = UnsignedHandle(segment, command.access);
-  handle.offset_bytes = command.offset_bytes;
-  ASSIGN_OR_RETURN(handle.length_bytes,
-                   ResolveLength(segment.options.size_bytes,
-                                 command.offset_bytes, command.length_bytes));
-  if (handle.length_bytes == 0) {
-    return Error(absl::StatusCode::kOutOfRange, reason::kRangeOutsideSegment,
-                 "the range is empty")
-        .With("offset_bytes", command.offset_bytes);
-  }
-  if (command.ttl.has_value()) {
-    handle.expire_unix_ms =
-        absl::ToUnixMillis(parts_.clock->WallTime() + *command.ttl);
-  }
-  signer_.Sign(handle);
-  return handle;
-}
-
-absl::StatusOr<SegmentRegistry::Grant> SegmentRegistry::Attach(
-    const Caller& caller, const Handle& handle, Access access) {
-  if (handle.node != identity_.node || !signer_.Verify(handle)) {
-    return Error(absl::StatusCode::kInvalidArgument, reason::kHandleInvalid,
-                 "the handle was not made by this daemon, or was altered");
-  }
-  if (handle.expire_unix_ms != 0 &&
-      handle.expire_unix_ms <= absl::ToUnixMillis(parts_.clock->WallTime())) {
-    return Error(absl::StatusCode::kFailedPrecondition, reason::kHandleExpired,
-                 "the handle's end has passed");
-  }
-  if (access == Access::kReadWrite && handle.access != Access::kReadWrite) {
-    return CallerNotAllowed(caller);
-  }
-  Grant grant;
-  grant.access = access;
-  {
-    absl::MutexLock lock(&mutex_);
-    const auto found = by_uid_.find(handle.uid);
-    // The signature is ours, so the segment once was.
-    if (found == by_uid_.end() || found->second->claimed ||
-        found->second->segment->generation != handle.generation) {
-      return HandleStale("its segment is gone")
-          .With("generation", handle.generation);
-    }
-    const EntryPtr& entry = found->second;
-    if (!MayAccess(caller, entry->segment->ownership(), access)) {
-      return CallerNotAllowed(caller);
-    }
-    if (access == Access::kReadWrite) {
-      RETURN_IF_ERROR(CheckWritable(*entry->segment));
-    }
-    ++entry->attachments;
-    grant.view = ViewOf(entry);
-  }
-  const Segment& segment = *grant.view.segment;
-  grant.offset_bytes = handle.offset_bytes;
-  absl::StatusOr<uint64_t> length = ResolveLength(
-      segment.options.size_bytes, handle.offset_bytes, handle.length_bytes);
-  absl::StatusOr<ObjectRef> object =
-      length.ok() ? BackendOf(segment).Open(grant.view.entry->object, access)
-                  : absl::StatusOr<ObjectRef>(length.status());
-  if (!object.ok()) {
-    Release(grant.view.entry);
-    return object.status();
-  }
-  grant.length_bytes = *length;
-  grant.object = *std::move(object);
-  grant.seals = SealsOf(segment);
-  return grant;
-}
-
-void SegmentRegistry::Release(const EntryPtr& entry) {
-  absl::MutexLock lock(&mutex_);
-  if (--entry->attachments > 0 || !entry->removed) return;
-  // What Unpublish has kept back.
-  Budget::Use use = UseOf(entry->segment->options);
-  use.segments = 0;
-  budget_.GiveBack(use);
 }
 
 absl::StatusOr<std::string> SegmentRegistry::Read(const Caller& caller,

@@ -20,6 +20,7 @@
 #include "server/registry/commands.h"
 #include "server/registry/event_log.h"
 #include "server/registry/expiry_queue.h"
+#include "server/registry/grant_table.h"
 #include "server/registry/request_log.h"
 #include "server/registry/segment_entry.h"
 #include "server/session/session_table.h"
@@ -101,8 +102,8 @@ class SegmentRegistry {
   // The whole segment as a handle for as much as the caller may.
   Handle WholeHandle(const Caller& caller, const Segment& segment) const;
 
-  // What Open found for a handle.
-  struct Grant {
+  // What Attach found for a handle.
+  struct Attached {
     SegmentView view;
     Access access = Access::kRead;
     ObjectRef object;
@@ -112,9 +113,21 @@ class SegmentRegistry {
   };
 
   // Redeems a handle and counts an attachment until Release.
-  absl::StatusOr<Grant> Attach(const Caller& caller, const Handle& handle,
-                               Access access);
+  absl::StatusOr<Attached> Attach(const Caller& caller, const Handle& handle,
+                                  Access access);
   void Release(const EntryPtr& entry);
+
+  // The grant and the handle with its secret.
+  struct NewGrant {
+    Grant grant;
+    Handle handle;
+  };
+  absl::StatusOr<NewGrant> CreateGrant(const Caller& caller,
+                                       const GrantCommand& command);
+  absl::StatusOr<std::vector<Grant>> ListGrants(const Caller& caller,
+                                                const SegmentName& name);
+  absl::Status DeleteGrant(const Caller& caller, const SegmentName& name,
+                           const std::string& id);
 
   // What the kernel tells of a segment now.
   absl::StatusOr<ObjectStatus> Status(const SegmentView& view,
@@ -224,6 +237,12 @@ class SegmentRegistry {
   void Unclaim(const EntryPtr& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Unpublish(const EntryPtr& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  // segment_registry_attach.cc
+  absl::Status CheckHandle(const Caller& caller, const Handle& handle,
+                           Access access) const;
+  absl::StatusOr<SegmentView> Admit(const Caller& caller, const Handle& handle,
+                                    Access access, std::optional<Grant>* grant);
+
   // segment_registry_sessions.cc
   absl::Status OwnAll(const Caller& caller,
                       absl::Span<const std::shared_ptr<Segment>> segments);
@@ -262,6 +281,7 @@ class SegmentRegistry {
   absl::flat_hash_set<std::string> pending_names_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_set<Uid> pending_uids_ ABSL_GUARDED_BY(mutex_);
   RequestLog requests_ ABSL_GUARDED_BY(mutex_);
+  GrantTable grants_ ABSL_GUARDED_BY(mutex_);
 };
 
 // What identifies a kernel object; empty for a memfd, which cannot be found

@@ -115,6 +115,7 @@ void SegmentRegistry::Unpublish(const EntryPtr& entry) {
   if (last->lifetime != Lifetime::kUntilDeleted) {
     parts_.sessions->Disown(last->owner_session, last->uid);
   }
+  grants_.RemoveOf(last->uid);
   entry->removed = true;
   budget_.GiveBack(entry->attachments > 0 ? UseWithoutMemory()
                                           : UseOf(last->options));

@@ -105,6 +105,18 @@ absl::Status LifetimeFromProto(const v1::Segment& segment,
   return absl::OkStatus();
 }
 
+absl::StatusOr<Access> ReadAccess(absl::string_view field, v1::Access access) {
+  switch (access) {
+    case v1::ACCESS_UNSPECIFIED:
+    case v1::READ:
+      return Access::kRead;
+    case v1::READ_WRITE:
+      return Access::kReadWrite;
+    default:
+      return absl::StatusOr<Access>(UnknownNumber(field));
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<CreateCommand> CreateFromProto(
@@ -220,20 +232,33 @@ absl::StatusOr<HandleCommand> HandleCommandFromProto(
     const v1::CreateHandleRequest& request) {
   HandleCommand command;
   ASSIGN_OR_RETURN(command.name, ParseSegmentName("name", request.name()));
-  switch (request.access()) {
-    case v1::ACCESS_UNSPECIFIED:
-    case v1::READ:
-      break;
-    case v1::READ_WRITE:
-      command.access = Access::kReadWrite;
-      break;
-    default:
-      return UnknownNumber("access");
-  }
+  ASSIGN_OR_RETURN(command.access, ReadAccess("access", request.access()));
   command.offset_bytes = request.offset_bytes();
   command.length_bytes = request.length_bytes();
   if (request.has_ttl()) {
     ASSIGN_OR_RETURN(command.ttl, TtlFromProto("ttl", request.ttl()));
+  }
+  return command;
+}
+
+absl::StatusOr<GrantCommand> GrantFromProto(
+    const v1::CreateGrantRequest& request) {
+  GrantCommand command;
+  const v1::Grant& grant = request.grant();
+  ASSIGN_OR_RETURN(command.name, ParseSegmentName("parent", request.parent()));
+  ASSIGN_OR_RETURN(command.access, ReadAccess("grant.access", grant.access()));
+  if (grant.has_ttl()) {
+    ASSIGN_OR_RETURN(command.expiration.ttl,
+                     TtlFromProto("grant.ttl", grant.ttl()));
+  }
+  if (grant.has_expire_time()) {
+    ASSIGN_OR_RETURN(command.expiration.time,
+                     TimeFromProto("grant.expire_time", grant.expire_time()));
+  }
+  command.max_uses = grant.max_uses();
+  if (grant.has_uid()) {
+    RETURN_IF_ERROR(CheckId("grant.uid", grant.uid()));
+    command.uid = grant.uid();
   }
   return command;
 }

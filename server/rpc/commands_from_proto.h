@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "server/access/caller.h"
 #include "server/registry/commands.h"
+#include "shmd/v1/grant.pb.h"
 #include "shmd/v1/segment.pb.h"
 
 namespace shmd {
@@ -33,6 +34,9 @@ std::string MakePageToken(const v1::ListSegmentsRequest& request,
 
 absl::StatusOr<HandleCommand> HandleCommandFromProto(
     const v1::CreateHandleRequest& request);
+
+absl::StatusOr<GrantCommand> GrantFromProto(
+    const v1::CreateGrantRequest& request);
 
 absl::StatusOr<SealExtent> ExtentFromProto(
     v1::SealSegmentRequest::Extent extent);

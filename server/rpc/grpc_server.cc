@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "server/rpc/grant_service.h"
 #include "server/rpc/node_service.h"
 #include "server/rpc/reflection_service.h"
 #include "server/rpc/segment_service.h"
@@ -40,6 +41,8 @@ GrpcServer::GrpcServer(UniqueFd listener, const Parts& parts)
       &connections_, parts.registry, &watches_));
   services_.push_back(std::make_unique<SessionService>(
       &connections_, parts.registry, parts.sessions));
+  services_.push_back(
+      std::make_unique<GrantService>(&connections_, parts.registry));
   services_.push_back(std::make_unique<NodeService>(
       &connections_, parts.registry, parts.start_time));
   auto health = std::make_unique<HealthService>(NamesOf(services_));

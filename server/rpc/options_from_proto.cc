@@ -238,6 +238,18 @@ absl::StatusOr<absl::Duration> TtlFromProto(
       InvalidField(field, reason::kFieldInvalid, "is not 1 ms to 200 years"));
 }
 
+absl::StatusOr<absl::Time> TimeFromProto(
+    absl::string_view field, const google::protobuf::Timestamp& time) {
+  // Until 2262, when nanoseconds since 1970 end.
+  if (time.seconds() < 0 || time.seconds() > 9223372036 || time.nanos() < 0 ||
+      time.nanos() >= 1000000000) {
+    return absl::StatusOr<absl::Time>(
+        InvalidField(field, reason::kFieldInvalid, "is out of range"));
+  }
+  return absl::FromUnixSeconds(time.seconds()) +
+         absl::Nanoseconds(time.nanos());
+}
+
 absl::StatusOr<Expiration> ExpirationFromProto(const v1::Segment& segment) {
   Expiration expiration;
   if (segment.has_ttl()) {
@@ -245,15 +257,8 @@ absl::StatusOr<Expiration> ExpirationFromProto(const v1::Segment& segment) {
                      TtlFromProto("segment.ttl", segment.ttl()));
   }
   if (segment.has_expire_time()) {
-    const google::protobuf::Timestamp& time = segment.expire_time();
-    // Until 2262, when nanoseconds since 1970 end.
-    if (time.seconds() < 0 || time.seconds() > 9223372036 || time.nanos() < 0 ||
-        time.nanos() >= 1000000000) {
-      return InvalidField("segment.expire_time", reason::kFieldInvalid,
-                          "is out of range");
-    }
-    expiration.time =
-        absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+    ASSIGN_OR_RETURN(expiration.time, TimeFromProto("segment.expire_time",
+                                                    segment.expire_time()));
   }
   return expiration;
 }

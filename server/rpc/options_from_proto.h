@@ -39,6 +39,10 @@ absl::Status CheckId(absl::string_view field, uint32_t id);
 absl::StatusOr<absl::Duration> TtlFromProto(
     absl::string_view field, const google::protobuf::Duration& ttl);
 
+// From 1970 to 2262.
+absl::StatusOr<absl::Time> TimeFromProto(
+    absl::string_view field, const google::protobuf::Timestamp& time);
+
 }  // namespace shmd
 
 #endif  // SHMD_SERVER_RPC_OPTIONS_FROM_PROTO_H_
