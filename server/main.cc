@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstdio>
@@ -126,8 +127,7 @@ absl::StatusOr<int> KeepDaemon(const Flags& flags, int argc,
 
 absl::Status Run(const Flags& flags) {
   // Before anything is opened.
-  ASSIGN_OR_RETURN(const std::vector<KeptDescriptor> kept,
-                   TakeListedDescriptors());
+  ASSIGN_OR_RETURN(std::vector<KeptDescriptor> kept, TakeListedDescriptors());
   DescriptorStore::Settings store_settings;
   store_settings.max_descriptors = flags.descriptor_store_max;
   DescriptorStore descriptor_store(store_settings, kept);
@@ -140,19 +140,25 @@ absl::Status Run(const Flags& flags) {
                    Store::Open(flags.state_dir));
   BackendSettings settings;
   settings.file_roots = flags.file_roots;
+  settings.identify_memfds = descriptor_store.available();
   settings.memory_reserve_bytes = flags.memory_reserve_bytes;
   const BackendSet backends(settings);
-  const Budget::Limits limits = LimitsOf(flags, descriptors);
+  Budget::Limits limits = LimitsOf(flags, descriptors);
+  if (descriptor_store.available()) {
+    limits.memory_descriptors =
+        std::min(limits.memory_descriptors, descriptor_store.max_descriptors());
+  }
   // Generations start anew, as far from those of any other run: an etag of an
   // earlier run fits no segment of this one.
   EventLog events(RandomEpoch(), kKeptEvents,
                   store->identity().first_generation);
   SessionTable sessions(Clock::Real());
-  SegmentRegistry registry(
-      {&backends, store.get(), &events, &sessions, Clock::Real()}, limits);
+  SegmentRegistry registry({&backends, store.get(), &events, &sessions,
+                            &descriptor_store, Clock::Real()},
+                           limits);
   sessions.NotifyEnded([&registry] { registry.expiries().Wake(); });
   ASSIGN_OR_RETURN(const SegmentRegistry::TakeUpResult found,
-                   registry.TakeUpStored());
+                   registry.TakeUpStored(std::move(kept)));
   if (limits.memory_descriptors == 0) {
     Log(LogLevel::kError,
         absl::StrCat("RLIMIT_NOFILE of ", descriptors,

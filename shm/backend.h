@@ -14,6 +14,12 @@
 
 namespace shmd {
 
+// Permission bits of what is not finished. The sticky bit of a file in memory
+// or on a disk means nothing to Linux, nor do execute bits of System V
+// segments, and nobody else sets just these.
+inline constexpr mode_t kUnfinishedMode = 01600;
+inline constexpr mode_t kUnfinishedSysvMode = 0611;
+
 // One mechanism of the kernel for shared memory. Stateless but for its
 // settings, hence thread-safe. Every implementation passes
 // tests/conformance/backend_conformance.h. What a failed call began, it has
@@ -24,10 +30,24 @@ class Backend {
 
   virtual BackendKind kind() const = 0;
 
+  // Make and Finish.
+  absl::StatusOr<KernelObject> Create(const SegmentOptions& options) const;
+
   // Makes an object. Refuses, in words, what the kernel could not keep:
-  // limits are read first (shm/limits.h), then pages are reserved.
-  virtual absl::StatusOr<KernelObject> Create(
+  // limits are read first (shm/limits.h), then pages are reserved. Until Finish
+  // it has no owner, group and mode of its own but a mark (kUnfinishedMode), by
+  // which RemoveUnfinished knows it: the maker may die in between.
+  virtual absl::StatusOr<KernelObject> Make(
       const SegmentOptions& options) const = 0;
+
+  // Lets others at it, and makes it durable where it can be.
+  virtual absl::Status Finish(const KernelObject& object,
+                              const SegmentOptions& options) const = 0;
+
+  // Removes the object that an earlier Make left unfinished, if one is there:
+  // by its posix_name or file_path; for SysV all of them whose makers are gone,
+  // whatever `made` says.
+  virtual absl::Status RemoveUnfinished(const AdoptOptions& made) const = 0;
 
   // Takes up another program's object without changing it.
   virtual absl::StatusOr<KernelObject> Adopt(
@@ -84,6 +104,9 @@ struct BackendSettings {
   std::vector<std::string> file_roots;
   // Left to the rest of the host when pages are reserved.
   uint64_t memory_reserve_bytes = uint64_t{64} << 20;
+  // Whether memfds get an ObjectName that tells them from others, because
+  // somebody keeps them beyond the daemon's end. Takes a system call each.
+  bool identify_memfds = false;
 };
 
 class BackendSet {

@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "base/status_macros.h"
 #include "shm/backend.h"
 #include "shm/file_backend.h"
 #include "shm/memfd_backend.h"
@@ -24,11 +25,21 @@ std::vector<std::string> WithoutTrailingSlashes(
 BackendSet::BackendSet(const BackendSettings& settings) {
   const uint64_t reserve_bytes = settings.memory_reserve_bytes;
   // In the order of BackendKind, which Get counts on.
-  backends_.push_back(std::make_unique<MemfdBackend>(reserve_bytes));
+  backends_.push_back(
+      std::make_unique<MemfdBackend>(reserve_bytes, settings.identify_memfds));
   backends_.push_back(std::make_unique<PosixBackend>(reserve_bytes));
   backends_.push_back(std::make_unique<SysvBackend>(reserve_bytes));
   backends_.push_back(std::make_unique<FileBackend>(
       WithoutTrailingSlashes(settings.file_roots), reserve_bytes));
+}
+
+absl::StatusOr<KernelObject> Backend::Create(
+    const SegmentOptions& options) const {
+  ASSIGN_OR_RETURN(KernelObject object, Make(options));
+  const absl::Status finished = Finish(object, options);
+  if (finished.ok()) return object;
+  Remove(object).IgnoreError();
+  return finished;
 }
 
 const Backend& BackendSet::Get(BackendKind kind) const {

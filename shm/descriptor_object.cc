@@ -1,6 +1,7 @@
 #include "shm/descriptor_object.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
+#include "shm/backend.h"
 #include "shm/limits.h"
 #include "shm/sys/file.h"
 #include "shm/sys/memory.h"
@@ -222,6 +224,11 @@ absl::Status SetDescriptorOwnership(int fd, mode_t mode, uid_t owner,
     }
   }
   return sys::Fchmod(fd, mode);
+}
+
+bool IsUnfinished(const struct stat& found) {
+  return S_ISREG(found.st_mode) && found.st_uid == geteuid() &&
+         (found.st_mode & 07777) == kUnfinishedMode;
 }
 
 absl::Status CheckAdoptable(const struct stat& found) {

@@ -58,6 +58,9 @@ absl::Status SetDescriptorOwnership(int fd, mode_t mode, uid_t owner,
 // OBJECT_UNSUITABLE unless it is a regular file with one name and a size.
 absl::Status CheckAdoptable(const struct stat& found);
 
+// Whether it is what a Make of ours left (Backend::RemoveUnfinished).
+bool IsUnfinished(const struct stat& found);
+
 // Whether `found` is the object that `name` was recorded for.
 bool IsSameObject(const ObjectName& name, const sys::FileStat& found);
 

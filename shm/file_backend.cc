@@ -126,8 +126,7 @@ absl::Status CheckOptions(const SegmentOptions& options, const Folder& folder,
   return absl::OkStatus();
 }
 
-// Makes the open file what `options` ask for. Its mode comes last, so that
-// nobody opens it half made; then it is made durable.
+// Makes the open file what `options` ask for, but for its ownership.
 absl::StatusOr<KernelObject> Furnish(int fd, const SegmentOptions& options,
                                      const PageStore& store,
                                      const FileLocation& location) {
@@ -139,15 +138,12 @@ absl::StatusOr<KernelObject> Furnish(int fd, const SegmentOptions& options,
     RETURN_IF_ERROR(LockDescriptor(fd, options.size_bytes,
                                    options.page_size_bytes, *object.locked));
   }
-  RETURN_IF_ERROR(
-      SetDescriptorOwnership(fd, options.mode, options.owner, options.group));
-  RETURN_IF_ERROR(sys::Fsync(fd));
   return object;
 }
 
 }  // namespace
 
-absl::StatusOr<KernelObject> FileBackend::Create(
+absl::StatusOr<KernelObject> FileBackend::Make(
     const SegmentOptions& options) const {
   ASSIGN_OR_RETURN(const FileLocation location,
                    LocateFile(roots_, options.file_path));
@@ -161,18 +157,43 @@ absl::StatusOr<KernelObject> FileBackend::Create(
   RETURN_IF_ERROR(CheckOptions(options, *folder, store));
 
   const int folder_fd = folder->fd.get();
-  absl::StatusOr<UniqueFd> fd =
-      sys::OpenBeneath(folder_fd, location.name, O_RDWR | O_CREAT | O_EXCL, 0);
+  absl::StatusOr<UniqueFd> fd = sys::OpenBeneath(
+      folder_fd, location.name, O_RDWR | O_CREAT | O_EXCL, kUnfinishedMode);
   if (!fd.ok()) return store.Explain(fd.status(), options.size_bytes);
   auto undo = absl::MakeCleanup([folder_fd, &location] {
     sys::UnlinkIn(folder_fd, location.name).IgnoreError();
-    sys::Fsync(folder_fd).IgnoreError();
   });
   ASSIGN_OR_RETURN(KernelObject object,
                    Furnish(fd->get(), options, store, location));
-  RETURN_IF_ERROR(sys::Fsync(folder_fd));
   std::move(undo).Cancel();
   return object;
+}
+
+absl::Status FileBackend::Finish(const KernelObject& object,
+                                 const SegmentOptions& options) const {
+  // Which also flushes the file.
+  RETURN_IF_ERROR(
+      SetOwnership(object, options.mode, options.owner, options.group));
+  ASSIGN_OR_RETURN(const Folder folder, OpenFolderOf(LocationOf(object.name)));
+  return sys::Fsync(folder.fd.get());
+}
+
+absl::Status FileBackend::RemoveUnfinished(const AdoptOptions& made) const {
+  ASSIGN_OR_RETURN(const FileLocation location,
+                   LocateFile(roots_, made.file_path));
+  const absl::StatusOr<Folder> folder = OpenFolderOf(location);
+  if (GetErrorReason(folder.status()) == reason::kObjectNotFound) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(folder.status());
+  const absl::StatusOr<sys::FileStat> found =
+      sys::StatIn(folder->fd.get(), location.name);
+  if (GetErrorReason(found.status()) == reason::kObjectNotFound) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(found.status());
+  if (!IsUnfinished(*found)) return absl::OkStatus();
+  return sys::UnlinkIn(folder->fd.get(), location.name);
 }
 
 absl::StatusOr<KernelObject> FileBackend::Adopt(

@@ -17,8 +17,11 @@ class FileBackend : public Backend {
       : roots_(std::move(roots)), memory_reserve_bytes_(memory_reserve_bytes) {}
 
   BackendKind kind() const override { return BackendKind::kMappedFile; }
-  absl::StatusOr<KernelObject> Create(
+  absl::StatusOr<KernelObject> Make(
       const SegmentOptions& options) const override;
+  absl::Status Finish(const KernelObject& object,
+                      const SegmentOptions& options) const override;
+  absl::Status RemoveUnfinished(const AdoptOptions& made) const override;
   absl::StatusOr<KernelObject> Adopt(
       const AdoptOptions& options) const override;
   // FILE_ROOT_MISSING also when the file's root is no longer one.

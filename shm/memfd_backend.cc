@@ -1,7 +1,9 @@
 #include "shm/memfd_backend.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
+#include <cerrno>
 #include <memory>
 #include <utility>
 
@@ -44,7 +46,7 @@ int InitialSeals(const SegmentOptions& options) {
 
 }  // namespace
 
-absl::StatusOr<KernelObject> MemfdBackend::Create(
+absl::StatusOr<KernelObject> MemfdBackend::Make(
     const SegmentOptions& options) const {
   const PageStore store =
       StoreOf(options.page_size_bytes, memory_reserve_bytes_);
@@ -69,9 +71,26 @@ absl::StatusOr<KernelObject> MemfdBackend::Create(
   }
   RETURN_IF_ERROR(sys::AddSeals(fd, InitialSeals(options)));
   object.first_seals |= InitialSeals(options);
-  // No identity: nobody can find it again by a name.
+  // Nobody can find it again by a name, but who keeps its descriptor can tell
+  // it from others.
   object.name.backend = BackendKind::kMemfd;
+  if (identify_) {
+    struct stat made = {};
+    if (fstat(fd, &made) != 0) return ErrnoStatus(errno, "fstat");
+    object.name.device = made.st_dev;
+    object.name.inode = made.st_ino;
+  }
   return object;
+}
+
+absl::Status MemfdBackend::Finish(const KernelObject&,
+                                  const SegmentOptions&) const {
+  return absl::OkStatus();
+}
+
+absl::Status MemfdBackend::RemoveUnfinished(const AdoptOptions&) const {
+  // It ended with its maker.
+  return absl::OkStatus();
 }
 
 absl::StatusOr<KernelObject> MemfdBackend::Adopt(const AdoptOptions&) const {

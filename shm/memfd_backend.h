@@ -10,12 +10,16 @@ namespace shmd {
 // uids get exactly the access that they were handed.
 class MemfdBackend : public Backend {
  public:
-  explicit MemfdBackend(uint64_t memory_reserve_bytes)
-      : memory_reserve_bytes_(memory_reserve_bytes) {}
+  // `identify`: whether to find out device and inode of what is made.
+  MemfdBackend(uint64_t memory_reserve_bytes, bool identify)
+      : memory_reserve_bytes_(memory_reserve_bytes), identify_(identify) {}
 
   BackendKind kind() const override { return BackendKind::kMemfd; }
-  absl::StatusOr<KernelObject> Create(
+  absl::StatusOr<KernelObject> Make(
       const SegmentOptions& options) const override;
+  absl::Status Finish(const KernelObject& object,
+                      const SegmentOptions& options) const override;
+  absl::Status RemoveUnfinished(const AdoptOptions& made) const override;
   // There is nothing to find: BACKEND_UNSUPPORTED.
   absl::StatusOr<KernelObject> Adopt(
       const AdoptOptions& options) const override;
@@ -42,6 +46,7 @@ class MemfdBackend : public Backend {
 
  private:
   uint64_t memory_reserve_bytes_;
+  const bool identify_;
 };
 
 }  // namespace shmd

@@ -44,8 +44,7 @@ absl::StatusOr<UniqueFd> OpenSame(const ObjectName& name, int flags) {
   return fd;
 }
 
-// Makes the open object what `options` ask for; its mode comes last, so that
-// nobody opens it half made.
+// Makes the open object what `options` ask for, but for its ownership.
 absl::Status Furnish(int fd, const SegmentOptions& options,
                      const PageStore& store, KernelObject& object) {
   RETURN_IF_ERROR(GrowDescriptor(fd, GrowthOf(options), store));
@@ -56,7 +55,7 @@ absl::Status Furnish(int fd, const SegmentOptions& options,
   }
   ASSIGN_OR_RETURN(const sys::FileStat made, sys::Fstat(fd));
   SetIdentity(made, object.name);
-  return SetDescriptorOwnership(fd, options.mode, options.owner, options.group);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<KernelObject> ObjectOf(const std::string& name,
@@ -71,7 +70,7 @@ absl::StatusOr<KernelObject> ObjectOf(const std::string& name,
 
 }  // namespace
 
-absl::StatusOr<KernelObject> PosixBackend::Create(
+absl::StatusOr<KernelObject> PosixBackend::Make(
     const SegmentOptions& options) const {
   if (options.page_size_bytes > BasePageSizeBytes()) {
     return Unsupported("POSIX shared memory has no pages from the huge pool");
@@ -88,14 +87,30 @@ absl::StatusOr<KernelObject> PosixBackend::Create(
       store.Check(options.size_bytes, options.allocation, options.populate));
   if (options.lock_in_memory) RETURN_IF_ERROR(CheckLock(options.size_bytes));
 
-  ASSIGN_OR_RETURN(
-      const UniqueFd fd,
-      sys::ShmOpen(object.name.posix_name, O_RDWR | O_CREAT | O_EXCL, 0));
+  ASSIGN_OR_RETURN(const UniqueFd fd,
+                   sys::ShmOpen(object.name.posix_name,
+                                O_RDWR | O_CREAT | O_EXCL, kUnfinishedMode));
   auto undo = absl::MakeCleanup(
       [&object] { sys::ShmUnlink(object.name.posix_name).IgnoreError(); });
   RETURN_IF_ERROR(Furnish(fd.get(), options, store, object));
   std::move(undo).Cancel();
   return object;
+}
+
+absl::Status PosixBackend::Finish(const KernelObject& object,
+                                  const SegmentOptions& options) const {
+  return SetOwnership(object, options.mode, options.owner, options.group);
+}
+
+absl::Status PosixBackend::RemoveUnfinished(const AdoptOptions& made) const {
+  const absl::StatusOr<UniqueFd> fd = sys::ShmOpen(made.posix_name, O_PATH, 0);
+  if (GetErrorReason(fd.status()) == reason::kObjectNotFound) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(fd.status());
+  ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd->get()));
+  if (!IsUnfinished(found)) return absl::OkStatus();
+  return sys::ShmUnlink(made.posix_name);
 }
 
 absl::StatusOr<KernelObject> PosixBackend::Adopt(

@@ -1,5 +1,9 @@
 #include "shm/sysv_backend.h"
 
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <fstream>
 #include <string>
 #include <utility>
@@ -126,6 +130,7 @@ absl::StatusOr<int> MakeSegment(const SegmentOptions& options,
   request.key = options.sysv_key;
   request.size_bytes = options.size_bytes;
   request.page_size_bytes = options.page_size_bytes;
+  request.mode = kUnfinishedSysvMode;
   request.reserve_nothing = options.allocation == Allocation::kLazy;
   const absl::StatusOr<int> id = sys::ShmCreate(request);
   if (id.ok()) return id;
@@ -140,7 +145,7 @@ absl::StatusOr<int> MakeSegment(const SegmentOptions& options,
 
 }  // namespace
 
-absl::StatusOr<KernelObject> SysvBackend::Create(
+absl::StatusOr<KernelObject> SysvBackend::Make(
     const SegmentOptions& options) const {
   if (options.resizable) {
     return Unsupported("a System V segment cannot change its size");
@@ -158,10 +163,32 @@ absl::StatusOr<KernelObject> SysvBackend::Create(
   if (options.lock_in_memory) {
     RETURN_IF_ERROR(LockSegment(id, options.size_bytes));
   }
-  RETURN_IF_ERROR(
-      sys::ShmSetOwnership(id, options.owner, options.group, options.mode));
   std::move(undo).Cancel();
   return ObjectOf(id, options.sysv_key, options.page_size_bytes);
+}
+
+absl::Status SysvBackend::Finish(const KernelObject& object,
+                                 const SegmentOptions& options) const {
+  return sys::ShmSetOwnership(object.name.sysv_id, options.owner, options.group,
+                              options.mode);
+}
+
+absl::Status SysvBackend::RemoveUnfinished(const AdoptOptions&) const {
+  absl::Status first_failure;
+  for (const sys::SysvSegment& segment : sys::ShmList()) {
+    // Another daemon of ours may be at work on its own.
+    if (segment.stat.mode != kUnfinishedSysvMode ||
+        segment.creator_uid != geteuid() || segment.stat.attach_count > 0 ||
+        segment.creator_pid == 0 || kill(segment.creator_pid, 0) == 0 ||
+        errno != ESRCH) {
+      continue;
+    }
+    const absl::Status removed = sys::ShmRemove(segment.id);
+    if (GetErrorReason(removed) != reason::kObjectNotFound) {
+      first_failure.Update(removed);
+    }
+  }
+  return first_failure;
 }
 
 absl::StatusOr<KernelObject> SysvBackend::Adopt(

@@ -13,8 +13,11 @@ class SysvBackend : public Backend {
       : memory_reserve_bytes_(memory_reserve_bytes) {}
 
   BackendKind kind() const override { return BackendKind::kSysv; }
-  absl::StatusOr<KernelObject> Create(
+  absl::StatusOr<KernelObject> Make(
       const SegmentOptions& options) const override;
+  absl::Status Finish(const KernelObject& object,
+                      const SegmentOptions& options) const override;
+  absl::Status RemoveUnfinished(const AdoptOptions& made) const override;
   absl::StatusOr<KernelObject> Adopt(
       const AdoptOptions& options) const override;
   absl::StatusOr<KernelObject> Reopen(const ObjectName& name,

@@ -117,6 +117,7 @@ absl::Status AttachConnection::Greet(const v1::Hello& request,
         const std::string name_space,
         ParseNamespaceName("hello.namespace", request.namespace_()));
     RETURN_IF_ERROR(registry_->CheckNamespace(name_space));
+    session_.name_space = name_space;
     sessions_->Enter(session_.id, name_space);
   }
   if (!request.resume_session().empty()) {
@@ -134,6 +135,10 @@ absl::Status AttachConnection::Greet(const v1::Hello& request,
       session_.token = token;
       welcome->set_resumed(true);
     }
+  }
+  if (!welcome->resumed()) {
+    sessions_->SetRecorded(session_.id);
+    RETURN_IF_ERROR(registry_->RecordSession(session_));
   }
   welcome->set_session(SessionName(session_.id));
   welcome->set_resume_token(session_.token.data(), session_.token.size());

@@ -59,7 +59,7 @@ absl::Status AttachServer::Watch(int fd) {
 void AttachServer::WatchAwaited() {
   const std::vector<SessionIdentity> awaited = parts_.sessions->Awaited();
   if (awaited.empty()) return;
-  const std::string boot_id = ReadBootId();
+  const BootId boot_id = ReadBootId();
   for (const SessionIdentity& identity : awaited) {
     const bool is_visible = identity.process.start_ticks != 0;
     UniqueFd pidfd = OpenProcess(identity.process);

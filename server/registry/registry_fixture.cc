@@ -61,9 +61,9 @@ void RegistryTest::Start(const std::vector<std::string>& roots) {
   sessions_ = std::make_unique<SessionTable>(&clock_);
   registry_ = std::make_unique<SegmentRegistry>(
       SegmentRegistry::Parts{backends_.get(), store_.get(), events_.get(),
-                             sessions_.get(), &clock_},
+                             sessions_.get(), /*descriptors=*/nullptr, &clock_},
       limits_);
-  const auto taken_up = registry_->TakeUpStored();
+  const auto taken_up = registry_->TakeUpStored({});
   EXPECT_TRUE(taken_up.ok()) << taken_up.status();
   if (taken_up.ok()) taken_up_ = *taken_up;
 }

@@ -11,16 +11,18 @@ std::optional<RequestLog::Entry> RequestLog::Find(
   return found->second.entry;
 }
 
-void RequestLog::Record(uid_t caller, const std::string& request_id,
-                        Entry entry) {
+std::optional<RequestLog::Key> RequestLog::Record(uid_t caller,
+                                                  const std::string& request_id,
+                                                  Entry entry) {
   Forget(caller, request_id);
   Key key(caller, request_id);
   by_age_.push_back(key);
   entries_.insert({std::move(key), {std::move(entry), --by_age_.end()}});
-  if (by_age_.size() > capacity_) {
-    entries_.erase(by_age_.front());
-    by_age_.pop_front();
-  }
+  if (by_age_.size() <= capacity_) return std::nullopt;
+  Key oldest = std::move(by_age_.front());
+  by_age_.pop_front();
+  entries_.erase(oldest);
+  return oldest;
 }
 
 void RequestLog::Forget(uid_t caller, const std::string& request_id) {

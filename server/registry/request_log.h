@@ -18,9 +18,12 @@ namespace shmd {
 // thread-safe: the registry guards it.
 class RequestLog {
  public:
+  using Key = std::pair<uid_t, std::string>;  // caller and request id
+
   struct Entry {
     std::string fingerprint;  // of the request
     Uid segment = {};
+    uint64_t generation = 0;  // of the segment
   };
 
   explicit RequestLog(size_t capacity) : capacity_(capacity) {}
@@ -28,14 +31,14 @@ class RequestLog {
   // The create that `caller` made under `request_id`.
   std::optional<Entry> Find(uid_t caller, const std::string& request_id) const;
 
-  void Record(uid_t caller, const std::string& request_id, Entry entry);
+  // Returns the oldest one when that has to go.
+  std::optional<Key> Record(uid_t caller, const std::string& request_id,
+                            Entry entry);
 
   // As if the request had never been; no effect for an unknown one.
   void Forget(uid_t caller, const std::string& request_id);
 
  private:
-  using Key = std::pair<uid_t, std::string>;
-
   struct Slot {
     Entry entry;
     std::list<Key>::iterator age;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "absl/synchronization/mutex.h"
 #include "server/registry/segment.h"
@@ -20,6 +21,9 @@ struct SegmentEntry {
 
   absl::Mutex operation;
   const KernelObject object;
+  // What the keeper has the memfd under; empty where it is not kept. Set before
+  // others see the entry.
+  std::string kept_name;
 
   SegmentPtr segment;
   uint64_t attachments = 0;

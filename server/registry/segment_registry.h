@@ -16,6 +16,7 @@
 #include "absl/types/span.h"
 #include "base/clock.h"
 #include "server/access/caller.h"
+#include "server/keeper/descriptor_store.h"
 #include "server/registry/budget.h"
 #include "server/registry/commands.h"
 #include "server/registry/event_log.h"
@@ -44,6 +45,7 @@ class SegmentRegistry {
     Store* store = nullptr;
     EventLog* events = nullptr;
     SessionTable* sessions = nullptr;
+    DescriptorStore* descriptors = nullptr;
     Clock* clock = nullptr;
   };
 
@@ -55,8 +57,12 @@ class SegmentRegistry {
     size_t out_of_reach = 0;  // not to be had now; kept for the next start
   };
 
-  // Takes up the segments that the store knows of. Call once, first.
-  absl::StatusOr<TakeUpResult> TakeUpStored();
+  // Takes up what the store knows of, with the memfds that were `kept`, and
+  // removes what an earlier run left half done. Call once, first.
+  absl::StatusOr<TakeUpResult> TakeUpStored(std::vector<KeptDescriptor> kept);
+
+  // Lets a session be resumed by the next run.
+  absl::Status RecordSession(const SessionIdentity& session);
 
   // All or none; the status of a batch names the `index` at fault.
   absl::StatusOr<std::vector<SegmentView>> Create(
@@ -159,7 +165,9 @@ class SegmentRegistry {
     std::string key;  // IndexKey of the name
     Uid uid = {};
     uint64_t generation = 0;
+    BackendKind backend = BackendKind::kMemfd;
     Budget::Use use;
+    std::optional<RequestLog::Key> forgotten_request;  // makes room for its own
   };
 
   // Objects that were made, and the metadata that they will have.
@@ -195,15 +203,42 @@ class SegmentRegistry {
                        std::vector<CreateCommand>& commands, Made* made);
   absl::Status MakeOne(const Pending& pending, CreateCommand& command,
                        Made* made);
-  void TakeUpOne(std::shared_ptr<Segment> segment, KernelObject object);
   absl::StatusOr<KernelObject> CreateObject(const SegmentOptions& options);
   absl::StatusOr<KernelObject> AdoptObject(const Caller& caller,
                                            const AdoptOptions& options,
                                            SegmentOptions* found);
   absl::Status SetExpiration(const Expiration& expiration,
                              Segment* segment) const;
-  absl::StatusOr<std::vector<SegmentView>> Publish(Made& made,
-                                                   absl::Span<Pending> pending);
+  absl::Status FinishAll(const Made& made);
+  std::vector<SegmentView> Publish(Made& made, absl::Span<Pending> pending);
+
+  // segment_registry_durable.cc
+  bool IsRecorded(const SegmentEntry& entry) const {
+    return entry.object.name.backend != BackendKind::kMemfd ||
+           !entry.kept_name.empty();
+  }
+  absl::Status Intend(absl::Span<const Pending> pending,
+                      std::vector<CreateCommand>& commands);
+  absl::Status Keep(const Made& made);
+  void LetGo(absl::Span<const EntryPtr> entries);
+  absl::Status RecordMade(const Caller& caller, const Made& made,
+                          absl::Span<const Pending> pending,
+                          const std::vector<CreateCommand>& commands);
+  void Abandon(const Made& made, absl::Span<const Pending> pending);
+  absl::Status RecordRemoval(absl::Span<const EntryPtr> entries,
+                             Durability durability);
+
+  // segment_registry_take_up.cc
+  class KeptMemfds;
+  absl::Status AwaitSessions();
+  absl::Status RemoveUnfinished();
+  absl::StatusOr<KernelObject> Find(const StoredSegment& stored,
+                                    KeptMemfds& kept, std::string* kept_name);
+  void TakeUpOne(std::shared_ptr<Segment> segment, KernelObject object,
+                 std::string kept_name);
+  void Reconcile(const KernelObject& object, Segment* segment);
+  absl::Status TakeUpGrants();
+  absl::Status TakeUpRequests();
 
   // segment_registry_change.cc
   absl::StatusOr<SegmentView> Managed(const Caller& caller,
@@ -242,6 +277,8 @@ class SegmentRegistry {
                            Access access) const;
   absl::StatusOr<SegmentView> Admit(const Caller& caller, const Handle& handle,
                                     Access access, std::optional<Grant>* grant);
+
+  absl::Status RecordGrant(const Change& change);
 
   // segment_registry_sessions.cc
   absl::Status OwnAll(const Caller& caller,

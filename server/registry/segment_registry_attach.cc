@@ -11,6 +11,7 @@
 #include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "server/registry/segment_registry.h"
+#include "server/store/grant_record.h"
 
 // Since Linux 5.1; not in every libc's headers.
 #ifndef F_SEAL_FUTURE_WRITE
@@ -154,13 +155,18 @@ absl::StatusOr<SegmentRegistry::Attached> SegmentRegistry::Attach(
   absl::StatusOr<ObjectRef> object =
       length.ok() ? BackendOf(segment).Open(attached.view.entry->object, access)
                   : absl::StatusOr<ObjectRef>(length.status());
-  if (!object.ok()) {
+  absl::Status status = object.status();
+  // Counted for good before anybody has what it was counted for.
+  if (status.ok() && grant.has_value() && grant->max_uses != 0) {
+    status = RecordGrant(PutOf(*grant));
+  }
+  if (!status.ok()) {
     Release(attached.view.entry);
     if (grant.has_value()) {
       absl::MutexLock lock(&mutex_);
       grants_.Unredeem(*grant);
     }
-    return object.status();
+    return status;
   }
   attached.length_bytes = *length;
   attached.object = *std::move(object);
@@ -197,17 +203,23 @@ absl::StatusOr<SegmentRegistry::NewGrant> SegmentRegistry::CreateGrant(
     return InvalidField("grant.expire_time", reason::kFieldInvalid,
                         "has passed");
   }
-  absl::MutexLock lock(&mutex_);
-  ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(command.name));
-  if (!MayManage(caller, entry->segment->ownership())) {
-    return CallerNotAllowed(caller);
+  {
+    absl::MutexLock lock(&mutex_);
+    ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(command.name));
+    if (!MayManage(caller, entry->segment->ownership())) {
+      return CallerNotAllowed(caller);
+    }
+    grant.segment = entry->segment->uid;
+    made.handle = UnsignedHandle(*entry->segment, command.access);
+    made.handle.grant = secret;
+    signer_.Sign(made.handle);
+    RETURN_IF_ERROR(grants_.Add(grant));
   }
-  grant.segment = entry->segment->uid;
-  made.handle = UnsignedHandle(*entry->segment, command.access);
-  made.handle.grant = secret;
-  signer_.Sign(made.handle);
-  RETURN_IF_ERROR(grants_.Add(grant));
-  return made;
+  const absl::Status recorded = RecordGrant(PutOf(grant));
+  if (recorded.ok()) return made;
+  absl::MutexLock lock(&mutex_);
+  grants_.Remove(grant.segment, grant.id);
+  return recorded;
 }
 
 absl::StatusOr<std::vector<Grant>> SegmentRegistry::ListGrants(
@@ -223,17 +235,32 @@ absl::StatusOr<std::vector<Grant>> SegmentRegistry::ListGrants(
 absl::Status SegmentRegistry::DeleteGrant(const Caller& caller,
                                           const SegmentName& name,
                                           const std::string& id) {
-  absl::MutexLock lock(&mutex_);
-  ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(name));
-  const Segment& segment = *entry->segment;
-  if (!MayManage(caller, segment.ownership())) return CallerNotAllowed(caller);
-  if (grants_.Find(segment.uid, id) == nullptr) {
-    return Error(absl::StatusCode::kNotFound, reason::kGrantNotFound,
-                 "there is no such grant")
-        .With("grant", Excerpt(id, 64));
+  Grant grant;
+  {
+    absl::MutexLock lock(&mutex_);
+    ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(name));
+    const Segment& segment = *entry->segment;
+    if (!MayManage(caller, segment.ownership())) {
+      return CallerNotAllowed(caller);
+    }
+    const Grant* const found = grants_.Find(segment.uid, id);
+    if (found == nullptr) {
+      return Error(absl::StatusCode::kNotFound, reason::kGrantNotFound,
+                   "there is no such grant")
+          .With("grant", Excerpt(id, 64));
+    }
+    grant = *found;
   }
-  grants_.Remove(segment.uid, id);
+  // Recorded first: a grant that was said to be revoked must not come back.
+  RETURN_IF_ERROR(RecordGrant(RemovalOf(grant)));
+  absl::MutexLock lock(&mutex_);
+  grants_.Remove(grant.segment, grant.id);
   return absl::OkStatus();
+}
+
+absl::Status SegmentRegistry::RecordGrant(const Change& change) {
+  return parts_.store->Commit(absl::MakeConstSpan(&change, 1),
+                              Durability::kDaemonDeath);
 }
 
 }  // namespace shmd

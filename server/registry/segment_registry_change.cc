@@ -83,7 +83,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Republish(
     RETURN_IF_ERROR(CheckPublishable(*entry, unless_attached));
     before = entry->segment;
   }
-  const bool is_stored = changed->options.backend != BackendKind::kMemfd;
+  const bool is_stored = IsRecorded(*entry);
   const auto put = [&](const Segment& segment) {
     const StoredSegment stored{segment, entry->object.name};
     return PutSegments(*parts_.store, absl::MakeConstSpan(&stored, 1));

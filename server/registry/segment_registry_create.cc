@@ -1,4 +1,4 @@
-// Creation, adoption, and taking up what an earlier run left.
+// Creation and adoption.
 
 #include <system_error>
 #include <thread>
@@ -23,10 +23,6 @@ constexpr size_t kParallelBatch = 32;
 absl::Status OfMember(const absl::Status& status, size_t index, size_t count) {
   if (status.ok() || count == 1) return status;
   return AtIndex(status, "requests", index);
-}
-
-StoredSegment ToStored(const SegmentEntry& entry, const Segment& segment) {
-  return {segment, entry.object.name};
 }
 
 }  // namespace
@@ -65,12 +61,14 @@ SegmentRegistry::ReserveAll(const Caller& caller,
       UnreserveLocked(all);
       return OfMember(one.status(), i, commands.size());
     }
+    one->backend = commands[i].options.backend;
     all.push_back(*std::move(one));
   }
   for (size_t i = 0; i < commands.size(); ++i) {
     if (commands[i].request_id.empty()) continue;
-    requests_.Record(caller.uid, commands[i].request_id,
-                     {commands[i].fingerprint, all[i].uid});
+    all[i].forgotten_request = requests_.Record(
+        caller.uid, commands[i].request_id,
+        {commands[i].fingerprint, all[i].uid, all[i].generation});
   }
   return all;
 }
@@ -158,26 +156,38 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::CreateNew(
     ASSIGN_OR_RETURN(pending, ReserveAll(caller, commands));
   }
   Made made;
-  absl::Status status = MakeAll(pending, commands, &made);
+  absl::Status status = Intend(pending, commands);
+  if (status.ok()) status = MakeAll(pending, commands, &made);
   if (status.ok()) status = OwnAll(caller, made.segments);
-  if (status.ok()) {
-    absl::StatusOr<std::vector<SegmentView>> views =
-        Publish(made, absl::MakeSpan(pending));
-    if (views.ok()) return views;
-    status = views.status();
-    DisownAll(made.segments);
-  }
-  for (size_t i = 0; i < made.entries.size(); ++i) {
-    // Nothing is mapped yet; what cannot be removed is the kernel's word
-    // against its own of a moment ago.
-    BackendOf(*made.segments[i]).Remove(made.entries[i]->object).IgnoreError();
-  }
+  if (status.ok()) status = Keep(made);
+  if (status.ok()) status = RecordMade(caller, made, pending, commands);
+  if (status.ok()) status = FinishAll(made);
+  if (status.ok()) return Publish(made, absl::MakeSpan(pending));
+  Abandon(made, pending);
   absl::MutexLock lock(&mutex_);
   UnreserveLocked(pending);
   for (const CreateCommand& command : commands) {
     requests_.Forget(caller.uid, command.request_id);
   }
   return status;
+}
+
+absl::Status SegmentRegistry::FinishAll(const Made& made) {
+  {
+    // Before anybody can open them, so that nobody adopts them meanwhile.
+    absl::MutexLock lock(&mutex_);
+    for (size_t i = 0; i < made.entries.size(); ++i) {
+      const std::string key = ObjectKey(made.entries[i]->object.name);
+      if (!key.empty()) objects_[key] = made.segments[i]->uid;
+    }
+  }
+  for (size_t i = 0; i < made.entries.size(); ++i) {
+    const Segment& segment = *made.segments[i];
+    const absl::Status status =
+        BackendOf(segment).Finish(made.entries[i]->object, segment.options);
+    if (!status.ok()) return OfMember(status, i, made.entries.size());
+  }
+  return absl::OkStatus();
 }
 
 absl::Status SegmentRegistry::MakeAll(absl::Span<const Pending> pending,
@@ -233,9 +243,9 @@ absl::StatusOr<KernelObject> SegmentRegistry::CreateObject(
   if (options.allocation == Allocation::kReserved &&
       options.size_bytes >= kLargeReservationBytes) {
     absl::MutexLock lock(&reservation_);
-    return backend.Create(options);
+    return backend.Make(options);
   }
-  return backend.Create(options);
+  return backend.Make(options);
 }
 
 absl::Status SegmentRegistry::SetExpiration(const Expiration& expiration,
@@ -257,19 +267,9 @@ absl::Status SegmentRegistry::SetExpiration(const Expiration& expiration,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Publish(
-    Made& made, absl::Span<Pending> pending) {
+std::vector<SegmentView> SegmentRegistry::Publish(Made& made,
+                                                  absl::Span<Pending> pending) {
   std::vector<EntryPtr>& entries = made.entries;
-  std::vector<StoredSegment> stored;
-  const absl::Time now = parts_.clock->WallTime();
-  for (size_t i = 0; i < entries.size(); ++i) {
-    Segment& segment = *made.segments[i];
-    segment.create_time = now;
-    if (segment.options.backend != BackendKind::kMemfd) {
-      stored.push_back(ToStored(*entries[i], segment));
-    }
-  }
-  RETURN_IF_ERROR(PutSegments(*parts_.store, stored));
   std::vector<SegmentView> views;
   views.reserve(entries.size());
   absl::MutexLock lock(&mutex_);
@@ -331,71 +331,18 @@ absl::StatusOr<SegmentView> SegmentRegistry::Adopt(const Caller& caller,
   segment->name = pending.name;
   segment->uid = pending.uid;
   segment->generation = pending.generation;
-  Made made{{entry}, {segment}};
-  absl::StatusOr<std::vector<SegmentView>> views =
-      Publish(made, absl::MakeSpan(&pending, 1));
-  if (!views.ok()) {
+  segment->create_time = parts_.clock->WallTime();
+  const StoredSegment stored{*segment, entry->object.name};
+  const absl::Status recorded =
+      PutSegments(*parts_.store, absl::MakeConstSpan(&stored, 1));
+  if (!recorded.ok()) {
     absl::MutexLock lock(&mutex_);
     UnreserveLocked(absl::MakeConstSpan(&pending, 1));
     objects_.erase(key);
-    return views.status();
+    return recorded;
   }
-  return std::move(views->front());
-}
-
-absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored() {
-  ASSIGN_OR_RETURN(std::vector<StoredSegment> stored,
-                   LoadSegments(*parts_.store));
-  std::vector<Uid> gone;
-  TakeUpResult result;
-  for (StoredSegment& one : stored) {
-    auto segment = std::make_shared<Segment>(std::move(one.segment));
-    absl::StatusOr<KernelObject> object = BackendOf(*segment).Reopen(
-        one.object, segment->options.page_size_bytes);
-    if (!object.ok()) {
-      // Forgotten only when the kernel says that the object is no more; on any
-      // other failure the record waits for the next start.
-      const std::string why = GetErrorReason(object.status());
-      if (why == reason::kObjectNotFound || why == reason::kObjectReplaced) {
-        gone.push_back(segment->uid);
-      } else {
-        ++result.out_of_reach;
-        // A segment of the same name would replace the record.
-        absl::MutexLock lock(&mutex_);
-        pending_names_.insert(IndexKey(segment->name));
-      }
-      continue;
-    }
-    TakeUpOne(std::move(segment), *std::move(object));
-    ++result.taken_up;
-  }
-  result.gone = gone.size();
-  RETURN_IF_ERROR(
-      RemoveSegments(*parts_.store, gone, Durability::kDaemonDeath));
-  return result;
-}
-
-void SegmentRegistry::TakeUpOne(std::shared_ptr<Segment> segment,
-                                KernelObject object) {
-  if (segment->expire_time.has_value()) {
-    // A lease is whole again: its holder could not renew it while there was
-    // nobody to ask.
-    const absl::Duration left = segment->lease_ttl.value_or(
-        *segment->expire_time - parts_.clock->WallTime());
-    segment->expire_at = parts_.clock->SinceBoot() + left;
-    segment->expire_time = parts_.clock->WallTime() + left;
-  }
-  if (segment->lifetime != Lifetime::kUntilDeleted) {
-    parts_.sessions->OwnAgain(segment->owner_session, segment->uid);
-  }
-  auto entry = std::make_shared<SegmentEntry>(std::move(object));
-  budget_.TakeAnyway(UseOf(segment->options));
-  absl::MutexLock lock(&mutex_);
-  parts_.events->Append(EventType::kCreated, segment);
-  std::string key = IndexKey(segment->name);
-  entry->segment = std::move(segment);
-  Index(entry, std::move(key));
-  DoomUnlessOwned(entry);
+  Made made{{entry}, {segment}};
+  return std::move(Publish(made, absl::MakeSpan(&pending, 1)).front());
 }
 
 }  // namespace shmd

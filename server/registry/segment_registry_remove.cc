@@ -126,30 +126,23 @@ absl::Status SegmentRegistry::DeleteClaimed(
     const std::vector<EntryPtr>& entries) {
   absl::Status first_failure;
   std::vector<EntryPtr> removed, kept;
-  std::vector<Uid> stored;
   for (const EntryPtr& entry : entries) {
     absl::MutexLock operation(&entry->operation);
-    const Segment& segment = *entry->segment;
-    const absl::Status status = BackendOf(segment).Remove(entry->object);
+    const absl::Status status =
+        BackendOf(*entry->segment).Remove(entry->object);
     first_failure.Update(status);
-    if (!status.ok()) {
-      kept.push_back(entry);
-      continue;
-    }
-    removed.push_back(entry);
-    if (segment.options.backend != BackendKind::kMemfd) {
-      stored.push_back(segment.uid);
-    }
+    (status.ok() ? removed : kept).push_back(entry);
   }
   // The objects are gone, so the segments are, whatever becomes of their
   // records: one that is left names an object that no longer exists, and the
   // next start forgets it.
   const absl::Status recorded =
-      RemoveSegments(*parts_.store, stored, Durability::kDaemonDeath);
+      RecordRemoval(removed, Durability::kDaemonDeath);
   if (!recorded.ok()) {
     Log(LogLevel::kError, absl::StrCat("records of deleted segments remain: ",
                                        recorded.message()));
   }
+  LetGo(removed);
   absl::MutexLock lock(&mutex_);
   for (const EntryPtr& entry : kept) Unclaim(entry);
   for (const EntryPtr& entry : removed) Unpublish(entry);
@@ -158,16 +151,14 @@ absl::Status SegmentRegistry::DeleteClaimed(
 
 absl::Status SegmentRegistry::DisownClaimed(
     const std::vector<EntryPtr>& entries) {
-  std::vector<Uid> stored;
   Durability durability = Durability::kDaemonDeath;
   for (const EntryPtr& entry : entries) {
     // Whoever still changes it has made its record by then.
     absl::MutexLock operation(&entry->operation);
-    stored.push_back(entry->segment->uid);
     // A record that came back would take back what was given away.
     durability = std::max(durability, DurabilityOf(entry->object.name));
   }
-  const absl::Status status = RemoveSegments(*parts_.store, stored, durability);
+  const absl::Status status = RecordRemoval(entries, durability);
   absl::MutexLock lock(&mutex_);
   for (const EntryPtr& entry : entries) {
     // Its object lives on, and so would a record: the next start would take
@@ -209,8 +200,8 @@ bool SegmentRegistry::DeleteAtOnce(const Caller& caller,
   if (!found.ok()) return false;
   entry = *std::move(found);
   const Segment& segment = *entry->segment;
-  if (!IsSmallMemfd(segment.options) || entry->attachments > 0 ||
-      !MayManage(caller, segment.ownership()) ||
+  if (!IsSmallMemfd(segment.options) || IsRecorded(*entry) ||
+      entry->attachments > 0 || !MayManage(caller, segment.ownership()) ||
       !CheckEtag(segment, command.etag).ok() ||
       !CheckRemovable(*entry, command.force, /*disown=*/false).ok() ||
       !entry->operation.TryLock()) {

@@ -4,8 +4,10 @@
 
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "server/registry/segment_registry.h"
+#include "server/store/session_record.h"
 
 namespace shmd {
 
@@ -58,10 +60,14 @@ void SegmentRegistry::DoomUnlessOwned(const EntryPtr& entry) {
 }
 
 void SegmentRegistry::CleanUpSessions() {
+  std::vector<Change> changes;
   for (SessionTable::Ended& ended : parts_.sessions->TakeEnded()) {
     for (const Holding& holding : ended.holdings) Release(holding.entry);
     // Frees what only this session still held of removed segments.
     ended.holdings.clear();
+    if (ended.recorded) {
+      changes.push_back(RemovalOfSession(ended.identity.id));
+    }
     absl::MutexLock lock(&mutex_);
     for (const Uid& uid : ended.owned) {
       const auto found = by_uid_.find(uid);
@@ -69,6 +75,11 @@ void SegmentRegistry::CleanUpSessions() {
       if (EndsWithSession(*found->second->segment)) Doom(found->second);
     }
   }
+  if (changes.empty()) return;
+  const absl::Status status =
+      parts_.store->Commit(changes, Durability::kDaemonDeath);
+  // The next run awaits it in vain, and tries again.
+  if (!status.ok()) Log(LogLevel::kError, status.message());
 }
 
 absl::StatusOr<SegmentView> SegmentRegistry::RenewLease(

@@ -6,6 +6,7 @@
 #include "base/status_macros.h"
 #include "server/rpc/segment_to_proto.h"
 #include "server/rpc/status_to_grpc.h"
+#include "shmd/v1/segment.grpc.pb.h"
 
 namespace shmd {
 namespace {

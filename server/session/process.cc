@@ -70,10 +70,4 @@ bool HasEnded(int pidfd) {
   return poll(&event, 1, 0) == 1;
 }
 
-std::string ReadBootId() {
-  std::string id = ReadSmall("/proc/sys/kernel/random/boot_id");
-  absl::StripTrailingAsciiWhitespace(&id);
-  return id;
-}
-
 }  // namespace shmd

@@ -30,10 +30,6 @@ UniqueFd OpenProcess(const Process& earlier);
 // Whether the process of a pidfd has ended: such a pidfd polls as readable.
 bool HasEnded(int pidfd);
 
-// This boot of the kernel (/proc/sys/kernel/random/boot_id): start ticks of
-// two boots mean nothing to each other.
-std::string ReadBootId();
-
 }  // namespace shmd
 
 #endif  // SHMD_SERVER_SESSION_PROCESS_H_

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/boot_id.h"
 #include "server/registry/segment_entry.h"
 #include "server/session/process.h"
 #include "shm/types.h"
@@ -26,7 +27,7 @@ struct SessionIdentity {
   uid_t uid = 0;
   gid_t gid = 0;
   Process process;
-  std::string boot_id;
+  BootId boot_id = {};
   std::string name_space;
   absl::Time create_time;
 };

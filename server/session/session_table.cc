@@ -23,6 +23,7 @@ SessionIdentity SessionTable::Begin(const Caller& caller, Process process,
   identity.uid = caller.uid;
   identity.gid = caller.gid;
   identity.process = std::move(process);
+  identity.boot_id = boot_id_;
   identity.name_space = std::move(name_space);
   identity.create_time = clock_->WallTime();
   SessionIdentity copy = identity;
@@ -35,6 +36,7 @@ void SessionTable::Await(SessionIdentity identity) {
   auto session = std::make_unique<Session>();
   session->identity = std::move(identity);
   session->awaited = true;
+  session->recorded = true;
   absl::MutexLock lock(&mutex_);
   sessions_[session->identity.id] = std::move(session);
 }
@@ -58,6 +60,14 @@ bool SessionTable::Resume(const SessionId& fresh, const SessionId& awaited,
   return true;
 }
 
+bool SessionTable::SetRecorded(const SessionId& id) {
+  absl::MutexLock lock(&mutex_);
+  Session* const session = Find(id);
+  if (session == nullptr) return false;
+  session->recorded = true;
+  return true;
+}
+
 void SessionTable::Enter(const SessionId& id, const std::string& name_space) {
   absl::MutexLock lock(&mutex_);
   Session* const session = Find(id);
@@ -75,6 +85,7 @@ void SessionTable::EndLocked(const SessionId& id) {
   Session& session = *found->second;
   Ended ended;
   ended.identity = std::move(session.identity);
+  ended.recorded = session.recorded;
   ended.holdings.reserve(session.holdings.size());
   for (auto& [number, holding] : session.holdings) {
     ended.holdings.push_back(std::move(holding));

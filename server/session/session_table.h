@@ -49,6 +49,10 @@ class SessionTable {
   bool Resume(const SessionId& fresh, const SessionId& awaited,
               const ResumeToken& token);
 
+  // Says that the store has, or is about to have, a record of the session;
+  // false when it has ended.
+  bool SetRecorded(const SessionId& id);
+
   // Moves a session to another namespace.
   void Enter(const SessionId& id, const std::string& name_space);
 
@@ -98,6 +102,7 @@ class SessionTable {
 
   struct Ended {
     SessionIdentity identity;
+    bool recorded = false;
     std::vector<Holding> holdings;
     std::vector<Uid> owned;
   };
@@ -107,6 +112,7 @@ class SessionTable {
   struct Session {
     SessionIdentity identity;
     bool awaited = false;
+    bool recorded = false;
     uint64_t last_attachment_id = 0;
     uint64_t held_bytes = 0;
     absl::flat_hash_map<uint64_t, Holding> holdings;
@@ -121,6 +127,7 @@ class SessionTable {
   void EndLocked(const SessionId& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Clock* const clock_;
+  const BootId boot_id_ = ReadBootId();
   std::function<void()> on_ended_ = [] {};
   mutable absl::Mutex mutex_;
   absl::btree_map<SessionId, std::unique_ptr<Session>> sessions_

@@ -25,19 +25,6 @@ std::string JournalName(uint64_t number) {
   return absl::StrCat("journal.", number);
 }
 
-BootId ReadBootId() {
-  BootId boot_id = {};
-  const UniqueFd fd(
-      open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
-  char text[64];
-  const ssize_t length = read(fd.get(), text, sizeof(text));
-  if (length <= 0) return boot_id;
-  sodium_hex2bin(reinterpret_cast<unsigned char*>(boot_id.data()),
-                 boot_id.size(), text, static_cast<size_t>(length), "-",
-                 nullptr, nullptr);
-  return boot_id;
-}
-
 void RemoveJournal(const std::string& folder, uint64_t number) {
   unlink(absl::StrCat(folder, "/", JournalName(number)).c_str());
 }

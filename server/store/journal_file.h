@@ -73,9 +73,6 @@ class JournalFile {
   bool is_torn_ = false;
 };
 
-// Which boot of the host this is; zeroes where the kernel does not tell.
-BootId ReadBootId();
-
 }  // namespace shmd
 
 #endif  // SHMD_SERVER_STORE_JOURNAL_FILE_H_

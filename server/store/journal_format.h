@@ -10,6 +10,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "base/boot_id.h"
 #include "server/store/record.h"
 
 namespace shmd {
@@ -31,8 +32,6 @@ namespace shmd {
 inline constexpr size_t kJournalHeaderBytes = 32;
 inline constexpr size_t kGroupHeaderBytes = 28;
 inline constexpr size_t kMaxPayloadBytes = size_t{256} << 20;
-
-using BootId = std::array<char, 16>;
 
 struct JournalHeader {
   BootId boot_id = {};

@@ -18,6 +18,7 @@ enum class RecordKind : uint8_t {
   kNamespace = 3,
   kSession = 4,
   kRequest = 5,
+  kIntent = 6,
 };
 
 // A record as it is kept: what key and value mean is the kind's own.

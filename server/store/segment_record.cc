@@ -1,6 +1,5 @@
 #include "server/store/segment_record.h"
 
-#include <cstring>
 #include <string>
 #include <utility>
 
@@ -8,6 +7,7 @@
 #include "base/status_macros.h"
 #include "server/store/journal_file.h"
 #include "server/store/record.pb.h"
+#include "server/store/record_bytes.h"
 
 namespace shmd {
 namespace {
@@ -99,10 +99,6 @@ absl::Status ReadOptions(const store::OptionsRecord& record,
   return absl::OkStatus();
 }
 
-std::string KeyOf(const Uid& uid) {
-  return std::string(uid.begin(), uid.end());
-}
-
 }  // namespace
 
 Change PutOf(const StoredSegment& stored) {
@@ -117,16 +113,24 @@ Change PutOf(const StoredSegment& stored) {
   if (segment.expire_time.has_value()) {
     record.set_expire_time_ns(absl::ToUnixNanos(*segment.expire_time));
   }
+  if (segment.lease_ttl.has_value()) {
+    record.set_lease_ttl_ns(absl::ToInt64Nanoseconds(*segment.lease_ttl));
+  }
+  if (segment.lifetime != Lifetime::kUntilDeleted) {
+    record.set_lifetime(static_cast<uint32_t>(segment.lifetime));
+    record.set_owner_session(ToBytes(segment.owner_session));
+  }
   for (const auto& [key, value] : segment.labels) {
     (*record.mutable_labels())[key] = value;
   }
   FillObject(stored.object, record.mutable_object());
   FillOptions(segment.options, record.mutable_options());
-  return {RecordKind::kSegment, KeyOf(segment.uid), record.SerializeAsString()};
+  return {RecordKind::kSegment, ToBytes(segment.uid),
+          record.SerializeAsString()};
 }
 
 Change RemovalOf(const Uid& uid) {
-  return {RecordKind::kSegment, KeyOf(uid), std::nullopt};
+  return {RecordKind::kSegment, ToBytes(uid), std::nullopt};
 }
 
 absl::StatusOr<StoredSegment> ParseSegmentRecord(absl::string_view key,
@@ -134,8 +138,7 @@ absl::StatusOr<StoredSegment> ParseSegmentRecord(absl::string_view key,
   StoredSegment stored;
   Segment& segment = stored.segment;
   store::SegmentRecord record;
-  if (key.size() != segment.uid.size()) return Damaged("uid");
-  std::memcpy(segment.uid.data(), key.data(), key.size());
+  if (!FromBytes(key, &segment.uid)) return Damaged("uid");
   if (!record.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
     return Damaged("value");
   }
@@ -151,6 +154,17 @@ absl::StatusOr<StoredSegment> ParseSegmentRecord(absl::string_view key,
   segment.create_time = absl::FromUnixNanos(record.create_time_ns());
   if (record.has_expire_time_ns()) {
     segment.expire_time = absl::FromUnixNanos(record.expire_time_ns());
+  }
+  if (record.has_lease_ttl_ns()) {
+    segment.lease_ttl = absl::Nanoseconds(record.lease_ttl_ns());
+  }
+  if (!Read(record.lifetime(), Lifetime::kSessionUntilSealed,
+            &segment.lifetime)) {
+    return Damaged("lifetime");
+  }
+  if (segment.lifetime != Lifetime::kUntilDeleted &&
+      !FromBytes(record.owner_session(), &segment.owner_session)) {
+    return Damaged("session");
   }
   segment.labels = {record.labels().begin(), record.labels().end()};
   RETURN_IF_ERROR(ReadObject(record.object(), &stored.object));

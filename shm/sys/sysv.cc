@@ -100,7 +100,7 @@ constexpr ErrnoRow kAttachAtTable[] = {
 }  // namespace
 
 absl::StatusOr<int> ShmCreate(const ShmgetRequest& request) {
-  int flags = IPC_CREAT | IPC_EXCL | 0600;
+  int flags = IPC_CREAT | IPC_EXCL | static_cast<int>(request.mode);
   const bool huge =
       request.page_size_bytes > static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   if (huge) {
@@ -127,11 +127,9 @@ absl::StatusOr<int> ShmFind(uint32_t key) {
   return StatusOfErrno(errno, "shmget", kCreateTable);
 }
 
-absl::StatusOr<SysvStat> ShmStat(int id) {
-  shmid_ds found = {};
-  if (shmctl(id, IPC_STAT, &found) != 0) {
-    return StatusOfErrno(errno, "shmctl(IPC_STAT)", kControlTable);
-  }
+namespace {
+
+SysvStat StatOf(const shmid_ds& found) {
   SysvStat stat;
   stat.key = static_cast<uint32_t>(found.shm_perm.__key);
   stat.size_bytes = found.shm_segsz;
@@ -144,6 +142,35 @@ absl::StatusOr<SysvStat> ShmStat(int id) {
   stat.removed = (found.shm_perm.mode & SHM_DEST) != 0;
   stat.locked = (found.shm_perm.mode & SHM_LOCKED) != 0;
   return stat;
+}
+
+}  // namespace
+
+absl::StatusOr<SysvStat> ShmStat(int id) {
+  shmid_ds found = {};
+  if (shmctl(id, IPC_STAT, &found) != 0) {
+    return StatusOfErrno(errno, "shmctl(IPC_STAT)", kControlTable);
+  }
+  return StatOf(found);
+}
+
+std::vector<SysvSegment> ShmList() {
+  std::vector<SysvSegment> segments;
+  shm_info use = {};
+  const int last = shmctl(0, SHM_INFO, reinterpret_cast<shmid_ds*>(&use));
+  for (int index = 0; index <= last; ++index) {
+    shmid_ds found = {};
+    // Only those that this process may read: our own are among them.
+    const int id = shmctl(index, SHM_STAT, &found);
+    if (id < 0) continue;
+    SysvSegment segment;
+    segment.id = id;
+    segment.stat = StatOf(found);
+    segment.creator_uid = found.shm_perm.cuid;
+    segment.creator_pid = found.shm_cpid;
+    segments.push_back(segment);
+  }
+  return segments;
 }
 
 std::optional<uint64_t> ShmResidentBytes(int id) {

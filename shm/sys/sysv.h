@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -15,6 +16,7 @@ namespace shmd::sys {
 
 struct ShmgetRequest {
   uint32_t key = 0;  // 0: IPC_PRIVATE
+  mode_t mode = 0600;
   uint64_t size_bytes = 0;
   // Huge pages when larger than the base page.
   uint64_t page_size_bytes = 0;
@@ -22,7 +24,7 @@ struct ShmgetRequest {
   bool reserve_nothing = false;
 };
 
-// Makes a segment with mode 0600; its shmid. OBJECT_EXISTS when the key is
+// Makes a segment; its shmid. OBJECT_EXISTS when the key is
 // taken. Shortage carries MEMORY_EXHAUSTED, HUGEPAGES_EXHAUSTED or
 // SYSV_LIMIT_EXCEEDED, without numbers.
 absl::StatusOr<int> ShmCreate(const ShmgetRequest& request);
@@ -44,6 +46,15 @@ struct SysvStat {
 
 // OBJECT_NOT_FOUND.
 absl::StatusOr<SysvStat> ShmStat(int id);
+
+// One of all segments of the IPC namespace.
+struct SysvSegment {
+  int id = -1;
+  SysvStat stat;
+  uid_t creator_uid = 0;
+  pid_t creator_pid = 0;  // 0: not of our pid namespace
+};
+std::vector<SysvSegment> ShmList();
 
 // Bytes of the segment's pages in memory, as /proc/sysvipc/shm has them;
 // nullopt where it is silent. Of base pages only: some kernels count huge ones
