@@ -64,6 +64,10 @@ void AddOptions(CLI::App& app, Flags& flags, std::string& socket_mode) {
                  "Left to the rest of the host when memory is reserved")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  app.add_option("--orphan_age_seconds", flags.orphan_age_seconds,
+                 "DeleteOrphan leaves alone what was used less long ago")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--admin_uid", flags.admin_uids,
                  "An administrator beside root and the daemon's own uid; "
                  "repeatable")

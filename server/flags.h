@@ -23,6 +23,7 @@ struct Flags {
   uint64_t quota_bytes = 0;
   uint64_t quota_segments = 100000;
   uint64_t memory_reserve_bytes = uint64_t{64} << 20;
+  uint64_t orphan_age_seconds = 60;
   std::vector<uid_t> admin_uids;
   // How long a session is awaited after a restart when its process cannot be
   // seen to be alive.

@@ -25,6 +25,7 @@
 #include "base/status_macros.h"
 #include "server/access/policy.h"
 #include "server/attach/attach_server.h"
+#include "server/census/orphan_census.h"
 #include "server/flags.h"
 #include "server/keeper/descriptor_store.h"
 #include "server/keeper/keeper.h"
@@ -170,6 +171,12 @@ absl::Status Run(const Flags& flags) {
                    " segments; ", found.gone, " are gone, ", found.out_of_reach,
                    " out of reach"));
   const Reaper reaper(&registry);
+  OrphanCensus::Settings census_settings;
+  census_settings.min_age =
+      absl::Seconds(static_cast<int64_t>(flags.orphan_age_seconds));
+  OrphanCensus census(
+      [&registry](const ObjectName& name) { return registry.IsSegment(name); },
+      Clock::Real(), census_settings);
   const CallerPolicy policy(flags.admin_uids);
   const std::string grpc_path = absl::StrCat(flags.socket_dir, "/grpc.sock");
   const std::string attach_path =
@@ -187,7 +194,7 @@ absl::Status Run(const Flags& flags) {
   ASSIGN_OR_RETURN(
       const std::unique_ptr<GrpcServer> grpc,
       GrpcServer::Start(std::move(grpc_listener),
-                        {&policy, &registry, &sessions, start_time}));
+                        {&policy, &registry, &sessions, &census, start_time}));
   std::printf("ready %s\n", flags.socket_dir.c_str());
   std::fflush(stdout);
   descriptor_store.NotifyReady();

@@ -208,6 +208,16 @@ absl::StatusOr<ObjectStatus> SegmentRegistry::FreshStatus(
   return Status(view, /*with_nodes=*/false);
 }
 
+bool SegmentRegistry::IsSegment(const ObjectName& name) const {
+  absl::MutexLock lock(&mutex_);
+  return objects_.contains(ObjectKey(name));
+}
+
+absl::StatusOr<ObjectRef> SegmentRegistry::OpenObject(
+    const SegmentView& view) const {
+  return BackendOf(*view.segment).Open(view.entry->object, Access::kRead);
+}
+
 absl::StatusOr<std::string> SegmentRegistry::Read(const Caller& caller,
                                                   const SegmentName& name,
                                                   uint64_t offset_bytes,

@@ -135,6 +135,12 @@ class SegmentRegistry {
   absl::Status DeleteGrant(const Caller& caller, const SegmentName& name,
                            const std::string& id);
 
+  // Whether this object of the kernel's is a segment's.
+  bool IsSegment(const ObjectName& name) const;
+
+  // The object of a segment, opened to look at.
+  absl::StatusOr<ObjectRef> OpenObject(const SegmentView& view) const;
+
   // What the kernel tells of a segment now.
   absl::StatusOr<ObjectStatus> Status(const SegmentView& view,
                                       bool with_nodes) const;

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "server/rpc/grant_service.h"
 #include "server/rpc/node_service.h"
+#include "server/rpc/orphan_service.h"
 #include "server/rpc/reflection_service.h"
 #include "server/rpc/segment_service.h"
 #include "server/rpc/session_service.h"
@@ -45,6 +46,8 @@ GrpcServer::GrpcServer(UniqueFd listener, const Parts& parts)
       std::make_unique<GrantService>(&connections_, parts.registry));
   services_.push_back(std::make_unique<NodeService>(
       &connections_, parts.registry, parts.start_time));
+  services_.push_back(
+      std::make_unique<OrphanService>(&connections_, parts.census));
   auto health = std::make_unique<HealthService>(NamesOf(services_));
   health_ = health.get();
   services_.push_back(std::move(health));

@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "server/access/acceptor.h"
 #include "server/access/connection_table.h"
+#include "server/census/orphan_census.h"
 #include "server/registry/segment_registry.h"
 #include "server/rpc/call_queue.h"
 #include "server/rpc/health_service.h"
@@ -30,6 +31,7 @@ class GrpcServer {
     const CallerPolicy* policy = nullptr;
     SegmentRegistry* registry = nullptr;
     const SessionTable* sessions = nullptr;
+    OrphanCensus* census = nullptr;
     absl::Time start_time;
   };
 

@@ -148,6 +148,9 @@ FileStat ToFileStat(const struct statx& found) {
   result.st_size = static_cast<off_t>(found.stx_size);
   result.st_blksize = static_cast<blksize_t>(found.stx_blksize);
   result.st_blocks = static_cast<blkcnt_t>(found.stx_blocks);
+  result.st_atim = {found.stx_atime.tv_sec, found.stx_atime.tv_nsec};
+  result.st_mtim = {found.stx_mtime.tv_sec, found.stx_mtime.tv_nsec};
+  result.st_ctim = {found.stx_ctime.tv_sec, found.stx_ctime.tv_nsec};
   if ((found.stx_mask & STATX_BTIME) != 0) {
     result.birth_ns =
         static_cast<uint64_t>(found.stx_btime.tv_sec) * uint64_t{1000000000} +

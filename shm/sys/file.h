@@ -35,8 +35,8 @@ absl::StatusOr<UniqueFd> Duplicate(int fd);
 // O_RDONLY, O_WRONLY or O_RDWR; PERMISSION_DENIED for O_PATH.
 absl::StatusOr<int> AccessMode(int fd);
 
-// What stat(2) tells (without the times), and when the file was born. Inode
-// numbers are used anew, on ext4 at once; together with the birth they are not.
+// What stat(2) tells, and when the file was born. Inode numbers are used anew,
+// on ext4 at once; together with the birth they are not.
 struct FileStat : stat {
   uint64_t birth_ns = 0;  // since 1970; 0 where the file system keeps none
 };

@@ -1,0 +1,65 @@
+#include "server/census/other_daemons.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <memory>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "server/census/process_scan.h"
+
+namespace shmd {
+namespace {
+
+struct CloseFolder {
+  void operator()(DIR* folder) const { closedir(folder); }
+};
+
+// Whether both paths lead to the same; also when that cannot be seen.
+bool MayBeSame(const std::string& a, const std::string& b) {
+  struct stat first = {};
+  struct stat second = {};
+  if (stat(a.c_str(), &first) != 0 || stat(b.c_str(), &second) != 0) {
+    return true;
+  }
+  return first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+}  // namespace
+
+std::vector<OtherDaemon> FindOtherDaemons() {
+  std::vector<OtherDaemon> out;
+  const std::unique_ptr<DIR, CloseFolder> all(opendir("/proc"));
+  if (all == nullptr) return out;
+  while (const dirent* entry = readdir(all.get())) {
+    OtherDaemon daemon;
+    if (!absl::SimpleAtoi(entry->d_name, &daemon.pid) ||
+        daemon.pid == getpid() || daemon.pid == getppid()) {
+      continue;
+    }
+    const std::string folder = absl::StrCat("/proc/", daemon.pid);
+    if (ReadProcFile(folder + "/comm") != "shmd\n") continue;
+    daemon.uid = ReadProcessFacts(daemon.pid).uid;
+    out.push_back(daemon);
+  }
+  return out;
+}
+
+std::optional<OtherDaemon> PossibleOwner(
+    const std::vector<OtherDaemon>& daemons, const FoundObject& object) {
+  for (const OtherDaemon& daemon : daemons) {
+    if (daemon.uid != 0 && daemon.uid != object.owner) continue;
+    const std::string folder = absl::StrCat("/proc/", daemon.pid);
+    const bool same =
+        object.object.kind == ObjectId::Kind::kSysv
+            ? MayBeSame(folder + "/ns/ipc", "/proc/self/ns/ipc")
+            : MayBeSame(absl::StrCat(folder, "/root", object.root),
+                        object.root);
+    if (same) return daemon;
+  }
+  return std::nullopt;
+}
+
+}  // namespace shmd
