@@ -110,6 +110,8 @@ std::shared_ptr<Client::Impl::Stubs> Client::Impl::MakeStubs() {
     stubs_ = std::make_shared<Stubs>();
     stubs_->segments = v1::SegmentService::NewStub(channel);
     stubs_->nodes = v1::NodeService::NewStub(channel);
+    stubs_->orphans = v1::OrphanService::NewStub(channel);
+    stubs_->sessions = v1::SessionService::NewStub(channel);
   }
   return stubs_;
 }
@@ -124,12 +126,23 @@ std::shared_ptr<v1::NodeService::Stub> Client::Impl::Nodes() {
   return {stubs, stubs->nodes.get()};
 }
 
+std::shared_ptr<v1::OrphanService::Stub> Client::Impl::Orphans() {
+  const std::shared_ptr<Stubs> stubs = MakeStubs();
+  return {stubs, stubs->orphans.get()};
+}
+
+std::shared_ptr<v1::SessionService::Stub> Client::Impl::Sessions() {
+  const std::shared_ptr<Stubs> stubs = MakeStubs();
+  return {stubs, stubs->sessions.get()};
+}
+
 void Client::Impl::NoteEnd(const void* stub, const absl::Status& status) {
   if (GetErrorReason(status) != reason::kServerUnreachable) return;
   absl::MutexLock lock(&stubs_mutex_);
   // Unless another thread has been here.
   if (stubs_ != nullptr &&
-      (stubs_->segments.get() == stub || stubs_->nodes.get() == stub)) {
+      (stubs_->segments.get() == stub || stubs_->nodes.get() == stub ||
+       stubs_->orphans.get() == stub || stubs_->sessions.get() == stub)) {
     stubs_.reset();
   }
 }

@@ -14,7 +14,9 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "client/cpp/attached.h"
+#include "client/cpp/orphan.h"
 #include "client/cpp/segment.h"
+#include "client/cpp/session.h"
 #include "client/cpp/watch.h"
 
 namespace shmd {
@@ -137,6 +139,18 @@ class Client {
   absl::StatusOr<std::string> CreateHandle(absl::string_view name,
                                            const HandleOptions& options = {});
   absl::StatusOr<Node> GetNode();
+
+  // Who is attached. The last part of a session's name does. With a segment,
+  // those that have it attached.
+  absl::StatusOr<Session> GetSession(absl::string_view name);
+  absl::StatusOr<std::vector<Session>> ListSessions(
+      absl::string_view segment = "");
+  // Who has it mapped, also programs that never knew shmd.
+  absl::StatusOr<SegmentUsers> ListSegmentUsers(absl::string_view name);
+
+  // What leaked on this host; and its removal, unless it was used since.
+  absl::StatusOr<std::vector<Orphan>> ListOrphans();
+  absl::Status DeleteOrphan(const Orphan& orphan);
 
   // Calls `visit` for each event, on this thread, until it returns false (OK)
   // or the options' token is cancelled (CANCELLED). When the daemon goes away

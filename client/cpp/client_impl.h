@@ -14,7 +14,9 @@
 #include "client/cpp/rpc_status.h"
 #include "grpcpp/client_context.h"
 #include "shmd/v1/node.grpc.pb.h"
+#include "shmd/v1/orphan.grpc.pb.h"
 #include "shmd/v1/segment.grpc.pb.h"
+#include "shmd/v1/session.grpc.pb.h"
 
 namespace shmd {
 inline namespace client {
@@ -44,6 +46,8 @@ class Client::Impl {
 
   std::shared_ptr<v1::SegmentService::Stub> Segments();
   std::shared_ptr<v1::NodeService::Stub> Nodes();
+  std::shared_ptr<v1::OrphanService::Stub> Orphans();
+  std::shared_ptr<v1::SessionService::Stub> Sessions();
 
   // To be told how every call on a stub has ended. After SERVER_UNREACHABLE
   // the next call gets a new channel: gRPC's own waits for its back-off, which
@@ -72,6 +76,8 @@ class Client::Impl {
   struct Stubs {
     std::unique_ptr<v1::SegmentService::Stub> segments;
     std::unique_ptr<v1::NodeService::Stub> nodes;
+    std::unique_ptr<v1::OrphanService::Stub> orphans;
+    std::unique_ptr<v1::SessionService::Stub> sessions;
   };
   std::shared_ptr<Stubs> MakeStubs();
 

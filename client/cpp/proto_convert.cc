@@ -19,11 +19,6 @@ google::protobuf::Timestamp TimestampToProto(absl::Time time) {
   return out;
 }
 
-absl::Time TimeFromProto(const google::protobuf::Timestamp& time) {
-  return absl::FromUnixSeconds(time.seconds()) +
-         absl::Nanoseconds(time.nanos());
-}
-
 v1::Segment::Backend BackendToProto(BackendKind kind) {
   switch (kind) {
     case BackendKind::kMemfd:
@@ -36,19 +31,6 @@ v1::Segment::Backend BackendToProto(BackendKind kind) {
       return v1::Segment::MAPPED_FILE;
   }
   return v1::Segment::BACKEND_UNSPECIFIED;
-}
-
-BackendKind BackendFromProto(v1::Segment::Backend backend) {
-  switch (backend) {
-    case v1::Segment::POSIX:
-      return BackendKind::kPosix;
-    case v1::Segment::SYSV:
-      return BackendKind::kSysv;
-    case v1::Segment::MAPPED_FILE:
-      return BackendKind::kMappedFile;
-    default:
-      return BackendKind::kMemfd;
-  }
 }
 
 SegmentState StateFromProto(v1::Segment::State state) {
@@ -143,6 +125,24 @@ SegmentStatus StatusOfProto(const v1::SegmentStatus& status) {
 }
 
 }  // namespace
+
+absl::Time TimeFromProto(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) +
+         absl::Nanoseconds(time.nanos());
+}
+
+BackendKind BackendFromProto(v1::Segment::Backend backend) {
+  switch (backend) {
+    case v1::Segment::POSIX:
+      return BackendKind::kPosix;
+    case v1::Segment::SYSV:
+      return BackendKind::kSysv;
+    case v1::Segment::MAPPED_FILE:
+      return BackendKind::kMappedFile;
+    default:
+      return BackendKind::kMemfd;
+  }
+}
 
 google::protobuf::Duration DurationToProto(absl::Duration duration) {
   google::protobuf::Duration out;

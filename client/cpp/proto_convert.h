@@ -1,10 +1,14 @@
 #ifndef SHMD_CLIENT_CPP_PROTO_CONVERT_H_
 #define SHMD_CLIENT_CPP_PROTO_CONVERT_H_
 
+#include "client/cpp/orphan.h"
 #include "client/cpp/segment.h"
+#include "client/cpp/session.h"
 #include "client/cpp/watch.h"
 #include "shmd/v1/node.pb.h"
+#include "shmd/v1/orphan.pb.h"
 #include "shmd/v1/segment.pb.h"
+#include "shmd/v1/session.pb.h"
 
 namespace shmd {
 inline namespace client {
@@ -21,9 +25,16 @@ v1::SealSegmentRequest::Extent ExtentToProto(SealExtent extent);
 v1::FlushSegmentRequest::Mode FlushModeToProto(FlushMode mode);
 google::protobuf::Duration DurationToProto(absl::Duration duration);
 
+absl::Time TimeFromProto(const google::protobuf::Timestamp& time);
+BackendKind BackendFromProto(v1::Segment::Backend backend);
 Segment SegmentFromProto(const v1::Segment& segment);
 Node NodeFromProto(const v1::Node& node);
 WatchEvent EventFromProto(const v1::WatchSegmentsResponse& event);
+
+// host_convert.cc
+Orphan OrphanFromProto(const v1::Orphan& orphan);
+Session SessionFromProto(const v1::Session& session);
+SegmentUsers SegmentUsersFromProto(const v1::ListSegmentUsersResponse& reply);
 
 }  // namespace client
 }  // namespace shmd
