@@ -40,6 +40,7 @@ std::string HintFor(const ErrorDetail& detail) {
       {reason::kBudgetExceeded, "`shm node` shows what is left"},
       {reason::kQuotaExceeded, "`shm ls` shows what takes the room"},
       {reason::kEtagMismatch, "read it again with `shm stat`"},
+      {reason::kSessionNotFound, "`shm sessions` lists what there is"},
   };
   const auto found = hints->find(detail.reason);
   return found == hints->end() ? "" : found->second;

@@ -14,7 +14,9 @@ void AddCat(CLI::App& app, Context& context);
 void AddCompletion(CLI::App& app, Context& context);
 void AddCreate(CLI::App& app, Context& context);
 void AddDisown(CLI::App& app, Context& context);
+void AddDoctor(CLI::App& app, Context& context);
 void AddFlush(CLI::App& app, Context& context);
+void AddGc(CLI::App& app, Context& context);
 void AddGet(CLI::App& app, Context& context);
 void AddHandle(CLI::App& app, Context& context);
 void AddLs(CLI::App& app, Context& context);
@@ -23,10 +25,13 @@ void AddPut(CLI::App& app, Context& context);
 void AddResize(CLI::App& app, Context& context);
 void AddRm(CLI::App& app, Context& context);
 void AddSeal(CLI::App& app, Context& context);
+void AddSessions(CLI::App& app, Context& context);
 void AddSet(CLI::App& app, Context& context);
 void AddStat(CLI::App& app, Context& context);
 void AddSum(CLI::App& app, Context& context);
+void AddTop(CLI::App& app, Context& context);
 void AddWatch(CLI::App& app, Context& context);
+void AddWho(CLI::App& app, Context& context);
 
 }  // namespace shmd::cli
 
