@@ -126,6 +126,27 @@ absl::StatusOr<int> KeepDaemon(const Flags& flags, int argc,
   return Keeper(settings).Run();
 }
 
+void LogTakeUp(const SegmentRegistry::TakeUpResult& found,
+               const Budget::Limits& limits, uint64_t descriptors) {
+  if (limits.memory_descriptors == 0) {
+    Log(LogLevel::kError,
+        absl::StrCat("RLIMIT_NOFILE of ", descriptors,
+                     " leaves no descriptor for memfd segments; 1024 is the "
+                     "least that does"));
+  }
+  Log(LogLevel::kNotice,
+      absl::StrCat("shmd ", kVersion, ": took up ", found.taken_up,
+                   " segments; ", found.gone, " are gone, ", found.out_of_reach,
+                   " out of reach"));
+}
+
+OrphanCensus::Settings CensusSettings(const Flags& flags) {
+  OrphanCensus::Settings settings;
+  settings.min_age =
+      absl::Seconds(static_cast<int64_t>(flags.orphan_age_seconds));
+  return settings;
+}
+
 absl::Status Run(const Flags& flags) {
   // Before anything is opened.
   ASSIGN_OR_RETURN(std::vector<KeptDescriptor> kept, TakeListedDescriptors());
@@ -160,23 +181,11 @@ absl::Status Run(const Flags& flags) {
   sessions.NotifyEnded([&registry] { registry.expiries().Wake(); });
   ASSIGN_OR_RETURN(const SegmentRegistry::TakeUpResult found,
                    registry.TakeUpStored(std::move(kept)));
-  if (limits.memory_descriptors == 0) {
-    Log(LogLevel::kError,
-        absl::StrCat("RLIMIT_NOFILE of ", descriptors,
-                     " leaves no descriptor for memfd segments; 1024 is the "
-                     "least that does"));
-  }
-  Log(LogLevel::kNotice,
-      absl::StrCat("shmd ", kVersion, ": took up ", found.taken_up,
-                   " segments; ", found.gone, " are gone, ", found.out_of_reach,
-                   " out of reach"));
+  LogTakeUp(found, limits, descriptors);
   const Reaper reaper(&registry);
-  OrphanCensus::Settings census_settings;
-  census_settings.min_age =
-      absl::Seconds(static_cast<int64_t>(flags.orphan_age_seconds));
   OrphanCensus census(
       [&registry](const ObjectName& name) { return registry.IsSegment(name); },
-      Clock::Real(), census_settings);
+      Clock::Real(), CensusSettings(flags));
   const CallerPolicy policy(flags.admin_uids);
   const std::string grpc_path = absl::StrCat(flags.socket_dir, "/grpc.sock");
   const std::string attach_path =
