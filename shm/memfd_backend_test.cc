@@ -49,7 +49,7 @@ class MemfdBackendTest : public testing::Test {
     return fcntl(object.memfd.get(), F_GET_SEALS);
   }
 
-  MemfdBackend backend_{0};
+  MemfdBackend backend_{0, /*identify=*/false};
 };
 
 TEST_F(MemfdBackendTest, SizeIsSealedBeforeAnybodyHasIt) {

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
+#include "server/store/intent_record.h"
 
 namespace shmd {
 namespace {
@@ -76,6 +77,18 @@ void RegistryTest::RestartWithRoots(const std::vector<std::string>& roots) {
   events_.reset();
   store_.reset();
   Start(roots);
+}
+
+void RegistryTest::IntendOnly(const SegmentOptions& options) {
+  Intent intent;
+  intent.segment = RandomUid();
+  intent.object.backend = options.backend;
+  intent.object.posix_name = options.posix_name;
+  intent.object.file_path = options.file_path;
+  const Change change = PutOf(intent);
+  EXPECT_TRUE(
+      store_->Commit(absl::MakeConstSpan(&change, 1), Durability::kDaemonDeath)
+          .ok());
 }
 
 void RegistryTest::BreakStore() { disk_is_full = true; }

@@ -53,6 +53,9 @@ class RegistryTest : public ::testing::Test {
   static CreateCommand WithRequestId(CreateCommand command,
                                      const std::string& request_id);
 
+  // Records the intent to make such an object, and nothing more.
+  void IntendOnly(const SegmentOptions& options);
+
   absl::StatusOr<SegmentView> Create(CreateCommand command,
                                      const Caller& caller = Root());
   // Create that succeeds, or fails the test.

@@ -138,10 +138,10 @@ TEST_F(RegistryRestartTest, WhatIsOutOfReachKeepsItsNameAndComesBack) {
 
 TEST_F(RegistryRestartTest, EndThatCameMeanwhileIsKept) {
   CreateCommand command = Posix("a");
-  command.expiration.ttl = absl::Seconds(10);
+  command.expiration.time = clock_.WallTime() + absl::Seconds(10);
   Made(command);
   command = Posix("b");
-  command.expiration.ttl = absl::Seconds(30);
+  command.expiration.time = clock_.WallTime() + absl::Seconds(30);
   Made(command);
   clock_.Advance(absl::Seconds(20));
   Restart();
@@ -150,6 +150,118 @@ TEST_F(RegistryRestartTest, EndThatCameMeanwhileIsKept) {
   clock_.Advance(absl::Seconds(10));
   registry().RemoveExpired();
   EXPECT_TRUE(Ids().empty());
+}
+
+TEST_F(RegistryRestartTest, LeaseIsWholeAgain) {
+  CreateCommand command = Posix("a");
+  command.expiration.ttl = absl::Seconds(10);
+  Made(command);
+  clock_.Advance(absl::Seconds(60));
+  Restart();
+  registry().RemoveExpired();
+  EXPECT_EQ(Get("a")->lease_ttl, absl::Seconds(10));
+  EXPECT_EQ(Get("a")->expire_time, clock_.WallTime() + absl::Seconds(10));
+  clock_.Advance(absl::Seconds(10));
+  registry().RemoveExpired();
+  EXPECT_TRUE(Ids().empty());
+}
+
+TEST_F(RegistryRestartTest, SessionsOwnAgainOrTheirSegmentsEnd) {
+  const SessionIdentity back = sessions().Begin(Root(), Process(), "default");
+  const SessionIdentity gone = sessions().Begin(Root(), Process(), "default");
+  for (const SessionIdentity& session : {back, gone}) {
+    sessions().SetRecorded(session.id);
+    ASSERT_TRUE(registry().RecordSession(session).ok());
+    CreateCommand command = Posix(session.id == back.id ? "back" : "gone");
+    command.lifetime = Lifetime::kSession;
+    command.owner_session = session.id;
+    Made(command);
+  }
+  Restart();
+  EXPECT_EQ(sessions().Awaited().size(), 2u);
+  EXPECT_EQ(Ids().size(), 2u);
+  const SessionIdentity fresh = sessions().Begin(Root(), Process(), "default");
+  ASSERT_TRUE(sessions().Resume(fresh.id, back.id, back.token));
+  sessions().EndAwaited();
+  registry().CleanUpSessions();
+  registry().RemoveExpired();
+  EXPECT_EQ(Ids(), std::vector<std::string>{"back"});
+  Restart();
+  EXPECT_EQ(sessions().Awaited().size(), 1u);
+  sessions().EndAwaited();
+  registry().CleanUpSessions();
+  registry().RemoveExpired();
+}
+
+TEST_F(RegistryRestartTest, SegmentOfASessionThatWasNeverRecordedEnds) {
+  const SessionIdentity session =
+      sessions().Begin(Root(), Process(), "default");
+  CreateCommand command = Posix("a");
+  command.lifetime = Lifetime::kSession;
+  command.owner_session = session.id;
+  Made(command);
+  Restart();
+  registry().RemoveExpired();
+  EXPECT_TRUE(Ids().empty());
+}
+
+TEST_F(RegistryRestartTest, GrantsAndTheirUsesAreTheSameAfterwards) {
+  Made(Posix("a"));
+  GrantCommand command;
+  command.name = Name("a");
+  command.max_uses = 2;
+  const auto grant = registry().CreateGrant(Root(), command);
+  ASSERT_TRUE(grant.ok()) << grant.status();
+  const auto revoked = registry().CreateGrant(Root(), command);
+  ASSERT_TRUE(
+      registry().DeleteGrant(Root(), Name("a"), revoked->grant.id).ok());
+  const auto attach = [&](const Handle& handle) {
+    const auto attached = registry().Attach(Alice(), handle, Access::kRead);
+    if (attached.ok()) registry().Release(attached->view.entry);
+    return ReasonOf(attached);
+  };
+  EXPECT_EQ(attach(grant->handle), "");
+  Restart();
+  EXPECT_EQ(registry().ListGrants(Root(), Name("a"))->size(), 1u);
+  EXPECT_EQ(attach(revoked->handle), "GRANT_INVALID");
+  EXPECT_EQ(attach(grant->handle), "");
+  EXPECT_EQ(attach(grant->handle), "GRANT_INVALID");
+  ASSERT_TRUE(Delete("a").ok());
+  Made(Posix("a"));
+  Restart();
+  EXPECT_TRUE(registry().ListGrants(Root(), Name("a"))->empty());
+}
+
+TEST_F(RegistryRestartTest, RequestIdMakesOneSegmentAlsoAcrossARestart) {
+  const CreateCommand command = WithRequestId(Posix("a"), "once");
+  const Uid uid = Made(command).segment->uid;
+  Restart();
+  EXPECT_EQ(Made(command).segment->uid, uid);
+  EXPECT_EQ(ReasonOf(Create(WithRequestId(Posix("b"), "once"))),
+            "REQUEST_ID_REUSED");
+}
+
+TEST_F(RegistryRestartTest, UnfinishedObjectsAreRemovedAndOthersAreNot) {
+  // As a run leaves it that ended between making and recording.
+  const CreateCommand unfinished = Posix("a");
+  CreateCommand finished = Posix("b");
+  for (const CreateCommand* command : {&unfinished, &std::as_const(finished)}) {
+    const Backend& backend = backends().Get(BackendKind::kPosix);
+    const auto object = backend.Make(command->options);
+    ASSERT_TRUE(object.ok()) << object.status();
+    if (command == &finished) {
+      ASSERT_TRUE(backend.Finish(*object, command->options).ok());
+    }
+    IntendOnly(command->options);
+  }
+  Restart();
+  const auto exists = [](const CreateCommand& command) {
+    const std::string path = "/dev/shm" + command.options.posix_name;
+    return access(path.c_str(), F_OK) == 0;
+  };
+  EXPECT_FALSE(exists(unfinished));
+  EXPECT_TRUE(exists(finished));
+  unlink(("/dev/shm" + finished.options.posix_name).c_str());
 }
 
 TEST_F(RegistryRestartTest, AdoptedSegmentIsAsTheKernelHasIt) {

@@ -6,6 +6,8 @@
 #include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "server/attach/handle_proto.h"
+#include "server/census/object_id.h"
+#include "server/census/segment_users.h"
 #include "server/rpc/page.h"
 #include "server/rpc/time_to_proto.h"
 
@@ -68,6 +70,9 @@ SessionService::SessionService(const ConnectionTable* connections,
   methods_.Add("ListSessions", &service_, &Async::RequestListSessions,
                &SessionService::ListSessions,
                &MayAlwaysWait<v1::ListSessionsRequest>);
+  methods_.Add("ListSegmentUsers", &service_, &Async::RequestListSegmentUsers,
+               &SessionService::ListSegmentUsers,
+               &MayAlwaysWait<v1::ListSegmentUsersRequest>);
 }
 
 absl::Status SessionService::GetSession(const Caller& caller,
@@ -100,6 +105,33 @@ absl::Status SessionService::ListSessions(
     reply->set_next_page_token(MakePageToken(
         request.segment(), SessionName(sessions[limit - 1].identity.id)));
   }
+  return absl::OkStatus();
+}
+
+absl::Status SessionService::ListSegmentUsers(
+    const Caller& caller, const v1::ListSegmentUsersRequest& request,
+    v1::ListSegmentUsersResponse* reply) {
+  ASSIGN_OR_RETURN(const SegmentName name,
+                   ParseSegmentName("name", request.name()));
+  ASSIGN_OR_RETURN(const SegmentView view, registry_->Get(caller, name));
+  if (!MayManage(caller, view.segment->ownership())) {
+    return CallerNotAllowed(caller);
+  }
+  ASSIGN_OR_RETURN(const ObjectRef object, registry_->OpenObject(view));
+  ASSIGN_OR_RETURN(const ObjectId id, IdOf(object));
+  ASSIGN_OR_RETURN(const ObjectUsers users, FindUsers(id));
+  for (const ObjectUser& user : users.users) {
+    v1::SegmentUser* const proto = reply->add_users();
+    proto->set_pid(user.pid);
+    proto->set_uid(user.uid);
+    proto->set_command(user.command);
+    proto->set_container(user.container);
+    proto->set_mapped_bytes(user.mapped_bytes);
+    proto->set_writable(user.writable);
+    const std::vector<SessionId> sessions = sessions_->OfProcess(user.pid);
+    if (!sessions.empty()) proto->set_session(SessionName(sessions.front()));
+  }
+  reply->set_hidden_processes(users.hidden_processes);
   return absl::OkStatus();
 }
 

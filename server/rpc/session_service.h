@@ -29,6 +29,9 @@ class SessionService final : public RpcService {
   absl::Status ListSessions(const Caller& caller,
                             const v1::ListSessionsRequest& request,
                             v1::ListSessionsResponse* reply);
+  absl::Status ListSegmentUsers(const Caller& caller,
+                                const v1::ListSegmentUsersRequest& request,
+                                v1::ListSegmentUsersResponse* reply);
 
   SegmentRegistry* const registry_;
   const SessionTable* const sessions_;
