@@ -1,6 +1,7 @@
 #ifndef SHMD_SERVER_RPC_REPLY_STREAM_H_
 #define SHMD_SERVER_RPC_REPLY_STREAM_H_
 
+#include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/async_stream.h>
 
