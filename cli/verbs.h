@@ -19,6 +19,7 @@ void AddFlush(CLI::App& app, Context& context);
 void AddGc(CLI::App& app, Context& context);
 void AddGet(CLI::App& app, Context& context);
 void AddHandle(CLI::App& app, Context& context);
+void AddHealth(CLI::App& app, Context& context);
 void AddLs(CLI::App& app, Context& context);
 void AddNode(CLI::App& app, Context& context);
 void AddPut(CLI::App& app, Context& context);

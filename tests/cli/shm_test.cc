@@ -174,6 +174,14 @@ TEST_F(ShmTest, NodeTellsWhatIsLeft) {
   EXPECT_THAT(Shm({"node"}).out, HasSubstr("memory available"));
 }
 
+TEST_F(ShmTest, HealthIsAProbe) {
+  const ProgramEnd serving = Shm({"health"});
+  EXPECT_EQ(serving.exit_code, 0) << serving.err;
+  EXPECT_EQ(serving.out, "SERVING\n");
+  EXPECT_EQ(ShmJson({"health"})["status"], "SERVING");
+  EXPECT_EQ(Shm({"health", "--timeout=0"}).exit_code, 2);
+}
+
 TEST_F(ShmTest, ExitCodesFollowTheStatus) {
   EXPECT_EQ(Shm({"stat", "absent"}).exit_code, 3);
   EXPECT_THAT(Shm({"stat", "absent"}).err,
@@ -244,6 +252,13 @@ TEST(ShmUsageTest, WithoutADaemonItSaysHowToStartOne) {
   EXPECT_THAT(end.err, HasSubstr("shmd --socket_dir=/nowhere/at/all"));
   EXPECT_THAT(end.err, HasSubstr("(SERVER_UNREACHABLE)"));
   EXPECT_THAT(RunShm({"--version"}, "/nowhere").out, StartsWith("shm "));
+}
+
+TEST(ShmUsageTest, HealthFailsWithoutADaemon) {
+  const ProgramEnd end = RunShm({"health"}, "/nowhere/at/all");
+  EXPECT_EQ(end.exit_code, 9);
+  EXPECT_EQ(end.out, "");
+  EXPECT_THAT(end.err, HasSubstr("SERVER_UNREACHABLE"));
 }
 
 TEST(ShmUsageTest, CompletionScriptsAreValidAndKnowTheVerbs) {
