@@ -17,6 +17,23 @@ def shmd_cc_library(name, copts = [], **kwargs):
 def shmd_cc_binary(name, copts = [], **kwargs):
     native.cc_binary(name = name, copts = _COPTS + copts, **kwargs)
 
+def shmd_cc_static_binary(name, deps, **kwargs):
+    """A program that needs no file beside itself: for images FROM scratch.
+
+    glibc's archives too, so there is no loader; still at random addresses. What
+    glibc loads at run time after all (NSS modules beyond `files` and `dns`,
+    gconv) is not there then, and nothing of ours asks for it."""
+    native.cc_binary(
+        name = name,
+        copts = _COPTS,
+        # Gold knows no static-pie, and only gold knows --start-lib. ld warns of
+        # each function that could load modules.
+        features = ["-supports_start_end_lib"],
+        linkopts = ["-static-pie", "-fuse-ld=bfd", "-Wl,--no-warnings"],
+        deps = deps + ["@static_libraries//:closure"],
+        **kwargs
+    )
+
 def shmd_cc_test(name, copts = [], deps = [], **kwargs):
     native.cc_test(
         name = name,

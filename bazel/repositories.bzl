@@ -63,6 +63,25 @@ _pkg_config_libraries = repository_rule(
     },
 )
 
+def _static_closure_impl(ctx):
+    # What archives need of each other is only known to `--static`. In a group,
+    # because Abseil's and gRPC's need each other in circles.
+    found = ctx.execute(["pkg-config", "--static", "--libs"] + ctx.attr.packages)
+    if found.return_code:
+        fail("a system library is missing; run scripts/setup\n" + found.stderr)
+    libraries = {opt: True for opt in found.stdout.replace("\n", " ").split(" ") if opt.startswith("-l")}
+    linkopts = ["-Wl,--start-group"] + libraries.keys() + ["-Wl,--end-group"]
+    ctx.file("WORKSPACE", "")
+    ctx.file("BUILD", "cc_library(name = 'closure', linkopts = %r, visibility = ['//visibility:public'])\n" % linkopts)
+
+_static_closure = repository_rule(
+    implementation = _static_closure_impl,
+    local = True,
+    attrs = {
+        "packages": attr.string_list(mandatory = True),
+    },
+)
+
 def _header_library_impl(ctx):
     if not ctx.path(ctx.attr.header).exists:
         fail("%s is missing; run scripts/setup" % ctx.attr.header)
@@ -119,5 +138,10 @@ def host_repositories():
     _pkg_config_libraries(name = "sqlite", targets = {"sqlite": ["sqlite3"]})
     _pkg_config_libraries(name = "openssl", targets = {"crypto": ["libcrypto"]})
     _pkg_config_libraries(name = "numa", targets = {"numa": ["numa"]})
+    _static_closure(
+        name = "static_libraries",
+        packages = [package for part in _ABSL.values() for package in part] +
+                   ["grpc++", "protobuf", "libsodium", "sqlite3", "libcrypto", "numa"],
+    )
     _header_library(name = "cli11", target = "cli11", header = "/usr/include/CLI/CLI.hpp")
     _header_library(name = "json", target = "json", header = "/usr/include/nlohmann/json.hpp")
