@@ -20,6 +20,20 @@ def _find_mount():
     return second, 2
 
 
+def used_bytes(pid):
+    """What is charged to the memory cgroup that a process is in."""
+    root, version = _find_mount()
+    controllers = ["memory"] if version == 1 else [""]
+    with open("/proc/%d/cgroup" % pid) as file:
+        for line in file:
+            _, names, path = line.rstrip("\n").split(":", 2)
+            if names.split(",") == controllers:
+                break
+    name = "memory.usage_in_bytes" if version == 1 else "memory.current"
+    with open(os.path.join(root, path.lstrip("/"), name)) as file:
+        return int(file.read())
+
+
 class MemoryCgroup:
     """A cgroup of `limit_bytes`; close() removes it, when it is empty."""
 
