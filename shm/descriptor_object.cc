@@ -215,15 +215,20 @@ absl::Status LockDescriptor(int fd, uint64_t size_bytes,
 absl::Status SetDescriptorOwnership(int fd, mode_t mode, uid_t owner,
                                     gid_t group) {
   ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd));
-  if (found.st_uid != owner || found.st_gid != group) {
-    RETURN_IF_ERROR(sys::Fchmod(fd, 0));
-    const absl::Status given = sys::Fchown(fd, owner, group);
-    if (!given.ok()) {
-      sys::Fchmod(fd, found.st_mode & 07777).IgnoreError();
-      return given;
-    }
+  if (found.st_uid == owner && found.st_gid == group) {
+    return sys::Fchmod(fd, mode);
   }
-  return sys::Fchmod(fd, mode);
+  RETURN_IF_ERROR(sys::Fchmod(fd, 0));
+  absl::Status done = sys::Fchown(fd, owner, group);
+  if (done.ok()) {
+    done = sys::Fchmod(fd, mode);
+    if (done.ok()) return done;
+    // CAP_CHOWN without CAP_FOWNER. Taken back, because what is another's
+    // cannot be removed from /dev/shm either.
+    sys::Fchown(fd, found.st_uid, found.st_gid).IgnoreError();
+  }
+  sys::Fchmod(fd, found.st_mode & 07777).IgnoreError();
+  return done;
 }
 
 bool IsUnfinished(const struct stat& found) {

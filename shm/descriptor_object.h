@@ -51,7 +51,7 @@ absl::Status LockDescriptor(int fd, uint64_t size_bytes,
                             uint64_t page_size_bytes, LockedPages& locked);
 
 // fchown(2), where it changes something, and then fchmod(2), so that a new
-// owner never meets an old mode.
+// owner never meets an old mode. All or nothing.
 absl::Status SetDescriptorOwnership(int fd, mode_t mode, uid_t owner,
                                     gid_t group);
 

@@ -332,6 +332,31 @@ class LimitsTest(DaemonCase):
                                   "data": encoded(b"x")}, uid=4010)
         own.call("DeleteSegment", {"name": made.reply["name"]}, uid=4010)
 
+    def test_what_can_only_be_given_away_half_is_not_left_behind(self):
+        own = self.start(uid=4010, capabilities="+chown")
+        outcome = self.try_to_make(own, size_bytes=1, backend="POSIX",
+                                   owner=4011)
+        self.assertEqual((outcome.code, outcome.reason),
+                         ("FAILED_PRECONDITION", "OWNER_NOT_SETTABLE"),
+                         outcome)
+        self.assertEqual(outcome.metadata["call"], "fchmod")
+        self.assertEqual(os.listdir("/dev/shm"), [])
+
+    def test_capabilities_for_posix_segments_of_others(self):
+        own = self.start(uid=4010,
+                         capabilities="+chown,+fowner,+dac_override")
+        made = own.call("CreateSegment",
+                        {"parent": PARENT, "segment_id": "theirs",
+                         "segment": {"size_bytes": 1, "backend": "POSIX"}},
+                        uid=4011)
+        self.assertEqual(made.code, "OK", made)
+        name = {"name": made.reply["name"]}
+        for method, more in (("WriteSegment", {"data": encoded(b"x")}),
+                             ("ReadSegment", {}), ("DeleteSegment", {})):
+            outcome = own.call(method, {**name, **more}, uid=4011)
+            self.assertEqual(outcome.code, "OK", outcome)
+        self.assertEqual(os.listdir("/dev/shm"), [])
+
 
 if __name__ == "__main__":
     unittest.main()

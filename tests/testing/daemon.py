@@ -25,10 +25,12 @@ def _end_with_parent():
 
 
 class Daemon:
-    """Starts shmd and stops it. `uid` runs it as another user; `wrapper` is a
-    command that it is started through, such as ["prlimit", "--nofile=64"]."""
+    """Starts shmd and stops it. `uid` runs it as another user, with no
+    capability but `capabilities` ("+chown,+fowner"); `wrapper` is a command
+    that it is started through, such as ["prlimit", "--nofile=64"]."""
 
-    def __init__(self, *flags, uid=None, wrapper=(), file_root=None):
+    def __init__(self, *flags, uid=None, capabilities=None, wrapper=(),
+                 file_root=None):
         # Not below TEST_TMPDIR, which other uids cannot enter.
         self.folder = tempfile.mkdtemp(prefix="shmd-test-")
         os.chmod(self.folder, 0o755)
@@ -36,6 +38,7 @@ class Daemon:
         self.state_dir = os.path.join(self.folder, "state")
         self.file_root = file_root or self._make("files")
         self._uid = uid
+        self._capabilities = capabilities
         self._wrapper = list(wrapper)
         self._flags = list(flags)
         self._binary = os.environ["SHMD_BINARY"]
@@ -75,7 +78,13 @@ class Daemon:
             "--state_dir=" + self.state_dir, "--file_root=" + self.file_root
         ] + self._flags
         identity = {}
-        if self._uid is not None:
+        if self._capabilities is not None:
+            # Only ambient ones outlive an exec by another uid than 0.
+            command = ["setpriv", "--clear-groups",
+                       "--reuid=%d" % self._uid, "--regid=%d" % self._uid,
+                       "--inh-caps=-all," + self._capabilities,
+                       "--ambient-caps=-all," + self._capabilities] + command
+        elif self._uid is not None:
             identity = {"user": self._uid, "group": self._uid,
                         "extra_groups": []}
         with open(self._log_path, "ab") as log:
