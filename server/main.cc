@@ -87,7 +87,8 @@ sigset_t BlockStopSignals() {
   return signals;
 }
 
-Budget::Limits LimitsOf(const Flags& flags, uint64_t descriptors) {
+Budget::Limits LimitsOf(const Flags& flags, uint64_t descriptors,
+                        const DescriptorStore& kept) {
   Budget::Limits limits;
   limits.memory_bytes = flags.budget_bytes;
   limits.namespace_bytes = flags.quota_bytes;
@@ -95,6 +96,10 @@ Budget::Limits LimitsOf(const Flags& flags, uint64_t descriptors) {
   limits.memory_descriptors = descriptors / 2 > kOtherDescriptors
                                   ? descriptors / 2 - kOtherDescriptors
                                   : 0;
+  if (kept.available()) {
+    limits.memory_descriptors =
+        std::min(limits.memory_descriptors, kept.max_descriptors());
+  }
   return limits;
 }
 
@@ -165,11 +170,7 @@ absl::Status Run(const Flags& flags) {
   settings.identify_memfds = descriptor_store.available();
   settings.memory_reserve_bytes = flags.memory_reserve_bytes;
   const BackendSet backends(settings);
-  Budget::Limits limits = LimitsOf(flags, descriptors);
-  if (descriptor_store.available()) {
-    limits.memory_descriptors =
-        std::min(limits.memory_descriptors, descriptor_store.max_descriptors());
-  }
+  const Budget::Limits limits = LimitsOf(flags, descriptors, descriptor_store);
   // Generations start anew, as far from those of any other run: an etag of an
   // earlier run fits no segment of this one.
   EventLog events(RandomEpoch(), kKeptEvents,

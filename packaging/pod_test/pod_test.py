@@ -19,7 +19,7 @@ from podman import Podman
 
 # Whether memfd segments are segments again after the daemon's death; their
 # mappings live on in any case.
-MEMFD_COMES_BACK = False
+MEMFD_COMES_BACK = True
 
 FRAME_BYTES = 256 << 20
 NUMBERS = FRAME_BYTES // 8

@@ -13,7 +13,7 @@ RPCS = [
     "AdoptSegment", "BatchCreateSegments", "BatchDeleteSegments",
     "BatchGetSegments", "CreateHandle", "CreateSegment", "DeleteSegment",
     "DisownSegment", "FlushSegment", "GetSegment", "ListSegments",
-    "ReadSegment", "ResizeSegment", "SealSegment", "UpdateSegment",
+    "ReadSegment", "RenewLease", "ResizeSegment", "SealSegment", "UpdateSegment",
     "WatchSegments", "WriteSegment"
 ]
 
