@@ -67,6 +67,11 @@ class Backend {
   // gone already; leaves alone what has replaced it.
   virtual absl::Status Remove(const KernelObject& object) const = 0;
 
+  // Takes the memory away from everybody: the object has no bytes any more, and
+  // a touch of a mapping is SIGBUS. For objects made as revocable;
+  // BACKEND_UNSUPPORTED where the kernel has no such call.
+  virtual absl::Status Revoke(const KernelObject& object) const = 0;
+
   // Grows, or shrinks where the object's seals allow, with the same promises
   // as Create.
   virtual absl::Status Resize(const KernelObject& object, uint64_t size_bytes,

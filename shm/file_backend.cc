@@ -260,6 +260,11 @@ absl::Status FileBackend::Remove(const KernelObject& object) const {
   return sys::Fsync(folder_fd);
 }
 
+absl::Status FileBackend::Revoke(const KernelObject& object) const {
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSame(object.name, O_RDWR));
+  return sys::Ftruncate(fd.get(), 0);
+}
+
 absl::Status FileBackend::Resize(const KernelObject& object,
                                  uint64_t size_bytes,
                                  Allocation allocation) const {

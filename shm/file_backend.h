@@ -30,6 +30,7 @@ class FileBackend : public Backend {
   absl::StatusOr<ObjectRef> Open(const KernelObject& object,
                                  Access access) const override;
   absl::Status Remove(const KernelObject& object) const override;
+  absl::Status Revoke(const KernelObject& object) const override;
   absl::Status Resize(const KernelObject& object, uint64_t size_bytes,
                       Allocation allocation) const override;
   absl::Status Seal(const KernelObject& object,

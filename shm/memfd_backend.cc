@@ -37,7 +37,7 @@ PageStore StoreOf(uint64_t page_size_bytes, uint64_t memory_reserve_bytes) {
 }
 
 int InitialSeals(const SegmentOptions& options) {
-  int seals = F_SEAL_SHRINK;
+  int seals = options.revocable ? 0 : F_SEAL_SHRINK;
   if (!options.resizable) seals |= F_SEAL_GROW;
   // Without this any holder that may write can add F_SEAL_WRITE.
   if (options.seal_policy == SealPolicy::kNeverSealed) seals |= F_SEAL_SEAL;
@@ -118,6 +118,10 @@ absl::StatusOr<ObjectRef> MemfdBackend::Open(const KernelObject& object,
 
 absl::Status MemfdBackend::Remove(const KernelObject&) const {
   return absl::OkStatus();
+}
+
+absl::Status MemfdBackend::Revoke(const KernelObject& object) const {
+  return sys::Ftruncate(object.memfd.get(), 0);
 }
 
 absl::Status MemfdBackend::Resize(const KernelObject& object,

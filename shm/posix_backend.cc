@@ -153,6 +153,11 @@ absl::Status PosixBackend::Remove(const KernelObject& object) const {
   return removed;
 }
 
+absl::Status PosixBackend::Revoke(const KernelObject& object) const {
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSame(object.name, O_RDWR));
+  return sys::Ftruncate(fd.get(), 0);
+}
+
 absl::Status PosixBackend::Resize(const KernelObject& object,
                                   uint64_t size_bytes,
                                   Allocation allocation) const {

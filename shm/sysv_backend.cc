@@ -245,6 +245,10 @@ absl::Status SysvBackend::Remove(const KernelObject& object) const {
   return removed;
 }
 
+absl::Status SysvBackend::Revoke(const KernelObject&) const {
+  return Unsupported("a System V segment cannot be taken from its users");
+}
+
 absl::Status SysvBackend::Resize(const KernelObject&, uint64_t,
                                  Allocation) const {
   return Unsupported("a System V segment cannot change its size");

@@ -26,6 +26,7 @@ class SysvBackend : public Backend {
                                  Access access) const override;
   absl::Status Remove(const KernelObject& object) const override;
   // The kernel has no such thing: BACKEND_UNSUPPORTED.
+  absl::Status Revoke(const KernelObject& object) const override;
   absl::Status Resize(const KernelObject& object, uint64_t size_bytes,
                       Allocation allocation) const override;
   absl::Status Seal(const KernelObject& object,

@@ -75,6 +75,7 @@ struct SegmentOptions {
   bool populate = false;        // with kReserved only
   bool lock_in_memory = false;  // with populate only
   bool resizable = false;
+  bool revocable = false;  // Backend::Revoke may be called
   mode_t mode = 0600;
   uid_t owner = 0;
   gid_t group = 0;

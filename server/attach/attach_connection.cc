@@ -29,6 +29,7 @@ void FillAttachment(const SegmentRegistry::Attached& grant,
   attachment->set_access(AccessToProto(grant.access));
   attachment->set_offset_bytes(grant.offset_bytes);
   attachment->set_length_bytes(grant.length_bytes);
+  if (segment.options.revocable) attachment->set_revocable(true);
   attachment->set_seals(static_cast<uint32_t>(grant.seals));
   attachment->set_advise_huge_pages(segment.options.huge_page_advice ==
                                     HugePageAdvice::kWanted);

@@ -68,6 +68,7 @@ struct RemoveCommand {
   std::vector<SegmentName> names;
   std::string etag;  // of the only one
   bool force = false;
+  bool revoke_memory = false;  // implies force
 };
 
 struct HandleCommand {

@@ -1,5 +1,6 @@
 // The end of segments: deleted, disowned, expired.
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -102,6 +103,34 @@ TEST_F(RegistryRemoveTest, AttachedSegmentYieldsToForceOnly) {
   EXPECT_EQ(GetErrorDetail(refused).metadata.at("attachments"), "1");
   EXPECT_TRUE(Delete("a", Root(), /*force=*/true).ok());
   registry().Release(grant.view.entry);
+}
+
+TEST_F(RegistryRemoveTest, RevokedMemoryIsGoneForThoseWhoHaveIt) {
+  for (CreateCommand command : {Memfd("a"), Posix("a"), File("a")}) {
+    command.options.revocable = true;
+    command.options.seal_policy = SealPolicy::kNeverSealed;
+    const SegmentView view = Made(command);
+    const SegmentRegistry::Attached attached = Attach(view);
+    EXPECT_EQ(attached.seals & F_SEAL_SHRINK, 0);
+    RemoveCommand remove;
+    remove.names = {Name("a")};
+    remove.revoke_memory = true;
+    ASSERT_TRUE(registry().Delete(Root(), remove).ok());
+    struct stat found = {};
+    ASSERT_EQ(fstat(std::get<UniqueFd>(attached.object).get(), &found), 0);
+    EXPECT_EQ(found.st_size, 0);
+    registry().Release(attached.view.entry);
+    EXPECT_TRUE(Ids().empty());
+  }
+}
+
+TEST_F(RegistryRemoveTest, OnlyRevocableMemoryIsRevoked) {
+  Made(Memfd("a"));
+  RemoveCommand remove;
+  remove.names = {Name("a")};
+  remove.revoke_memory = true;
+  EXPECT_EQ(ReasonOf(registry().Delete(Root(), remove)), "NOT_REVOCABLE");
+  EXPECT_EQ(Ids().size(), 1u);
 }
 
 TEST_F(RegistryRemoveTest, MemoryIsCountedUntilTheLastOneDetaches) {

@@ -30,7 +30,7 @@ Error HandleStale(absl::string_view why) {
 // added others.
 int SealsOf(const Segment& segment) {
   if (segment.options.backend != BackendKind::kMemfd) return 0;
-  int seals = F_SEAL_SHRINK;
+  int seals = segment.options.revocable ? 0 : F_SEAL_SHRINK;
   if (!segment.options.resizable) seals |= F_SEAL_GROW;
   if (segment.options.seal_policy == SealPolicy::kNeverSealed) {
     seals |= F_SEAL_SEAL;

@@ -14,8 +14,8 @@ namespace shmd {
 namespace {
 
 // What stands against the removal of a segment that the caller may manage.
-absl::Status CheckRemovable(const SegmentEntry& entry, bool force,
-                            bool disown) {
+absl::Status CheckRemovable(const SegmentEntry& entry,
+                            const RemoveCommand& command, bool disown) {
   const Segment& segment = *entry.segment;
   if (disown) {
     if (segment.options.backend != BackendKind::kMemfd) {
@@ -25,7 +25,13 @@ absl::Status CheckRemovable(const SegmentEntry& entry, bool force,
                  "a memfd segment has no name to live on by")
         .With("backend", "MEMFD");
   }
-  if (force) return absl::OkStatus();
+  if (command.revoke_memory) {
+    if (segment.options.revocable) return absl::OkStatus();
+    return Error(absl::StatusCode::kFailedPrecondition, reason::kNotRevocable,
+                 "the segment was not created as revocable")
+        .With("name", segment.name.ToString());
+  }
+  if (command.force) return absl::OkStatus();
   if (segment.adopted) {
     return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentAdopted,
                  "another program made it: disown it, or delete by force")
@@ -76,8 +82,7 @@ absl::StatusOr<std::vector<EntryPtr>> SegmentRegistry::Claim(
     } else {
       status = CheckEtag(*(*entry)->segment, command.etag);
       if (status.ok()) {
-        status =
-            CheckRemovable(**entry, command.force, kind == RemoveKind::kDisown);
+        status = CheckRemovable(**entry, command, kind == RemoveKind::kDisown);
       }
     }
     if (!status.ok()) break;
@@ -188,7 +193,21 @@ absl::Status SegmentRegistry::Remove(const Caller& caller,
 
 absl::Status SegmentRegistry::Delete(const Caller& caller,
                                      const RemoveCommand& command) {
-  return Remove(caller, command, RemoveKind::kDelete);
+  if (!command.revoke_memory) {
+    return Remove(caller, command, RemoveKind::kDelete);
+  }
+  ASSIGN_OR_RETURN(const std::vector<EntryPtr> entries,
+                   Claim(caller, command, RemoveKind::kDelete));
+  for (const EntryPtr& entry : entries) {
+    absl::MutexLock operation(&entry->operation);
+    const absl::Status revoked =
+        BackendOf(*entry->segment).Revoke(entry->object);
+    if (revoked.ok()) continue;
+    absl::MutexLock lock(&mutex_);
+    for (const EntryPtr& claimed : entries) Unclaim(claimed);
+    return revoked;
+  }
+  return DeleteClaimed(entries);
 }
 
 bool SegmentRegistry::DeleteAtOnce(const Caller& caller,
@@ -203,7 +222,7 @@ bool SegmentRegistry::DeleteAtOnce(const Caller& caller,
   if (!IsSmallMemfd(segment.options) || IsRecorded(*entry) ||
       entry->attachments > 0 || !MayManage(caller, segment.ownership()) ||
       !CheckEtag(segment, command.etag).ok() ||
-      !CheckRemovable(*entry, command.force, /*disown=*/false).ok() ||
+      !CheckRemovable(*entry, command, /*disown=*/false).ok() ||
       !entry->operation.TryLock()) {
     return false;
   }

@@ -56,6 +56,17 @@ absl::Status CheckBackendFields(const v1::Segment& segment,
       backend != BackendKind::kMemfd) {
     return OtherBackends("segment.seal_policy");
   }
+  if (segment.revocable() && backend == BackendKind::kSysv) {
+    return Error(absl::StatusCode::kUnimplemented, reason::kBackendUnsupported,
+                 "a System V segment cannot be taken from its users")
+        .InField("segment.revocable")
+        .With("backend", "SYSV");
+  }
+  if (segment.revocable() && segment.seal_policy() == v1::Segment::SEALABLE) {
+    return InvalidField("segment.seal_policy", reason::kFieldInvalid,
+                        "is not for a revocable segment, whose content ends "
+                        "when it is revoked");
+  }
   if (segment.resizable() && backend == BackendKind::kSysv) {
     return Error(absl::StatusCode::kUnimplemented, reason::kBackendUnsupported,
                  "a System V segment keeps its size for life")
@@ -220,6 +231,8 @@ absl::StatusOr<SegmentOptions> OptionsFromProto(const v1::Segment& segment,
   RETURN_IF_ERROR(ReadNuma(segment, &options));
   RETURN_IF_ERROR(ReadAdvice(segment, &options));
   options.resizable = segment.resizable();
+  options.revocable = segment.revocable();
+  if (options.revocable) options.seal_policy = SealPolicy::kNeverSealed;
   options.posix_name = segment.posix_name();
   options.sysv_key = segment.sysv_key();
   options.file_path = segment.file_path();

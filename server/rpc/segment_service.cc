@@ -117,14 +117,16 @@ absl::Status SegmentService::RenewLease(const Caller& caller,
 absl::Status SegmentService::DeleteSegment(
     const Caller& caller, const v1::DeleteSegmentRequest& request,
     google::protobuf::Empty*) {
-  ASSIGN_OR_RETURN(const RemoveCommand command,
+  ASSIGN_OR_RETURN(RemoveCommand command,
                    RemoveOne(request.name(), request.force(), request.etag()));
+  command.revoke_memory = request.revoke_memory();
   return registry_->Delete(caller, command);
 }
 
 bool SegmentService::DeleteSegmentAtOnce(
     const Caller& caller, const v1::DeleteSegmentRequest& request,
     google::protobuf::Empty*) {
+  if (request.revoke_memory()) return false;
   const absl::StatusOr<RemoveCommand> command =
       RemoveOne(request.name(), request.force(), request.etag());
   return command.ok() && registry_->DeleteAtOnce(caller, *command);

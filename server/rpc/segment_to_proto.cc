@@ -94,6 +94,7 @@ void OptionsToProto(const SegmentOptions& options, v1::Segment* proto) {
   proto->set_sysv_key(options.sysv_key);
   if (!options.file_path.empty()) proto->set_file_path(options.file_path);
   proto->set_resizable(options.resizable);
+  if (options.revocable) proto->set_revocable(true);
   proto->set_populate(options.populate);
   proto->set_lock_in_memory(options.lock_in_memory);
   if (options.numa.mode != NumaMode::kNone) {

@@ -35,6 +35,7 @@ void FillOptions(const SegmentOptions& options, store::OptionsRecord* record) {
   record->set_populate(options.populate);
   record->set_lock_in_memory(options.lock_in_memory);
   record->set_resizable(options.resizable);
+  record->set_revocable(options.revocable);
   record->set_mode(options.mode);
   record->set_owner(options.owner);
   record->set_group(options.group);
@@ -79,6 +80,7 @@ absl::Status ReadOptions(const store::OptionsRecord& record,
   options->populate = record.populate();
   options->lock_in_memory = record.lock_in_memory();
   options->resizable = record.resizable();
+  options->revocable = record.revocable();
   options->mode = record.mode();
   options->owner = record.owner();
   options->group = record.group();
