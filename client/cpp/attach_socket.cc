@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -25,17 +25,17 @@ namespace {
 // A reply is a name, numbers and perhaps an error with its metadata.
 constexpr size_t kMaxReplyBytes = 64 * 1024;
 
-absl::Status ProtocolBroken(absl::string_view what) {
-  return Error(
-      absl::StatusCode::kInternal, reason::kInvariantBroken,
-      absl::StrCat("the daemon's answer is not of the protocol: ", what));
-}
-
 struct Received {
   v1::AttachReply reply;
   std::vector<UniqueFd> descriptors;
   bool descriptors_lost = false;
 };
+
+absl::Status ProtocolBroken(absl::string_view what) {
+  return Error(
+      absl::StatusCode::kInternal, reason::kInvariantBroken,
+      absl::StrCat("the daemon's answer is not of the protocol: ", what));
+}
 
 bool IsTimeout(const absl::Status& status) {
   // What SO_RCVTIMEO ends with.
@@ -133,38 +133,69 @@ absl::StatusOr<ObjectRef> TakeObject(Received& received) {
 
 }  // namespace
 
+struct AttachSocket::Answer {
+  Received received;
+};
+
 absl::StatusOr<std::shared_ptr<AttachSocket>> AttachSocket::Open(
-    const std::string& socket_dir, absl::Duration timeout) {
-  const std::string path = absl::StrCat(socket_dir, "/attach.sock");
+    const Options& options, const Identity& earlier) {
+  const std::string path = absl::StrCat(options.socket_dir, "/attach.sock");
   absl::StatusOr<UniqueFd> socket =
-      sys::ConnectUnix(path, sys::SocketType::kSeqpacket);
+      sys::ConnectUnix(path, sys::SocketType::kSeqpacket, options.timeout);
   if (absl::IsUnavailable(socket.status())) {
     return UnreachableStatus(
-        socket_dir, absl::StrCat(path, ": ", socket.status().message()));
+        options.socket_dir,
+        absl::StrCat(path, ": ", socket.status().message()));
   }
   if (!socket.ok()) return socket.status();
-  // Bounds each sendmsg(2) and recvmsg(2) without a further call.
-  const timeval limit = absl::ToTimeval(timeout);
-  for (const int option : {SO_SNDTIMEO, SO_RCVTIMEO}) {
-    if (setsockopt(socket->get(), SOL_SOCKET, option, &limit, sizeof(limit)) !=
-        0) {
+  if (options.timeout != absl::InfiniteDuration()) {
+    // Bounds each recvmsg(2) without a further call, as ConnectUnix does each
+    // sendmsg(2).
+    const timeval limit =
+        absl::ToTimeval(std::max(options.timeout, absl::Milliseconds(1)));
+    if (setsockopt(socket->get(), SOL_SOCKET, SO_RCVTIMEO, &limit,
+                   sizeof(limit)) != 0) {
       return ErrnoStatus(errno, "setsockopt");
     }
   }
-  return std::make_shared<AttachSocket>(*std::move(socket), socket_dir);
+  auto open =
+      std::make_shared<AttachSocket>(*std::move(socket), options.socket_dir);
+  RETURN_IF_ERROR(open->Greet(options.name_space, earlier));
+  return open;
 }
 
 AttachSocket::AttachSocket(UniqueFd socket, std::string socket_dir)
-    : socket_(std::move(socket)),
-      socket_dir_(std::move(socket_dir)),
-      pid_(getpid()) {}
+    : socket_(std::move(socket)), socket_dir_(std::move(socket_dir)) {}
 
 bool AttachSocket::lost() const {
   absl::MutexLock lock(&state_mutex_);
   return lost_;
 }
 
-bool AttachSocket::owned_by_this_process() const { return getpid() == pid_; }
+void AttachSocket::NoteLost() const {
+  // So that whoever polls it sees the end too.
+  shutdown(socket_.get(), SHUT_RDWR);
+  absl::MutexLock lock(&state_mutex_);
+  lost_ = true;
+}
+
+absl::Status AttachSocket::Greet(const std::string& name_space,
+                                 const Identity& earlier) {
+  v1::AttachRequest request;
+  v1::Hello& hello = *request.mutable_hello();
+  if (!name_space.empty()) {
+    hello.set_namespace_(absl::StrCat("namespaces/", name_space));
+  }
+  hello.set_resume_session(earlier.session);
+  if (!earlier.session.empty()) hello.set_resume_token(earlier.resume_token);
+  absl::MutexLock lock(&request_mutex_);
+  ASSIGN_OR_RETURN(const Answer answer, Exchange(request));
+  const v1::AttachReply& reply = answer.received.reply;
+  if (!reply.has_welcome()) return ProtocolBroken("it does not say Welcome");
+  identity_.session = reply.welcome().session();
+  identity_.resume_token = reply.welcome().resume_token();
+  return absl::OkStatus();
+}
 
 absl::Status AttachSocket::Send(const std::string& datagram, int flags) const {
   ssize_t sent;
@@ -177,55 +208,56 @@ absl::Status AttachSocket::Send(const std::string& datagram, int flags) const {
     return absl::DeadlineExceededError("the attach socket stays full");
   }
   const absl::Status status = UnreachableStatus(socket_dir_, strerror(errno));
-  absl::MutexLock lock(&state_mutex_);
-  lost_ = true;
+  NoteLost();
   return status;
 }
 
-absl::StatusOr<AttachSocket::Grant> AttachSocket::Attach(
-    absl::string_view handle, Access access) {
-  absl::MutexLock lock(&request_mutex_);
-  SendLateDetaches();
-  return Exchange(handle, access);
-}
-
-absl::StatusOr<AttachSocket::Grant> AttachSocket::Exchange(
-    absl::string_view handle, Access access) {
-  v1::AttachRequest request;
+// The answer to `request`, which gets its number here; an error when that is
+// what the daemon answered.
+absl::StatusOr<AttachSocket::Answer> AttachSocket::Exchange(
+    v1::AttachRequest& request) {
   request.set_sequence(++sequence_);
-  request.mutable_attach()->set_handle_string(handle.data(), handle.size());
-  request.mutable_attach()->set_access(
-      access == Access::kReadWrite ? v1::READ_WRITE : v1::READ);
   RETURN_IF_ERROR(Send(request.SerializeAsString(), 0));
   while (true) {
     absl::StatusOr<Received> received = Receive(socket_.get(), socket_dir_);
     if (!received.ok()) {
-      if (absl::IsUnavailable(received.status())) {
-        absl::MutexLock lock(&state_mutex_);
-        lost_ = true;
-      }
+      if (absl::IsUnavailable(received.status())) NoteLost();
       return received.status();
     }
     const v1::AttachReply& reply = received->reply;
-    const bool granted = !reply.has_error() && reply.has_attachment();
-    if (reply.sequence() != sequence_) {
-      // The answer to a request that was given up; nobody will use it.
-      if (granted) Detach(reply.attachment().attachment_id());
-      continue;
+    if (reply.sequence() == sequence_) {
+      if (reply.has_error()) return StatusFromProto(reply.error());
+      return Answer{*std::move(received)};
     }
-    if (reply.has_error()) return StatusFromProto(reply.error());
-    if (!granted) return ProtocolBroken("it neither grants nor refuses");
-    absl::StatusOr<ObjectRef> object = TakeObject(*received);
-    if (!object.ok()) {
+    // The answer to a request that was given up; nobody will use it.
+    if (!reply.has_error() && reply.has_attachment()) {
       Detach(reply.attachment().attachment_id());
-      return object.status();
     }
-    return Grant{FactsOf(reply.attachment()), *std::move(object)};
   }
 }
 
+absl::StatusOr<AttachSocket::Grant> AttachSocket::Attach(
+    absl::string_view handle, Access access) {
+  v1::AttachRequest request;
+  request.mutable_attach()->set_handle_string(handle.data(), handle.size());
+  request.mutable_attach()->set_access(
+      access == Access::kReadWrite ? v1::READ_WRITE : v1::READ);
+  absl::MutexLock lock(&request_mutex_);
+  SendLateDetaches();
+  ASSIGN_OR_RETURN(Answer answer, Exchange(request));
+  const v1::AttachReply& reply = answer.received.reply;
+  if (!reply.has_attachment()) {
+    return ProtocolBroken("it neither grants nor refuses");
+  }
+  absl::StatusOr<ObjectRef> object = TakeObject(answer.received);
+  if (!object.ok()) {
+    Detach(reply.attachment().attachment_id());
+    return object.status();
+  }
+  return Grant{FactsOf(reply.attachment()), *std::move(object)};
+}
+
 void AttachSocket::Detach(uint64_t attachment_id) {
-  if (!owned_by_this_process()) return;
   const absl::Status sent = Send(DetachDatagram(attachment_id), MSG_DONTWAIT);
   absl::MutexLock lock(&state_mutex_);
   if (lost_) return;
@@ -248,11 +280,18 @@ void AttachSocket::AwaitDetaches() {
     if (!detaches_unseen_ || lost_) return;
     detaches_unseen_ = false;
   }
+  Answers();
+}
+
+bool AttachSocket::Answers() {
   // Requests are answered in order: the refusal of one that means nothing
   // says that all before it has been seen.
+  v1::AttachRequest request;
+  request.mutable_attach();
   absl::MutexLock lock(&request_mutex_);
   SendLateDetaches();
-  Exchange("", Access::kRead).status().IgnoreError();
+  Exchange(request).status().IgnoreError();
+  return !lost();
 }
 
 }  // namespace client

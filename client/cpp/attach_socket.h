@@ -20,23 +20,41 @@
 #include "shm/types.h"
 
 namespace shmd {
+namespace v1 {
+class AttachRequest;
+}  // namespace v1
+
 inline namespace client {
 
-// One connection to attach.sock (protos/shmd/v1/attach.proto). Held by the
-// Client and by every attachment that came through it. Thread-safe: one
-// request at a time, detaching at any time.
+// One connection to attach.sock (protos/shmd/v1/attach.proto), which has said
+// Hello. The connection of a SessionLink until the daemon goes away.
+// Thread-safe: one request at a time, detaching at any time.
 class AttachSocket {
  public:
   struct Grant {
     Attachment::Facts facts;
     ObjectRef object;
   };
+  // Who the daemon knows this program as, and what proves it later.
+  struct Identity {
+    std::string session;  // sessions/{session}; empty: a new one
+    std::string resume_token;
+  };
+  struct Options {
+    std::string socket_dir;
+    std::string name_space;
+    absl::Duration timeout;  // of connecting and of each request
+  };
 
-  // Connects to `socket_dir`/attach.sock; SERVER_UNREACHABLE.
+  // Connects to `socket_dir`/attach.sock and asks to be `earlier`;
+  // SERVER_UNREACHABLE, NAMESPACE_NOT_FOUND.
   static absl::StatusOr<std::shared_ptr<AttachSocket>> Open(
-      const std::string& socket_dir, absl::Duration timeout);
+      const Options& options, const Identity& earlier);
 
   AttachSocket(UniqueFd socket, std::string socket_dir);
+
+  // The session of this connection. Not `earlier` when that has ended.
+  const Identity& identity() const { return identity_; }
 
   // Asks for a segment and verifies what comes back. Once lost() is true
   // after an error, the daemon has not answered and never will.
@@ -49,26 +67,32 @@ class AttachSocket {
   // Returns when the daemon has seen every Detach so far, so that a Delete
   // which follows does not find the segment attached. Best effort.
   void AwaitDetaches();
+  // Whether the daemon is still at the other end: asks it something.
+  bool Answers();
 
-  // Whether the peer has hung up.
+  // Whether the peer has hung up, as far as a call has noticed.
   bool lost() const;
-  // Whether this process opened it, and not its parent before a fork.
-  bool owned_by_this_process() const;
+  // To poll for POLLRDHUP. Nobody else may receive.
+  int descriptor() const { return socket_.get(); }
 
  private:
+  struct Answer;
+
+  absl::Status Greet(const std::string& name_space, const Identity& earlier);
   absl::Status Send(const std::string& datagram, int flags) const;
-  absl::StatusOr<Grant> Exchange(absl::string_view handle, Access access)
+  absl::StatusOr<Answer> Exchange(v1::AttachRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(request_mutex_);
   void SendLateDetaches();
+  void NoteLost() const;
 
   const UniqueFd socket_;
   const std::string socket_dir_;
-  const pid_t pid_;
+  Identity identity_;  // constant once open
 
   absl::Mutex request_mutex_;
   uint64_t sequence_ ABSL_GUARDED_BY(request_mutex_) = 0;
 
-  mutable absl::Mutex state_mutex_;  // never held during a system call
+  mutable absl::Mutex state_mutex_;  // never held during a blocking call
   mutable bool lost_ ABSL_GUARDED_BY(state_mutex_) = false;
   std::vector<uint64_t> late_detaches_ ABSL_GUARDED_BY(state_mutex_);
   bool detaches_unseen_ ABSL_GUARDED_BY(state_mutex_) = false;

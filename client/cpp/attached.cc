@@ -2,18 +2,20 @@
 
 #include <fcntl.h>
 
-#include "client/cpp/attach_socket.h"
+#include "client/cpp/session_link.h"
 
 namespace shmd {
 inline namespace client {
 
-Attachment::Attachment(std::shared_ptr<AttachSocket> connection, Facts facts)
-    : connection_(std::move(connection)), facts_(std::move(facts)) {}
+Attachment::Attachment(std::shared_ptr<SessionLink> link, uint64_t hold,
+                       Facts facts)
+    : link_(std::move(link)), hold_(hold), facts_(std::move(facts)) {}
 
 Attachment& Attachment::operator=(Attachment&& other) noexcept {
   if (this != &other) {
     End();
-    connection_ = std::move(other.connection_);
+    link_ = std::move(other.link_);
+    hold_ = other.hold_;
     facts_ = std::move(other.facts_);
   }
   return *this;
@@ -22,8 +24,12 @@ Attachment& Attachment::operator=(Attachment&& other) noexcept {
 Attachment::~Attachment() { End(); }
 
 void Attachment::End() {
-  if (connection_ != nullptr) connection_->Detach(facts_.id);
-  connection_.reset();
+  if (link_ != nullptr) link_->Detach(hold_);
+  link_.reset();
+}
+
+bool Attachment::is_attached() const {
+  return link_ != nullptr && link_->IsAttached(hold_);
 }
 
 bool Attachment::cannot_shrink() const {

@@ -13,11 +13,12 @@
 namespace shmd {
 inline namespace client {
 
-class AttachSocket;
+class SessionLink;
 
 // This program's registered use of a segment. At its end the daemon is told,
 // without waiting, if the connection still lives; it knows a program that
-// died by itself. Keeps the connection open and so outlives the Client.
+// died by itself. Keeps the session alive and so outlives the Client. A daemon
+// that is restarted is told of it anew.
 // Move-only. Not thread-safe. A child after fork(2) ends only its own copy:
 // the attachment is its parent's.
 class Attachment {
@@ -38,7 +39,7 @@ class Attachment {
   };
 
   Attachment() = default;
-  Attachment(std::shared_ptr<AttachSocket> connection, Facts facts);
+  Attachment(std::shared_ptr<SessionLink> link, uint64_t hold, Facts facts);
   Attachment(Attachment&& other) noexcept = default;
   Attachment& operator=(Attachment&& other) noexcept;
   ~Attachment();
@@ -47,6 +48,11 @@ class Attachment {
   uint64_t generation() const { return facts_.generation; }
   const Facts& facts() const { return facts_; }
 
+  // Whether the daemon counts it. False for good once a restarted daemon no
+  // longer has the segment, or does not grant it again because the handle or
+  // its grant has ended; the mapping stays what it is.
+  bool is_attached() const;
+
   // Whether the kernel guarantees that nobody shrinks the object, so that
   // reading it can never raise SIGBUS.
   bool cannot_shrink() const;
@@ -54,7 +60,8 @@ class Attachment {
  private:
   void End();
 
-  std::shared_ptr<AttachSocket> connection_;
+  std::shared_ptr<SessionLink> link_;
+  uint64_t hold_ = 0;
   Facts facts_;
 };
 

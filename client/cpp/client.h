@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "client/cpp/attached.h"
+#include "client/cpp/grant.h"
 #include "client/cpp/orphan.h"
 #include "client/cpp/segment.h"
 #include "client/cpp/session.h"
@@ -30,6 +31,9 @@ struct ConnectOptions {
   std::string name_space = "default";
   // The longest that connecting, or one attach, may take.
   absl::Duration attach_timeout = absl::Seconds(10);
+  // How long calls wait for a daemon that has gone away to be back, before
+  // they fail with SERVER_UNREACHABLE. Connect itself does not wait.
+  absl::Duration reconnect_timeout = absl::Seconds(10);
   // The longest that one RPC may take. Long, because a create may populate.
   absl::Duration call_timeout = absl::Minutes(5);
 };
@@ -67,8 +71,15 @@ struct HandleOptions {
 //
 // Thread-safe: all methods but the move operations may be called from any
 // thread at the same time; attaches take turns. The mappings that it returns
-// outlive it. After fork(2) a child uses the mappings that it has inherited
-// and makes a Client of its own: gRPC does not survive a fork.
+// outlive it. A thread of the library's own waits for the end of the
+// connection: when the daemon is restarted the Client comes back to its
+// session by itself, attaches again what it held, and repeats calls whose
+// answer was lost where that is harmless; mappings are never disturbed. Calls
+// that are not repeated (Delete, Seal, Adopt, Disown, CreateGrant and
+// DeleteGrant, DeleteOrphan, and changes with an etag) can fail with
+// SERVER_UNREACHABLE although they were carried out. After fork(2) a child uses
+// the mappings that it has inherited and makes a Client of its own: gRPC does
+// not survive a fork.
 //
 // Segments are named in full, `namespaces/default/segments/hello`, or by the
 // last part alone.
@@ -122,6 +133,10 @@ class Client {
                      uint64_t offset_bytes = 0, uint64_t length_bytes = 0);
   absl::StatusOr<Segment> Adopt(const AdoptSpec& spec);
   absl::Status Disown(absl::string_view name, absl::string_view etag = "");
+  // Puts the end of a segment off: to `ttl` from now, or as long as its lease
+  // was made for.
+  absl::StatusOr<Segment> RenewLease(
+      absl::string_view name, std::optional<absl::Duration> ttl = std::nullopt);
   // A peek of at most 64 KiB; programs that want the data attach.
   absl::StatusOr<std::string> Read(absl::string_view name,
                                    uint64_t offset_bytes,
@@ -139,6 +154,13 @@ class Client {
   absl::StatusOr<std::string> CreateHandle(absl::string_view name,
                                            const HandleOptions& options = {});
   absl::StatusOr<Node> GetNode();
+
+  // Lets programs attach that the segment's mode would not. A grant is named
+  // in full.
+  absl::StatusOr<NewGrant> CreateGrant(absl::string_view segment,
+                                       const GrantSpec& spec = {});
+  absl::StatusOr<std::vector<Grant>> ListGrants(absl::string_view segment);
+  absl::Status DeleteGrant(absl::string_view name);
 
   // Who is attached. The last part of a session's name does. With a segment,
   // those that have it attached.
@@ -158,6 +180,11 @@ class Client {
   // changes that were lost meanwhile.
   absl::Status Watch(const WatchOptions& options,
                      const std::function<bool(const WatchEvent&)>& visit);
+
+  // The session that this program is to the daemon, `sessions/{session}`.
+  // Changes when the daemon was away for longer than it waits for sessions;
+  // what the old one owned is gone then.
+  std::string session_name() const;
 
   const std::string& socket_dir() const;
 

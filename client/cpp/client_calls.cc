@@ -1,5 +1,8 @@
+#include <algorithm>
 #include <utility>
 
+#include "absl/random/random.h"
+#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "client/cpp/client.h"
 #include "client/cpp/client_impl.h"
@@ -16,6 +19,33 @@ using Stub = v1::SegmentService::Stub;
 constexpr int kListPageSize = 1000;
 
 v1::SegmentView ViewToProto(bool full) { return full ? v1::FULL : v1::BASIC; }
+
+// A change that wants a state is refused when it was done already.
+Repeat RepeatWith(absl::string_view etag) {
+  return etag.empty() ? Repeat::kHarmless : Repeat::kHarmful;
+}
+
+// 128 random bits, so that a create whose answer was lost can be repeated.
+std::string RandomRequestId() {
+  absl::BitGen random;
+  return absl::StrCat(
+      absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16),
+      absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
+}
+
+bool EndsWithSession(const SegmentSpec& spec) {
+  return spec.lifetime != Lifetime::kUntilDeleted;
+}
+
+// Names the session that owns what a spec creates, and gives the request an
+// id: another one with each session, as it is another request then.
+void NameSession(const SegmentSpec& spec, const std::string& session,
+                 v1::CreateSegmentRequest& request) {
+  if (spec.request_id.empty()) request.set_request_id(RandomRequestId());
+  if (EndsWithSession(spec)) {
+    request.mutable_segment()->set_owner_session(session);
+  }
+}
 
 template <typename Reply>
 std::vector<Segment> SegmentsFromProto(const Reply& reply) {
@@ -34,8 +64,19 @@ absl::StatusOr<Segment> Client::Create(const SegmentSpec& spec) {
   request.set_parent(impl_->Parent());
   SpecToProto(spec, request);
   v1::Segment reply;
-  RETURN_IF_ERROR(
-      impl_->Call(impl_->Segments(), &Stub::CreateSegment, request, reply));
+  const auto call = [&] {
+    return impl_->Call(&Stub::CreateSegment, request, reply);
+  };
+  if (EndsWithSession(spec)) {
+    RETURN_IF_ERROR(impl_->CallInSession(
+        [&](const std::string& session) {
+          NameSession(spec, session, request);
+        },
+        call));
+  } else {
+    NameSession(spec, "", request);
+    RETURN_IF_ERROR(call());
+  }
   return SegmentFromProto(reply);
 }
 
@@ -44,8 +85,7 @@ absl::StatusOr<Segment> Client::Get(absl::string_view name, bool full) {
   request.set_name(impl_->FullName(name));
   request.set_view(ViewToProto(full));
   v1::Segment reply;
-  RETURN_IF_ERROR(
-      impl_->Call(impl_->Segments(), &Stub::GetSegment, request, reply));
+  RETURN_IF_ERROR(impl_->Call(&Stub::GetSegment, request, reply));
   return SegmentFromProto(reply);
 }
 
@@ -60,8 +100,7 @@ absl::Status Client::ForEach(const ListOptions& options,
     request.set_page_size(
         static_cast<int>(std::min<size_t>(left, kListPageSize)));
     v1::ListSegmentsResponse reply;
-    RETURN_IF_ERROR(
-        impl_->Call(impl_->Segments(), &Stub::ListSegments, request, reply));
+    RETURN_IF_ERROR(impl_->Call(&Stub::ListSegments, request, reply));
     for (const v1::Segment& segment : reply.segments()) {
       if (left == 0) return absl::OkStatus();
       --left;
@@ -88,8 +127,8 @@ absl::StatusOr<Segment> Client::Update(absl::string_view name,
   UpdateToProto(update, request);
   request.mutable_segment()->set_name(impl_->FullName(name));
   v1::Segment reply;
-  RETURN_IF_ERROR(
-      impl_->Call(impl_->Segments(), &Stub::UpdateSegment, request, reply));
+  RETURN_IF_ERROR(impl_->Call(&Stub::UpdateSegment, request, reply,
+                              RepeatWith(update.etag)));
   return SegmentFromProto(reply);
 }
 
@@ -101,7 +140,7 @@ absl::Status Client::Delete(absl::string_view name,
   request.set_force(options.force);
   request.set_etag(options.etag);
   google::protobuf::Empty reply;
-  return impl_->Call(impl_->Segments(), &Stub::DeleteSegment, request, reply);
+  return impl_->Call(&Stub::DeleteSegment, request, reply, Repeat::kHarmful);
 }
 
 absl::StatusOr<Segment> Client::Seal(absl::string_view name, SealExtent extent,
@@ -113,7 +152,7 @@ absl::StatusOr<Segment> Client::Seal(absl::string_view name, SealExtent extent,
   request.set_etag(std::string(etag));
   v1::Segment reply;
   RETURN_IF_ERROR(
-      impl_->Call(impl_->Segments(), &Stub::SealSegment, request, reply));
+      impl_->Call(&Stub::SealSegment, request, reply, Repeat::kHarmful));
   return SegmentFromProto(reply);
 }
 
@@ -127,7 +166,7 @@ absl::StatusOr<Segment> Client::Resize(absl::string_view name,
   request.set_etag(std::string(etag));
   v1::Segment reply;
   RETURN_IF_ERROR(
-      impl_->Call(impl_->Segments(), &Stub::ResizeSegment, request, reply));
+      impl_->Call(&Stub::ResizeSegment, request, reply, RepeatWith(etag)));
   return SegmentFromProto(reply);
 }
 
@@ -139,7 +178,7 @@ absl::Status Client::Flush(absl::string_view name, FlushMode mode,
   request.set_offset_bytes(offset_bytes);
   request.set_length_bytes(length_bytes);
   google::protobuf::Empty reply;
-  return impl_->Call(impl_->Segments(), &Stub::FlushSegment, request, reply);
+  return impl_->Call(&Stub::FlushSegment, request, reply);
 }
 
 absl::StatusOr<Segment> Client::Adopt(const AdoptSpec& spec) {
@@ -148,7 +187,7 @@ absl::StatusOr<Segment> Client::Adopt(const AdoptSpec& spec) {
   AdoptToProto(spec, request);
   v1::Segment reply;
   RETURN_IF_ERROR(
-      impl_->Call(impl_->Segments(), &Stub::AdoptSegment, request, reply));
+      impl_->Call(&Stub::AdoptSegment, request, reply, Repeat::kHarmful));
   return SegmentFromProto(reply);
 }
 
@@ -157,7 +196,7 @@ absl::Status Client::Disown(absl::string_view name, absl::string_view etag) {
   request.set_name(impl_->FullName(name));
   request.set_etag(std::string(etag));
   google::protobuf::Empty reply;
-  return impl_->Call(impl_->Segments(), &Stub::DisownSegment, request, reply);
+  return impl_->Call(&Stub::DisownSegment, request, reply, Repeat::kHarmful);
 }
 
 absl::StatusOr<std::string> Client::Read(absl::string_view name,
@@ -168,8 +207,7 @@ absl::StatusOr<std::string> Client::Read(absl::string_view name,
   request.set_offset_bytes(offset_bytes);
   request.set_length_bytes(length_bytes);
   v1::ReadSegmentResponse reply;
-  RETURN_IF_ERROR(
-      impl_->Call(impl_->Segments(), &Stub::ReadSegment, request, reply));
+  RETURN_IF_ERROR(impl_->Call(&Stub::ReadSegment, request, reply));
   return std::move(*reply.mutable_data());
 }
 
@@ -180,7 +218,7 @@ absl::Status Client::Write(absl::string_view name, uint64_t offset_bytes,
   request.set_offset_bytes(offset_bytes);
   request.set_data(data.data(), data.size());
   google::protobuf::Empty reply;
-  return impl_->Call(impl_->Segments(), &Stub::WriteSegment, request, reply);
+  return impl_->Call(&Stub::WriteSegment, request, reply);
 }
 
 absl::StatusOr<std::vector<Segment>> Client::BatchCreate(
@@ -191,9 +229,32 @@ absl::StatusOr<std::vector<Segment>> Client::BatchCreate(
     SpecToProto(spec, *request.add_requests());
   }
   v1::BatchCreateSegmentsResponse reply;
-  RETURN_IF_ERROR(impl_->Call(impl_->Segments(), &Stub::BatchCreateSegments,
-                              request, reply));
+  const auto name = [&](const std::string& session) {
+    for (size_t i = 0; i < specs.size(); ++i) {
+      NameSession(specs[i], session,
+                  *request.mutable_requests(static_cast<int>(i)));
+    }
+  };
+  const auto call = [&] {
+    return impl_->Call(&Stub::BatchCreateSegments, request, reply);
+  };
+  if (std::any_of(specs.begin(), specs.end(), EndsWithSession)) {
+    RETURN_IF_ERROR(impl_->CallInSession(name, call));
+  } else {
+    name("");
+    RETURN_IF_ERROR(call());
+  }
   return SegmentsFromProto(reply);
+}
+
+absl::StatusOr<Segment> Client::RenewLease(absl::string_view name,
+                                           std::optional<absl::Duration> ttl) {
+  v1::RenewLeaseRequest request;
+  request.set_name(impl_->FullName(name));
+  if (ttl.has_value()) *request.mutable_ttl() = DurationToProto(*ttl);
+  v1::Segment reply;
+  RETURN_IF_ERROR(impl_->Call(&Stub::RenewLease, request, reply));
+  return SegmentFromProto(reply);
 }
 
 absl::StatusOr<std::vector<Segment>> Client::BatchGet(
@@ -205,8 +266,7 @@ absl::StatusOr<std::vector<Segment>> Client::BatchGet(
     request.add_names(impl_->FullName(name));
   }
   v1::BatchGetSegmentsResponse reply;
-  RETURN_IF_ERROR(
-      impl_->Call(impl_->Segments(), &Stub::BatchGetSegments, request, reply));
+  RETURN_IF_ERROR(impl_->Call(&Stub::BatchGetSegments, request, reply));
   return SegmentsFromProto(reply);
 }
 
@@ -220,8 +280,8 @@ absl::Status Client::BatchDelete(absl::Span<const std::string> names,
     request.add_names(impl_->FullName(name));
   }
   google::protobuf::Empty reply;
-  return impl_->Call(impl_->Segments(), &Stub::BatchDeleteSegments, request,
-                     reply);
+  return impl_->Call(&Stub::BatchDeleteSegments, request, reply,
+                     Repeat::kHarmful);
 }
 
 absl::StatusOr<std::string> Client::CreateHandle(absl::string_view name,
@@ -236,14 +296,13 @@ absl::StatusOr<std::string> Client::CreateHandle(absl::string_view name,
     *request.mutable_ttl() = DurationToProto(*options.ttl);
   }
   v1::CreateHandleResponse reply;
-  RETURN_IF_ERROR(
-      impl_->Call(impl_->Segments(), &Stub::CreateHandle, request, reply));
+  RETURN_IF_ERROR(impl_->Call(&Stub::CreateHandle, request, reply));
   return std::move(*reply.mutable_handle_string());
 }
 
 absl::StatusOr<Node> Client::GetNode() {
   v1::Node reply;
-  RETURN_IF_ERROR(impl_->Call(impl_->Nodes(), &v1::NodeService::Stub::GetNode,
+  RETURN_IF_ERROR(impl_->Call(&v1::NodeService::Stub::GetNode,
                               v1::GetNodeRequest(), reply));
   return NodeFromProto(reply);
 }

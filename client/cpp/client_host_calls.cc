@@ -13,6 +13,7 @@ namespace shmd {
 inline namespace client {
 namespace {
 
+using GrantStub = v1::GrantService::Stub;
 using OrphanStub = v1::OrphanService::Stub;
 using SessionStub = v1::SessionService::Stub;
 
@@ -32,8 +33,7 @@ absl::StatusOr<std::vector<Orphan>> Client::ListOrphans() {
   request.set_page_size(kListPageSize);
   do {
     v1::ListOrphansResponse reply;
-    RETURN_IF_ERROR(impl_->Call(impl_->Orphans(), &OrphanStub::ListOrphans,
-                                request, reply));
+    RETURN_IF_ERROR(impl_->Call(&OrphanStub::ListOrphans, request, reply));
     for (const v1::Orphan& orphan : reply.orphans()) {
       out.push_back(OrphanFromProto(orphan));
     }
@@ -47,16 +47,15 @@ absl::Status Client::DeleteOrphan(const Orphan& orphan) {
   request.set_name(orphan.name);
   request.set_etag(orphan.etag);
   google::protobuf::Empty reply;
-  return impl_->Call(impl_->Orphans(), &OrphanStub::DeleteOrphan, request,
-                     reply);
+  return impl_->Call(&OrphanStub::DeleteOrphan, request, reply,
+                     Repeat::kHarmful);
 }
 
 absl::StatusOr<Session> Client::GetSession(absl::string_view name) {
   v1::GetSessionRequest request;
   request.set_name(SessionName(name));
   v1::Session reply;
-  RETURN_IF_ERROR(
-      impl_->Call(impl_->Sessions(), &SessionStub::GetSession, request, reply));
+  RETURN_IF_ERROR(impl_->Call(&SessionStub::GetSession, request, reply));
   return SessionFromProto(reply);
 }
 
@@ -68,8 +67,7 @@ absl::StatusOr<std::vector<Session>> Client::ListSessions(
   if (!segment.empty()) request.set_segment(impl_->FullName(segment));
   do {
     v1::ListSessionsResponse reply;
-    RETURN_IF_ERROR(impl_->Call(impl_->Sessions(), &SessionStub::ListSessions,
-                                request, reply));
+    RETURN_IF_ERROR(impl_->Call(&SessionStub::ListSessions, request, reply));
     for (const v1::Session& session : reply.sessions()) {
       out.push_back(SessionFromProto(session));
     }
@@ -78,12 +76,44 @@ absl::StatusOr<std::vector<Session>> Client::ListSessions(
   return out;
 }
 
+absl::StatusOr<NewGrant> Client::CreateGrant(absl::string_view segment,
+                                             const GrantSpec& spec) {
+  v1::CreateGrantRequest request;
+  request.set_parent(impl_->FullName(segment));
+  *request.mutable_grant() = GrantToProto(spec);
+  v1::CreateGrantResponse reply;
+  // Twice would be two grants.
+  RETURN_IF_ERROR(
+      impl_->Call(&GrantStub::CreateGrant, request, reply, Repeat::kHarmful));
+  return NewGrant{GrantFromProto(reply.grant()),
+                  std::move(*reply.mutable_handle_string())};
+}
+
+absl::StatusOr<std::vector<Grant>> Client::ListGrants(
+    absl::string_view segment) {
+  v1::ListGrantsRequest request;
+  request.set_parent(impl_->FullName(segment));
+  v1::ListGrantsResponse reply;
+  RETURN_IF_ERROR(impl_->Call(&GrantStub::ListGrants, request, reply));
+  std::vector<Grant> out;
+  for (const v1::Grant& grant : reply.grants()) {
+    out.push_back(GrantFromProto(grant));
+  }
+  return out;
+}
+
+absl::Status Client::DeleteGrant(absl::string_view name) {
+  v1::DeleteGrantRequest request;
+  request.set_name(std::string(name));
+  google::protobuf::Empty reply;
+  return impl_->Call(&GrantStub::DeleteGrant, request, reply, Repeat::kHarmful);
+}
+
 absl::StatusOr<SegmentUsers> Client::ListSegmentUsers(absl::string_view name) {
   v1::ListSegmentUsersRequest request;
   request.set_name(impl_->FullName(name));
   v1::ListSegmentUsersResponse reply;
-  RETURN_IF_ERROR(impl_->Call(impl_->Sessions(), &SessionStub::ListSegmentUsers,
-                              request, reply));
+  RETURN_IF_ERROR(impl_->Call(&SessionStub::ListSegmentUsers, request, reply));
   return SegmentUsersFromProto(reply);
 }
 

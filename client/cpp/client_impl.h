@@ -1,18 +1,23 @@
 #ifndef SHMD_CLIENT_CPP_CLIENT_IMPL_H_
 #define SHMD_CLIENT_CPP_CLIENT_IMPL_H_
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <tuple>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
-#include "client/cpp/attach_socket.h"
+#include "absl/time/time.h"
 #include "client/cpp/client.h"
-#include "client/cpp/rpc_status.h"
+#include "client/cpp/session_link.h"
+#include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
+#include "shmd/v1/grant.grpc.pb.h"
 #include "shmd/v1/node.grpc.pb.h"
 #include "shmd/v1/orphan.grpc.pb.h"
 #include "shmd/v1/segment.grpc.pb.h"
@@ -21,19 +26,24 @@
 namespace shmd {
 inline namespace client {
 
-// What a Client holds: the attach connection, and the gRPC channel once an RPC
-// was made. Thread-safe.
+// Whether a call does the same when it is made twice, so that it may be made
+// again when its answer was lost.
+enum class Repeat { kHarmless, kHarmful };
+
+// What a Client holds: its session, and the gRPC channel once an RPC was made.
+// Thread-safe.
 class Client::Impl {
  public:
   explicit Impl(ConnectOptions options) : options_(std::move(options)) {}
 
   const std::string& socket_dir() const { return options_.socket_dir; }
 
-  // The open connection; opens one when there is none, it was lost, or it is
-  // the parent's.
-  absl::StatusOr<std::shared_ptr<AttachSocket>> Connection();
+  // The session; opens one when there is none, or it is the parent's.
+  absl::StatusOr<std::shared_ptr<SessionLink>> Link();
+  // The session's name; empty when there is none.
+  std::string session_name() const;
 
-  // Asks for a segment, over a new connection when the daemon was restarted.
+  // Asks for a segment.
   absl::StatusOr<OpenedSegment> Open(absl::string_view handle, Access access);
 
   // Waits until the daemon has seen what was detached.
@@ -45,46 +55,55 @@ class Client::Impl {
   std::string FullName(absl::string_view name) const;
 
   std::shared_ptr<v1::SegmentService::Stub> Segments();
-  std::shared_ptr<v1::NodeService::Stub> Nodes();
-  std::shared_ptr<v1::OrphanService::Stub> Orphans();
-  std::shared_ptr<v1::SessionService::Stub> Sessions();
 
   // To be told how every call on a stub has ended. After SERVER_UNREACHABLE
-  // the next call gets a new channel: gRPC's own waits for its back-off, which
-  // took 2 to 20 s where a restarted daemon was there after 0.3 s.
-  void NoteEnd(const void* stub, const absl::Status& status);
+  // the next call gets a new channel.
+  void NoteEnd(const v1::SegmentService::Stub* stub,
+               const absl::Status& status);
 
-  // One unary call with a deadline.
+  // One unary call with a deadline. A daemon that is away is waited for. A
+  // call whose answer may have been lost is made again if that is harmless.
   template <typename Stub, typename Request, typename Reply>
-  absl::Status Call(std::shared_ptr<Stub> stub,
-                    grpc::Status (Stub::*method)(grpc::ClientContext*,
+  absl::Status Call(grpc::Status (Stub::*method)(grpc::ClientContext*,
                                                  const Request&, Reply*),
-                    const Request& request, Reply& reply) {
-    grpc::ClientContext context;
-    if (options_.call_timeout != absl::InfiniteDuration()) {
-      context.set_deadline(
-          absl::ToChronoTime(absl::Now() + options_.call_timeout));
-    }
-    const absl::Status status = StatusFromGrpc(
-        (stub.get()->*method)(&context, request, &reply), options_.socket_dir);
-    NoteEnd(stub.get(), status);
-    return status;
+                    const Request& request, Reply& reply,
+                    Repeat repeat = Repeat::kHarmless) {
+    return CallWhenReady(
+        repeat, [&](const Stubs& stubs, grpc::ClientContext* context) {
+          Stub* const stub = std::get<std::unique_ptr<Stub>>(stubs.all).get();
+          return (stub->*method)(context, request, &reply);
+        });
   }
+
+  // Makes a call that names this program's session, which `name` puts into the
+  // request. Again when the daemon was restarted and did not know the session
+  // yet, or did not wait for it.
+  absl::Status CallInSession(
+      const std::function<void(const std::string& session)>& name,
+      const std::function<absl::Status()>& call);
 
  private:
   // Those of one channel.
   struct Stubs {
-    std::unique_ptr<v1::SegmentService::Stub> segments;
-    std::unique_ptr<v1::NodeService::Stub> nodes;
-    std::unique_ptr<v1::OrphanService::Stub> orphans;
-    std::unique_ptr<v1::SessionService::Stub> sessions;
+    std::shared_ptr<grpc::Channel> channel;
+    std::tuple<std::unique_ptr<v1::SegmentService::Stub>,
+               std::unique_ptr<v1::NodeService::Stub>,
+               std::unique_ptr<v1::OrphanService::Stub>,
+               std::unique_ptr<v1::SessionService::Stub>,
+               std::unique_ptr<v1::GrantService::Stub>>
+        all;
   };
+  using UnaryCall =
+      std::function<grpc::Status(const Stubs&, grpc::ClientContext*)>;
+
   std::shared_ptr<Stubs> MakeStubs();
+  absl::Status CallWhenReady(Repeat repeat, const UnaryCall& call);
+  absl::Status AwaitReady(grpc::Channel& channel, absl::Time give_up) const;
 
   const ConnectOptions options_;
 
-  absl::Mutex connection_mutex_;
-  std::shared_ptr<AttachSocket> connection_ ABSL_GUARDED_BY(connection_mutex_);
+  mutable absl::Mutex link_mutex_;
+  std::shared_ptr<SessionLink> link_ ABSL_GUARDED_BY(link_mutex_);
 
   absl::Mutex stubs_mutex_;
   std::shared_ptr<Stubs> stubs_ ABSL_GUARDED_BY(stubs_mutex_);

@@ -1,6 +1,6 @@
 #include "client/cpp/proto_convert.h"
 
-// Sessions and orphans, from their messages.
+// Sessions, grants and orphans, from their messages.
 
 namespace shmd {
 inline namespace client {
@@ -63,6 +63,34 @@ Session SessionFromProto(const v1::Session& session) {
   out.held_bytes = session.held_bytes();
   out.owned_segment_count = session.owned_segment_count();
   out.name_space = session.namespace_();
+  return out;
+}
+
+v1::Grant GrantToProto(const GrantSpec& spec) {
+  v1::Grant out;
+  out.set_access(spec.access == Access::kReadWrite ? v1::READ_WRITE : v1::READ);
+  if (spec.ttl.has_value()) {
+    *out.mutable_ttl() = DurationToProto(*spec.ttl);
+  } else if (spec.expire_time.has_value()) {
+    *out.mutable_expire_time() = TimestampToProto(*spec.expire_time);
+  }
+  out.set_max_uses(spec.max_uses);
+  if (spec.uid.has_value()) out.set_uid(*spec.uid);
+  return out;
+}
+
+Grant GrantFromProto(const v1::Grant& grant) {
+  Grant out;
+  out.name = grant.name();
+  out.access =
+      grant.access() == v1::READ_WRITE ? Access::kReadWrite : Access::kRead;
+  if (grant.has_expire_time()) {
+    out.expire_time = TimeFromProto(grant.expire_time());
+  }
+  out.max_uses = grant.max_uses();
+  if (grant.has_uid()) out.uid = grant.uid();
+  out.uses = grant.uses();
+  out.create_time = TimeFromProto(grant.create_time());
   return out;
 }
 

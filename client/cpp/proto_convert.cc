@@ -8,17 +8,6 @@ namespace shmd {
 inline namespace client {
 namespace {
 
-google::protobuf::Timestamp TimestampToProto(absl::Time time) {
-  const absl::Duration since = time - absl::UnixEpoch();
-  google::protobuf::Timestamp out;
-  const int64_t seconds =
-      absl::ToInt64Seconds(absl::Floor(since, absl::Seconds(1)));
-  out.set_seconds(seconds);
-  out.set_nanos(static_cast<int32_t>(
-      absl::ToInt64Nanoseconds(since - absl::Seconds(seconds))));
-  return out;
-}
-
 v1::Segment::Backend BackendToProto(BackendKind kind) {
   switch (kind) {
     case BackendKind::kMemfd:
@@ -92,6 +81,29 @@ HugePageAdvice AdviceFromProto(v1::Segment::HugePageAdvice advice) {
   }
 }
 
+v1::Segment::Lifetime LifetimeToProto(Lifetime lifetime) {
+  switch (lifetime) {
+    case Lifetime::kSession:
+      return v1::Segment::SESSION;
+    case Lifetime::kSessionUntilSealed:
+      return v1::Segment::SESSION_UNTIL_SEALED;
+    case Lifetime::kUntilDeleted:
+      break;
+  }
+  return v1::Segment::UNTIL_DELETED;
+}
+
+Lifetime LifetimeFromProto(v1::Segment::Lifetime lifetime) {
+  switch (lifetime) {
+    case v1::Segment::SESSION:
+      return Lifetime::kSession;
+    case v1::Segment::SESSION_UNTIL_SEALED:
+      return Lifetime::kSessionUntilSealed;
+    default:
+      return Lifetime::kUntilDeleted;
+  }
+}
+
 // What a spec to create and one to adopt have in common.
 template <typename Spec>
 void OriginToProto(const Spec& spec, v1::Segment& segment) {
@@ -125,6 +137,17 @@ SegmentStatus StatusOfProto(const v1::SegmentStatus& status) {
 }
 
 }  // namespace
+
+google::protobuf::Timestamp TimestampToProto(absl::Time time) {
+  const absl::Duration since = time - absl::UnixEpoch();
+  google::protobuf::Timestamp out;
+  const int64_t seconds =
+      absl::ToInt64Seconds(absl::Floor(since, absl::Seconds(1)));
+  out.set_seconds(seconds);
+  out.set_nanos(static_cast<int32_t>(
+      absl::ToInt64Nanoseconds(since - absl::Seconds(seconds))));
+  return out;
+}
 
 absl::Time TimeFromProto(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) +
@@ -166,6 +189,7 @@ void SpecToProto(const SegmentSpec& spec, v1::CreateSegmentRequest& request) {
   segment.set_populate(spec.populate);
   segment.set_lock_in_memory(spec.lock_in_memory);
   segment.set_resizable(spec.resizable);
+  segment.set_lifetime(LifetimeToProto(spec.lifetime));
   if (spec.mode.has_value()) segment.set_mode(*spec.mode);
   if (spec.owner.has_value()) segment.set_owner(*spec.owner);
   if (spec.group.has_value()) segment.set_group(*spec.group);
@@ -270,6 +294,12 @@ Segment SegmentFromProto(const v1::Segment& segment) {
   }
   if (segment.has_status()) out.status = StatusOfProto(segment.status());
   out.adopted = segment.adopted();
+  out.lifetime = LifetimeFromProto(segment.lifetime());
+  out.owner_session = segment.owner_session();
+  if (segment.has_lease_ttl()) {
+    out.lease_ttl = absl::Seconds(segment.lease_ttl().seconds()) +
+                    absl::Nanoseconds(segment.lease_ttl().nanos());
+  }
   out.etag = segment.etag();
   return out;
 }

@@ -1,10 +1,12 @@
 #ifndef SHMD_CLIENT_CPP_PROTO_CONVERT_H_
 #define SHMD_CLIENT_CPP_PROTO_CONVERT_H_
 
+#include "client/cpp/grant.h"
 #include "client/cpp/orphan.h"
 #include "client/cpp/segment.h"
 #include "client/cpp/session.h"
 #include "client/cpp/watch.h"
+#include "shmd/v1/grant.pb.h"
 #include "shmd/v1/node.pb.h"
 #include "shmd/v1/orphan.pb.h"
 #include "shmd/v1/segment.pb.h"
@@ -24,6 +26,7 @@ void UpdateToProto(const SegmentUpdate& update,
 v1::SealSegmentRequest::Extent ExtentToProto(SealExtent extent);
 v1::FlushSegmentRequest::Mode FlushModeToProto(FlushMode mode);
 google::protobuf::Duration DurationToProto(absl::Duration duration);
+google::protobuf::Timestamp TimestampToProto(absl::Time time);
 
 absl::Time TimeFromProto(const google::protobuf::Timestamp& time);
 BackendKind BackendFromProto(v1::Segment::Backend backend);
@@ -32,6 +35,8 @@ Node NodeFromProto(const v1::Node& node);
 WatchEvent EventFromProto(const v1::WatchSegmentsResponse& event);
 
 // host_convert.cc
+v1::Grant GrantToProto(const GrantSpec& spec);
+Grant GrantFromProto(const v1::Grant& grant);
 Orphan OrphanFromProto(const v1::Orphan& orphan);
 Session SessionFromProto(const v1::Session& session);
 SegmentUsers SegmentUsersFromProto(const v1::ListSegmentUsersResponse& reply);

@@ -3,6 +3,18 @@
 namespace shmd {
 inline namespace client {
 
+const char* LifetimeName(Lifetime lifetime) {
+  switch (lifetime) {
+    case Lifetime::kSession:
+      return "SESSION";
+    case Lifetime::kSessionUntilSealed:
+      return "SESSION_UNTIL_SEALED";
+    case Lifetime::kUntilDeleted:
+      break;
+  }
+  return "UNTIL_DELETED";
+}
+
 const char* SegmentStateName(SegmentState state) {
   switch (state) {
     case SegmentState::kUnspecified:

@@ -21,6 +21,18 @@ inline namespace client {
 // read them from as many threads as you like. The proto of the same word
 // (protos/shmd/v1/segment.proto) says what each field means and allows.
 
+// What ends a segment besides its deletion and its ttl.
+enum class Lifetime : uint8_t {
+  kUntilDeleted,
+  // The end of the session of the Client that created it.
+  kSession,
+  // The same, unless it was sealed by then.
+  kSessionUntilSealed,
+};
+
+// "UNTIL_DELETED", "SESSION", "SESSION_UNTIL_SEALED".
+const char* LifetimeName(Lifetime lifetime);
+
 // What to create. Only `size_bytes` must be set.
 struct SegmentSpec {
   std::string id;  // last part of the name; empty: the segment's uid
@@ -36,15 +48,18 @@ struct SegmentSpec {
   std::optional<uint32_t> group;  // absent: the caller's
   std::map<std::string, std::string> labels;
   std::optional<absl::Time> expire_time;
-  std::optional<absl::Duration> ttl;  // in place of expire_time
-  std::string posix_name;             // POSIX: with its slash; empty: random
-  uint32_t sysv_key = 0;              // SYSV: 0 is IPC_PRIVATE
-  std::string file_path;              // MAPPED_FILE
+  // In place of expire_time: a lease, which Client::RenewLease puts off.
+  std::optional<absl::Duration> ttl;
+  Lifetime lifetime = Lifetime::kUntilDeleted;
+  std::string posix_name;  // POSIX: with its slash; empty: random
+  uint32_t sysv_key = 0;   // SYSV: 0 is IPC_PRIVATE
+  std::string file_path;   // MAPPED_FILE
   NumaPolicy numa;
   HugePageAdvice huge_page_advice = HugePageAdvice::kUnspecified;
   SealPolicy seal_policy = SealPolicy::kSealable;
   // The same id twice creates one segment: set it to be able to repeat a
-  // Create whose answer was lost.
+  // Create in another process. Empty: a random one, with which the Client
+  // repeats a Create whose answer was lost.
   std::string request_id;
 };
 
@@ -113,6 +128,9 @@ struct Segment {
   SealPolicy seal_policy = SealPolicy::kSealable;
   std::optional<SegmentStatus> status;
   bool adopted = false;
+  Lifetime lifetime = Lifetime::kUntilDeleted;
+  std::string owner_session;                // whose end is its own
+  std::optional<absl::Duration> lease_ttl;  // what RenewLease grants again
   std::string etag;
 
   // The last part of `name`.

@@ -2,9 +2,11 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -123,9 +125,19 @@ absl::StatusOr<UniqueFd> ListenUnix(const std::string& path, SocketType type,
   return fd;
 }
 
-absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, SocketType type) {
+absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, SocketType type,
+                                     absl::Duration timeout) {
   ASSIGN_OR_RETURN(const sockaddr_un address, Address(path));
   ASSIGN_OR_RETURN(UniqueFd fd, Socket(type));
+  if (timeout != absl::InfiniteDuration()) {
+    // Zero would mean no limit (socket(7)).
+    const timeval limit =
+        absl::ToTimeval(std::max(timeout, absl::Milliseconds(1)));
+    if (setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) !=
+        0) {
+      return ErrnoStatus(errno, "setsockopt");
+    }
+  }
   int result = 0;
   do {
     result = connect(fd.get(), reinterpret_cast<const sockaddr*>(&address),

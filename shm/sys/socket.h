@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "base/unique_fd.h"
 
@@ -40,8 +41,11 @@ enum class SocketType { kStream, kSeqpacket };
 absl::StatusOr<UniqueFd> ListenUnix(const std::string& path, SocketType type,
                                     mode_t mode);
 
-// Connects to `path`.
-absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, SocketType type);
+// Connects to `path`. A listener whose queue is full is waited for, but not
+// longer than `timeout`, which then bounds each sendmsg(2) too.
+absl::StatusOr<UniqueFd> ConnectUnix(
+    const std::string& path, SocketType type,
+    absl::Duration timeout = absl::InfiniteDuration());
 
 // Sends one datagram, with `fd` as passenger unless it is negative; never
 // raises SIGPIPE. UNAVAILABLE when the peer's queue is full or it has gone.

@@ -29,8 +29,10 @@ class AttachTest : public ::testing::Test {
     client_.emplace(*std::move(client));
   }
 
-  absl::StatusOr<Client> NewClient() {
+  absl::StatusOr<Client> NewClient(
+      absl::Duration reconnect_timeout = absl::Seconds(30)) {
     ConnectOptions options;
+    options.reconnect_timeout = reconnect_timeout;
     options.socket_dir = server_->socket_dir();
     return Client::Connect(options);
   }
@@ -264,9 +266,11 @@ TEST_F(AttachTest, TheSameClientGoesOnAfterARestart) {
   auto before = client_->MapWritable(segment->handle);
   ASSERT_TRUE(before.ok());
   before->bytes()[0] = 'k';
+  auto impatient = NewClient(absl::ZeroDuration());
+  ASSERT_TRUE(impatient.ok()) << impatient.status();
   server_->Kill();
   before->bytes()[1] = 'l';  // no daemon, no harm
-  EXPECT_EQ(GetErrorReason(client_->MapReadOnly(segment->handle).status()),
+  EXPECT_EQ(GetErrorReason(impatient->MapReadOnly(segment->handle).status()),
             reason::kServerUnreachable);
   ASSERT_TRUE(server_->Restart().ok()) << server_->Log();
   const auto after = client_->MapReadOnly(segment->handle);

@@ -1,0 +1,45 @@
+#ifndef SHMD_CLIENT_CPP_GRANT_H_
+#define SHMD_CLIENT_CPP_GRANT_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/time/time.h"
+#include "shm/types.h"
+
+namespace shmd {
+inline namespace client {
+
+// Secrets that let programs attach a segment, as plain values;
+// protos/shmd/v1/grant.proto says what each field means.
+
+// What to grant.
+struct GrantSpec {
+  Access access = Access::kRead;
+  std::optional<absl::Time> expire_time;
+  std::optional<absl::Duration> ttl;  // in place of expire_time
+  uint64_t max_uses = 0;              // 0: any number
+  std::optional<uint32_t> uid;        // absent: anybody
+};
+
+struct Grant {
+  std::string name;  // namespaces/default/segments/hello/grants/0123...
+  Access access = Access::kRead;
+  std::optional<absl::Time> expire_time;
+  uint64_t max_uses = 0;
+  std::optional<uint32_t> uid;
+  uint64_t uses = 0;
+  absl::Time create_time;
+};
+
+// A grant, and the handle that holds its secret, which is shown this once.
+struct NewGrant {
+  Grant grant;
+  std::string handle;
+};
+
+}  // namespace client
+}  // namespace shmd
+
+#endif  // SHMD_CLIENT_CPP_GRANT_H_

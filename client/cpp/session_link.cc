@@ -1,0 +1,268 @@
+#include "client/cpp/session_link.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/error.h"
+#include "base/status_macros.h"
+#include "client/cpp/backoff.h"
+#include "client/cpp/rpc_status.h"
+
+namespace shmd {
+inline namespace client {
+
+absl::StatusOr<std::shared_ptr<SessionLink>> SessionLink::Open(
+    const Options& options) {
+  auto link = std::make_shared<SessionLink>(options);
+  RETURN_IF_ERROR(link->Connect());
+  RETURN_IF_ERROR(link->Start());
+  return link;
+}
+
+SessionLink::SessionLink(const Options& options)
+    : options_(options), pid_(getpid()) {}
+
+SessionLink::~SessionLink() {
+  if (thread_ == nullptr) return;
+  if (!owned_by_this_process()) {
+    // The thread is the parent's: there is nothing to join, and its object
+    // may not be destroyed without.
+    static_cast<void>(thread_.release());
+    return;
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  Wake();
+  thread_->join();
+}
+
+bool SessionLink::owned_by_this_process() const { return getpid() == pid_; }
+
+absl::Status SessionLink::Start() {
+  wake_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake_.valid()) return ErrnoStatus(errno, "eventfd");
+  // The program's signals are the program's threads' to handle.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::make_unique<std::thread>([this] { Run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return absl::OkStatus();
+}
+
+void SessionLink::Wake() const {
+  const uint64_t one = 1;
+  // Full means that it is awake already.
+  if (write(wake_.get(), &one, sizeof(one)) < 0) return;
+}
+
+void SessionLink::Run() {
+  Backoff backoff;
+  while (true) {
+    std::shared_ptr<AttachSocket> socket;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (stopping_) return;
+      socket = socket_;
+    }
+    if (socket != nullptr) {
+      AwaitHangUp(*socket);
+      pollfd hang_up = {socket->descriptor(), POLLRDHUP, 0};
+      if (poll(&hang_up, 1, 0) == 1) Drop(socket);
+      backoff.Reset();
+    } else if (!Connect().ok()) {
+      pollfd woken = {wake_.get(), POLLIN, 0};
+      poll(&woken, 1,
+           static_cast<int>(absl::ToInt64Milliseconds(backoff.Next())) + 1);
+      uint64_t count;
+      if (read(wake_.get(), &count, sizeof(count)) < 0) continue;
+    }
+  }
+}
+
+void SessionLink::AwaitHangUp(const AttachSocket& socket) {
+  // Not for POLLIN: answers are for the calls.
+  pollfd events[] = {{socket.descriptor(), POLLRDHUP, 0},
+                     {wake_.get(), POLLIN, 0}};
+  poll(events, 2, -1);
+  uint64_t count;
+  if (read(wake_.get(), &count, sizeof(count)) < 0) return;
+}
+
+absl::Status SessionLink::Connect() {
+  AttachSocket::Identity earlier;
+  std::map<uint64_t, Hold> holds;
+  uint64_t attempt;
+  {
+    absl::MutexLock lock(&mutex_);
+    attempt = ++attempts_begun_;
+    earlier = identity_;
+    holds = holds_;
+  }
+  Renewed renewed;
+  absl::StatusOr<std::shared_ptr<AttachSocket>> socket =
+      AttachSocket::Open(options_.socket, earlier);
+  absl::Status status = socket.status();
+  if (status.ok()) status = AttachAgain(**socket, holds, &renewed);
+  absl::MutexLock lock(&mutex_);
+  attempts_done_ = attempt;
+  if (status.ok()) {
+    Publish(*std::move(socket), renewed);
+  } else {
+    last_error_ = status;
+  }
+  return status;
+}
+
+// An error only when the connection is of no use.
+absl::Status SessionLink::AttachAgain(AttachSocket& socket,
+                                      const std::map<uint64_t, Hold>& holds,
+                                      Renewed* renewed) {
+  for (const auto& [number, hold] : holds) {
+    if (!hold.attached) continue;
+    // The descriptor that comes is closed at once: the mapping is there.
+    const absl::StatusOr<AttachSocket::Grant> again =
+        socket.Attach(hold.handle, hold.access);
+    if (again.ok()) {
+      const Attachment::Facts& facts = again->facts;
+      if (facts.generation == hold.generation &&
+          facts.segment_size_bytes >= hold.size_bytes) {
+        renewed->emplace_back(number, facts.id);
+        continue;
+      }
+      socket.Detach(facts.id);
+    } else if (socket.lost() || absl::IsDeadlineExceeded(again.status())) {
+      return again.status();
+    }
+    renewed->emplace_back(number, std::nullopt);
+  }
+  return absl::OkStatus();
+}
+
+void SessionLink::Publish(std::shared_ptr<AttachSocket> socket,
+                          const Renewed& renewed) {
+  for (const auto& [number, attachment_id] : renewed) {
+    const auto found = holds_.find(number);
+    if (found == holds_.end()) {
+      // Ended meanwhile.
+      if (attachment_id.has_value()) socket->Detach(*attachment_id);
+    } else if (attachment_id.has_value()) {
+      found->second.attachment_id = *attachment_id;
+    } else {
+      found->second.attached = false;
+    }
+  }
+  identity_ = socket->identity();
+  socket_ = std::move(socket);
+  away_since_ = absl::InfiniteFuture();
+}
+
+void SessionLink::Drop(const std::shared_ptr<AttachSocket>& socket) {
+  absl::MutexLock lock(&mutex_);
+  if (socket_ != socket) return;
+  socket_.reset();
+  away_since_ = absl::Now();
+  last_error_ =
+      UnreachableStatus(options_.socket.socket_dir, "it closed the connection");
+}
+
+absl::StatusOr<std::shared_ptr<AttachSocket>> SessionLink::AwaitSocket() {
+  absl::MutexLock lock(&mutex_);
+  if (socket_ != nullptr) return socket_;
+  const auto connected = [this] { return socket_ != nullptr; };
+  mutex_.AwaitWithDeadline(absl::Condition(&connected),
+                           away_since_ + options_.patience);
+  if (socket_ != nullptr) return socket_;
+  // One last attempt, begun after the call, so that a daemon which is back is
+  // always found.
+  const uint64_t wanted = attempts_begun_ + 1;
+  Wake();
+  const auto tried = [this, wanted] {
+    return socket_ != nullptr || attempts_done_ >= wanted;
+  };
+  mutex_.Await(absl::Condition(&tried));
+  if (socket_ != nullptr) return socket_;
+  return last_error_;
+}
+
+absl::StatusOr<SessionLink::Grant> SessionLink::Attach(absl::string_view handle,
+                                                       Access access) {
+  const absl::Time give_up = absl::Now() + options_.patience;
+  bool tried = false;
+  while (true) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<AttachSocket> socket, AwaitSocket());
+    absl::StatusOr<AttachSocket::Grant> granted =
+        socket->Attach(handle, access);
+    if (!granted.ok()) {
+      if (!socket->lost()) return granted.status();
+      Drop(socket);
+      if (tried && absl::Now() >= give_up) return granted.status();
+      tried = true;
+      continue;
+    }
+    absl::MutexLock lock(&mutex_);
+    // Otherwise its connection has ended, and the attachment with it.
+    if (socket_ != socket) continue;
+    Hold& hold = holds_[++last_hold_];
+    hold.handle = std::string(handle);
+    hold.access = access;
+    hold.attachment_id = granted->facts.id;
+    hold.generation = granted->facts.generation;
+    hold.size_bytes = granted->facts.segment_size_bytes;
+    return Grant{last_hold_, *std::move(granted)};
+  }
+}
+
+void SessionLink::Detach(uint64_t hold) {
+  if (!owned_by_this_process()) return;
+  std::shared_ptr<AttachSocket> socket;
+  uint64_t attachment_id = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto found = holds_.find(hold);
+    if (found == holds_.end()) return;
+    if (found->second.attached) socket = socket_;
+    attachment_id = found->second.attachment_id;
+    holds_.erase(found);
+  }
+  if (socket != nullptr) socket->Detach(attachment_id);
+}
+
+bool SessionLink::IsAttached(uint64_t hold) const {
+  absl::MutexLock lock(&mutex_);
+  const auto found = holds_.find(hold);
+  return found != holds_.end() && found->second.attached;
+}
+
+void SessionLink::AwaitDetaches() {
+  std::shared_ptr<AttachSocket> socket;
+  {
+    absl::MutexLock lock(&mutex_);
+    socket = socket_;
+  }
+  if (socket != nullptr) socket->AwaitDetaches();
+}
+
+std::string SessionLink::session_name() const {
+  absl::MutexLock lock(&mutex_);
+  return identity_.session;
+}
+
+absl::StatusOr<std::string> SessionLink::AwaitSession() {
+  while (true) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<AttachSocket> socket, AwaitSocket());
+    if (socket->Answers()) return socket->identity().session;
+    Drop(socket);
+  }
+}
+
+}  // namespace client
+}  // namespace shmd

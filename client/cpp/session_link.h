@@ -1,0 +1,128 @@
+#ifndef SHMD_CLIENT_CPP_SESSION_LINK_H_
+#define SHMD_CLIENT_CPP_SESSION_LINK_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "base/unique_fd.h"
+#include "client/cpp/attach_socket.h"
+
+namespace shmd {
+inline namespace client {
+
+// A program's session with the daemon, over as many connections as it takes.
+// Held by the Client and by every attachment that came through it.
+//
+// A thread of its own waits for the hang-up of the connection and makes the
+// next one, also while the program makes no call: the daemon waits for its
+// sessions only so long (shmd --session_grace_seconds). That thread alone
+// connects, and it only polls, so that it takes nothing from the calls; they
+// wait until it has succeeded. It resumes the session, attaches again what is
+// held, and touches no mapping.
+//
+// Thread-safe. In a child after fork(2) nothing may be called but Detach and
+// the destructor, which do nothing there.
+class SessionLink {
+ public:
+  struct Options {
+    AttachSocket::Options socket;
+    // How long calls wait for a daemon that has gone, from when it went.
+    absl::Duration patience;
+  };
+  struct Grant {
+    uint64_t hold = 0;  // for Detach
+    AttachSocket::Grant granted;
+  };
+
+  // Connects, once; SERVER_UNREACHABLE, NAMESPACE_NOT_FOUND.
+  static absl::StatusOr<std::shared_ptr<SessionLink>> Open(
+      const Options& options);
+
+  explicit SessionLink(const Options& options);
+  ~SessionLink();
+
+  // Asks for a segment, again if the daemon goes away meanwhile.
+  absl::StatusOr<Grant> Attach(absl::string_view handle, Access access);
+  // Ends a hold; never blocks.
+  void Detach(uint64_t hold);
+  // Whether the daemon counts a hold. Once false, never true again.
+  bool IsAttached(uint64_t hold) const;
+
+  // As AttachSocket::AwaitDetaches.
+  void AwaitDetaches();
+
+  // The session's name, which changes when the daemon did not wait for it.
+  std::string session_name() const;
+  // The same, once there is a connection whose daemon answers.
+  absl::StatusOr<std::string> AwaitSession();
+
+  // Whether this process opened it, and not its parent before a fork.
+  bool owned_by_this_process() const;
+
+ private:
+  // What to attach again.
+  struct Hold {
+    std::string handle;
+    Access access = Access::kRead;
+    uint64_t attachment_id = 0;
+    uint64_t generation = 0;
+    uint64_t size_bytes = 0;
+    bool attached = true;
+  };
+  // Holds by number, and what became of them on a new connection: no value
+  // when the segment is gone.
+  using Renewed = std::vector<std::pair<uint64_t, std::optional<uint64_t>>>;
+
+  absl::Status Start();
+  void Run();
+  // Until the connection is over, or the link is.
+  void AwaitHangUp(const AttachSocket& socket);
+  // One attempt, and what it took over.
+  absl::Status Connect();
+  static absl::Status AttachAgain(AttachSocket& socket,
+                                  const std::map<uint64_t, Hold>& holds,
+                                  Renewed* renewed);
+  void Publish(std::shared_ptr<AttachSocket> socket, const Renewed& renewed)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The connection; waits for one if need be.
+  absl::StatusOr<std::shared_ptr<AttachSocket>> AwaitSocket();
+  void Drop(const std::shared_ptr<AttachSocket>& socket);
+  void Wake() const;
+
+  const Options options_;
+  const pid_t pid_;
+  UniqueFd wake_;  // eventfd
+
+  mutable absl::Mutex mutex_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  // None while the daemon is away.
+  std::shared_ptr<AttachSocket> socket_ ABSL_GUARDED_BY(mutex_);
+  AttachSocket::Identity identity_ ABSL_GUARDED_BY(mutex_);
+  std::map<uint64_t, Hold> holds_ ABSL_GUARDED_BY(mutex_);
+  uint64_t last_hold_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Time away_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  uint64_t attempts_begun_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t attempts_done_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Status last_error_ ABSL_GUARDED_BY(mutex_);
+
+  std::unique_ptr<std::thread> thread_;
+};
+
+}  // namespace client
+}  // namespace shmd
+
+#endif  // SHMD_CLIENT_CPP_SESSION_LINK_H_
