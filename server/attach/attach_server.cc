@@ -147,7 +147,22 @@ void AttachServer::Begin(Acceptor::Accepted accepted) {
 }
 
 void AttachServer::Serve(int fd) {
-  if (!clients_.find(fd)->second.connection->ServeWaiting()) End(fd);
+  AttachConnection& connection = *clients_.find(fd)->second.connection;
+  const SessionId before = connection.session();
+  if (!connection.ServeWaiting()) {
+    End(fd);
+  } else if (connection.session() != before) {
+    StopAwaiting(connection.session());
+  }
+}
+
+void AttachServer::StopAwaiting(const SessionId& session) {
+  for (auto entry = awaited_.begin(); entry != awaited_.end(); ++entry) {
+    if (entry->second.second == session) {
+      awaited_.erase(entry);
+      return;
+    }
+  }
 }
 
 void AttachServer::End(int fd) {

@@ -64,6 +64,8 @@ class AttachServer {
   void Serve(int fd);
   void End(int fd);
   void ProcessEnded(int pidfd);
+  // Closes the pidfd of a session whose program has come back.
+  void StopAwaiting(const SessionId& session);
   absl::Status Watch(int fd);
 
   UniqueFd listener_;

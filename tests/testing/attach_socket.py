@@ -88,6 +88,23 @@ class Connection:
             raise AssertionError("%d descriptors" % len(descriptors))
         return reply.attachment, descriptors[0] if descriptors else None
 
+    def hello(self, resume=None):
+        """Says Hello, to be the session of an earlier Welcome if one is given;
+        returns the Welcome or raises Refused."""
+        request = attach_pb2.AttachRequest(sequence=next(self._sequence))
+        request.hello.SetInParent()
+        if resume is not None:
+            request.hello.resume_session = resume.session
+            request.hello.resume_token = resume.resume_token
+        self.socket.send(request.SerializeToString())
+        received = self.receive()
+        if received is None:
+            raise AssertionError("the daemon closed the connection")
+        reply, _ = received
+        if reply.HasField("error"):
+            raise Refused(reply.error)
+        return reply.welcome
+
     def detach(self, attachment_id):
         request = attach_pb2.AttachRequest(sequence=next(self._sequence))
         request.detach.attachment_id = attachment_id
