@@ -124,6 +124,13 @@ ordered_json SegmentToJson(const Segment& segment) {
   if (segment.expire_time.has_value()) {
     out["expire_time"] = TimeText(*segment.expire_time);
   }
+  if (segment.lease_ttl.has_value()) {
+    out["lease_ttl"] = absl::FormatDuration(*segment.lease_ttl);
+  }
+  out["lifetime"] = LifetimeName(segment.lifetime);
+  if (!segment.owner_session.empty()) {
+    out["owner_session"] = segment.owner_session;
+  }
   if (!segment.posix_name.empty()) out["posix_name"] = segment.posix_name;
   if (segment.sysv_key != 0) out["sysv_key"] = Key(segment.sysv_key);
   if (!segment.file_path.empty()) out["file_path"] = segment.file_path;

@@ -27,14 +27,16 @@ int main(int argc, char** argv) {
                  "$XDG_RUNTIME_DIR/shmd, /run/shmd)");
   app.add_flag("--json", context.json, "JSON for programs");
   for (const auto add :
-       {shmd::cli::AddCreate, shmd::cli::AddLs,     shmd::cli::AddStat,
-        shmd::cli::AddPut,    shmd::cli::AddGet,    shmd::cli::AddCat,
-        shmd::cli::AddSum,    shmd::cli::AddHandle, shmd::cli::AddSet,
-        shmd::cli::AddSeal,   shmd::cli::AddResize, shmd::cli::AddFlush,
-        shmd::cli::AddAdopt,  shmd::cli::AddDisown, shmd::cli::AddRm,
-        shmd::cli::AddWatch,  shmd::cli::AddWho,    shmd::cli::AddSessions,
-        shmd::cli::AddTop,    shmd::cli::AddNode,   shmd::cli::AddHealth,
-        shmd::cli::AddDoctor, shmd::cli::AddGc,     shmd::cli::AddCompletion}) {
+       {shmd::cli::AddCreate,    shmd::cli::AddLs,     shmd::cli::AddStat,
+        shmd::cli::AddPut,       shmd::cli::AddGet,    shmd::cli::AddCat,
+        shmd::cli::AddSum,       shmd::cli::AddHandle, shmd::cli::AddGrant,
+        shmd::cli::AddGrants,    shmd::cli::AddRevoke, shmd::cli::AddRenew,
+        shmd::cli::AddSet,       shmd::cli::AddSeal,   shmd::cli::AddResize,
+        shmd::cli::AddFlush,     shmd::cli::AddAdopt,  shmd::cli::AddDisown,
+        shmd::cli::AddRm,        shmd::cli::AddWatch,  shmd::cli::AddWho,
+        shmd::cli::AddSessions,  shmd::cli::AddTop,    shmd::cli::AddNode,
+        shmd::cli::AddHealth,    shmd::cli::AddDoctor, shmd::cli::AddGc,
+        shmd::cli::AddCompletion}) {
     add(app, context);
   }
   try {

@@ -79,6 +79,50 @@ TEST_F(ShmTest, CreatesListsShowsAndRemoves) {
   EXPECT_EQ(ShmJson({"ls"})["segments"].size(), 0u);
 }
 
+TEST_F(ShmTest, LeasesAreRenewed) {
+  const auto made =
+      ShmJson({"create", "leased", "--size", "4k", "--ttl", "10m"});
+  EXPECT_EQ(made["lease_ttl"], "10m");
+  EXPECT_EQ(made["lifetime"], "UNTIL_DELETED");
+  const auto renewed = ShmJson({"renew", "leased", "--ttl", "2h"});
+  EXPECT_EQ(renewed["lease_ttl"], "2h");
+  EXPECT_GT(renewed["expire_time"].get<std::string>(),
+            made["expire_time"].get<std::string>());
+  const ProgramEnd text = Shm({"renew", "leased"});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out,
+              StartsWith("namespaces/default/segments/leased\n  ends 2"));
+  ASSERT_EQ(Shm({"create", "endless", "--size", "4k"}).exit_code, 0);
+  const ProgramEnd refused = Shm({"renew", "endless"});
+  EXPECT_EQ(refused.exit_code, 6);
+  EXPECT_THAT(refused.err, HasSubstr("(LEASE_MISSING)"));
+}
+
+TEST_F(ShmTest, GrantsAreMadeListedAndRevoked) {
+  const std::string path = MakeFile("granted");
+  ASSERT_EQ(Shm({"put", path, "it"}).exit_code, 0);
+  const ProgramEnd printed = Shm({"grant", "it", "--uses", "1"});
+  EXPECT_EQ(printed.exit_code, 0) << printed.err;
+  EXPECT_THAT(printed.out, StartsWith("shm1."));
+  const std::string handle = printed.out.substr(0, printed.out.find('\n'));
+  EXPECT_EQ(Shm({"cat", handle}).out, "granted");
+
+  const auto made =
+      ShmJson({"grant", "it", "--write", "--ttl", "1h", "--uid", "12345"});
+  EXPECT_EQ(made["access"], "READ_WRITE");
+  EXPECT_EQ(made["uid"], 12345);
+  const std::string name = made["name"];
+  EXPECT_EQ(ShmJson({"grants", "it"})["grants"].size(), 2u);
+  const ProgramEnd table = Shm({"grants", "it"});
+  EXPECT_THAT(table.out, HasSubstr("0/1"));
+  EXPECT_THAT(table.out, HasSubstr(name));
+  EXPECT_THAT(table.out, HasSubstr("2 grants\n"));
+  EXPECT_EQ(Shm({"revoke", name}).exit_code, 0);
+  EXPECT_EQ(Shm({"revoke", name}).exit_code, 3);
+  EXPECT_EQ(ShmJson({"grants", "it"})["grants"].size(), 1u);
+  EXPECT_THAT(Shm({"completion", "bash"}).out, HasSubstr("grant) options="));
+}
+
 TEST_F(ShmTest, BackendsFollowFromTheirNames) {
   const std::string posix_name = "/" + server_->token();
   EXPECT_EQ(ShmJson({"create", "p", "-s", "4k", "--posix_name",
