@@ -17,6 +17,7 @@ class CallsTest : public ::testing::Test {
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     ConnectOptions options;
+    options.reconnect_timeout = absl::ZeroDuration();
     options.socket_dir = server_->socket_dir();
     auto client = Client::Connect(options);
     ASSERT_TRUE(client.ok()) << client.status();
