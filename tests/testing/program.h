@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "base/unique_fd.h"
 
 namespace shmd::testing {
 
@@ -24,6 +25,30 @@ struct ProgramEnd {
 ProgramEnd RunProgram(const std::vector<std::string>& argv,
                       const std::map<std::string, std::string>& environment,
                       absl::Duration deadline = absl::Seconds(120));
+
+// A program that a test talks with, line by line, over its standard input and
+// output; standard error is the test's. Killed at the end of the object, and
+// dies with the thread that started it. Not thread-safe.
+class RunningProgram {
+ public:
+  // As RunProgram. What cannot be started ends at once, without a line.
+  RunningProgram(const std::vector<std::string>& argv,
+                 const std::map<std::string, std::string>& environment);
+  RunningProgram(RunningProgram&& other) noexcept;
+  ~RunningProgram() { Kill(); }
+
+  // The next line, without its end; empty when there is none in time.
+  std::string ReadLine(absl::Duration deadline);
+  void Write(const std::string& text);
+  // SIGKILL, then waits.
+  void Kill();
+
+ private:
+  pid_t pid_ = -1;
+  UniqueFd in_;
+  UniqueFd out_;
+  std::string read_ahead_;
+};
 
 }  // namespace shmd::testing
 
