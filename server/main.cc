@@ -29,6 +29,7 @@
 #include "server/flags.h"
 #include "server/keeper/descriptor_store.h"
 #include "server/keeper/keeper.h"
+#include "server/registry/namespace_registry.h"
 #include "server/registry/reaper.h"
 #include "server/registry/segment_registry.h"
 #include "server/rpc/grpc_server.h"
@@ -91,8 +92,6 @@ Budget::Limits LimitsOf(const Flags& flags, uint64_t descriptors,
                         const DescriptorStore& kept) {
   Budget::Limits limits;
   limits.memory_bytes = flags.budget_bytes;
-  limits.namespace_bytes = flags.quota_bytes;
-  limits.namespace_segments = flags.quota_segments;
   limits.memory_descriptors = descriptors / 2 > kOtherDescriptors
                                   ? descriptors / 2 - kOtherDescriptors
                                   : 0;
@@ -101,6 +100,16 @@ Budget::Limits LimitsOf(const Flags& flags, uint64_t descriptors,
         std::min(limits.memory_descriptors, kept.max_descriptors());
   }
   return limits;
+}
+
+// `default` until an administrator changes it.
+Namespace DefaultNamespace(const Flags& flags, const Amounts& uid_quota) {
+  Namespace name_space;
+  name_space.quota.bytes = flags.quota_bytes;
+  name_space.quota.segments = flags.quota_segments;
+  name_space.uid_quota = uid_quota;
+  name_space.revision = RandomEpoch();
+  return name_space;
 }
 
 // The daemon's command line for its keeper: ours, without --keeper.
@@ -175,9 +184,15 @@ absl::Status Run(const Flags& flags) {
   // earlier run fits no segment of this one.
   EventLog events(RandomEpoch(), kKeptEvents,
                   store->identity().first_generation);
-  SessionTable sessions(Clock::Real());
-  SegmentRegistry registry({&backends, store.get(), &events, &sessions,
-                            &descriptor_store, Clock::Real()},
+  const Amounts uid_quota =
+      FairShare(limits.memory_descriptors, descriptors / 2);
+  NamespaceTable namespaces(DefaultNamespace(flags, uid_quota));
+  NamespaceRegistry namespace_registry(&namespaces, store.get(), Clock::Real(),
+                                       uid_quota);
+  RETURN_IF_ERROR(namespace_registry.TakeUp());
+  SessionTable sessions(Clock::Real(), &namespaces);
+  SegmentRegistry registry({&backends, store.get(), &events, &namespaces,
+                            &sessions, &descriptor_store, Clock::Real()},
                            limits);
   sessions.NotifyEnded([&registry] { registry.expiries().Wake(); });
   ASSIGN_OR_RETURN(const SegmentRegistry::TakeUpResult found,
@@ -201,10 +216,10 @@ absl::Status Run(const Flags& flags) {
                    AttachServer::Start(std::move(attach_listener),
                                        {&policy, &registry, &sessions,
                                         Clock::Real(), flags.session_grace}));
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<GrpcServer> grpc,
-      GrpcServer::Start(std::move(grpc_listener),
-                        {&policy, &registry, &sessions, &census, start_time}));
+  ASSIGN_OR_RETURN(const std::unique_ptr<GrpcServer> grpc,
+                   GrpcServer::Start(std::move(grpc_listener),
+                                     {&policy, &registry, &namespace_registry,
+                                      &sessions, &census, start_time}));
   std::printf("ready %s\n", flags.socket_dir.c_str());
   std::fflush(stdout);
   descriptor_store.NotifyReady();

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <string>
 #include <vector>
 
 namespace shmd {
@@ -14,6 +15,8 @@ struct Caller {
   std::vector<gid_t> groups;
   pid_t pid = 0;
   bool is_administrator = false;
+  // Of the client certificate; none over a Unix socket.
+  std::vector<std::string> certificate_names;
 };
 
 }  // namespace shmd

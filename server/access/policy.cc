@@ -11,12 +11,6 @@
 namespace shmd {
 namespace {
 
-bool IsInGroup(const Caller& caller, gid_t group) {
-  return caller.gid == group ||
-         std::find(caller.groups.begin(), caller.groups.end(), group) !=
-             caller.groups.end();
-}
-
 // Whether this process is in a user namespace that maps fewer than all uids.
 bool HasUnmappedUids() {
   std::ifstream map("/proc/self/uid_map");
@@ -35,6 +29,12 @@ uid_t ReadOverflowUid() {
 constexpr uid_t kNobody = static_cast<uid_t>(-1);
 
 }  // namespace
+
+bool IsInGroup(const Caller& caller, gid_t group) {
+  return caller.gid == group ||
+         std::find(caller.groups.begin(), caller.groups.end(), group) !=
+             caller.groups.end();
+}
 
 bool MayAccess(const Caller& caller, const Ownership& ownership,
                Access access) {

@@ -19,6 +19,9 @@ struct Ownership {
   mode_t mode = 0600;
 };
 
+// Whether a group is the caller's, or one of the further ones.
+bool IsInGroup(const Caller& caller, gid_t group);
+
 // Whether the mode lets the caller. Only the first that fits of owner, group
 // and others counts, as the kernel has it (path_resolution(7)); an
 // administrator may everything.

@@ -113,13 +113,11 @@ absl::Status AttachConnection::Answer(UniqueFd* fd) {
 
 absl::Status AttachConnection::Greet(const v1::Hello& request,
                                      v1::Welcome* welcome) {
+  std::string name_space;
   if (!request.namespace_().empty()) {
-    ASSIGN_OR_RETURN(
-        const std::string name_space,
-        ParseNamespaceName("hello.namespace", request.namespace_()));
-    RETURN_IF_ERROR(registry_->CheckNamespace(name_space));
-    session_.name_space = name_space;
-    sessions_->Enter(session_.id, name_space);
+    ASSIGN_OR_RETURN(name_space, ParseNamespaceName("hello.namespace",
+                                                    request.namespace_()));
+    RETURN_IF_ERROR(registry_->namespaces().CheckEntry(caller_, name_space));
   }
   if (!request.resume_session().empty()) {
     ASSIGN_OR_RETURN(
@@ -134,9 +132,11 @@ absl::Status AttachConnection::Greet(const v1::Hello& request,
     if (sessions_->Resume(session_.id, awaited, token)) {
       session_.id = awaited;
       session_.token = token;
+      has_entered_ = true;
       welcome->set_resumed(true);
     }
   }
+  RETURN_IF_ERROR(EnterNamespace(std::move(name_space)));
   if (!welcome->resumed()) {
     sessions_->SetRecorded(session_.id);
     RETURN_IF_ERROR(registry_->RecordSession(session_));
@@ -147,6 +147,18 @@ absl::Status AttachConnection::Greet(const v1::Hello& request,
   return absl::OkStatus();
 }
 
+absl::Status AttachConnection::EnterNamespace(std::string name_space) {
+  if (name_space.empty()) {
+    if (has_entered_) return absl::OkStatus();
+    name_space = kDefaultNamespace;
+    RETURN_IF_ERROR(registry_->namespaces().CheckEntry(caller_, name_space));
+  }
+  RETURN_IF_ERROR(sessions_->Enter(session_.id, name_space));
+  session_.name_space = std::move(name_space);
+  has_entered_ = true;
+  return absl::OkStatus();
+}
+
 absl::Status AttachConnection::Attach(const v1::Attach& request,
                                       v1::Attachment* attachment,
                                       UniqueFd* fd) {
@@ -154,6 +166,16 @@ absl::Status AttachConnection::Attach(const v1::Attach& request,
   ASSIGN_OR_RETURN(const Access access, AccessFromProto(request.access()));
   ASSIGN_OR_RETURN(SegmentRegistry::Attached grant,
                    registry_->Attach(caller_, handle, access));
+  if (!has_entered_) {
+    // It counts where it is let in; by a grant, that may be without entry.
+    const absl::Status entered =
+        sessions_->Enter(session_.id, grant.view.segment->name.name_space);
+    if (!entered.ok()) {
+      registry_->Release(grant.view.entry);
+      return entered;
+    }
+    has_entered_ = true;
+  }
   Holding holding;
   holding.entry = grant.view.entry;
   holding.segment = grant.view.segment;

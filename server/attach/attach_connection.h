@@ -2,6 +2,7 @@
 #define SHMD_SERVER_ATTACH_ATTACH_CONNECTION_H_
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -25,6 +26,7 @@ class AttachConnection {
       : socket_(std::move(socket)),
         caller_(std::move(caller)),
         session_(std::move(session)),
+        has_entered_(!session_.name_space.empty()),
         registry_(registry),
         sessions_(sessions) {}
 
@@ -40,12 +42,16 @@ class AttachConnection {
   bool ServeOne(absl::string_view datagram);
   absl::Status Answer(UniqueFd* fd);
   absl::Status Greet(const v1::Hello& request, v1::Welcome* welcome);
+  // Where it asks to, else where it may at all; a session that was resumed
+  // stays where it was.
+  absl::Status EnterNamespace(std::string name_space);
   absl::Status Attach(const v1::Attach& request, v1::Attachment* attachment,
                       UniqueFd* fd);
 
   const UniqueFd socket_;
   const Caller caller_;
   SessionIdentity session_;
+  bool has_entered_;  // a namespace
   SegmentRegistry* const registry_;
   SessionTable* const sessions_;
   bool has_asked_ = false;

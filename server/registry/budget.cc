@@ -24,13 +24,6 @@ absl::Status Budget::Take(const Use& more) {
   RETURN_IF_ERROR(Check(used_.memory_bytes, more.memory_bytes,
                         limits_.memory_bytes, reason::kBudgetExceeded,
                         "the daemon's budget (--budget_bytes)", "bytes"));
-  RETURN_IF_ERROR(Check(used_.bytes, more.bytes, limits_.namespace_bytes,
-                        reason::kQuotaExceeded,
-                        "the namespace's quota (--quota_bytes)", "bytes"));
-  RETURN_IF_ERROR(Check(used_.segments, more.segments,
-                        limits_.namespace_segments, reason::kQuotaExceeded,
-                        "the namespace's quota (--quota_segments)",
-                        "segments"));
   RETURN_IF_ERROR(
       Check(used_.descriptors, more.descriptors, limits_.memory_descriptors,
             reason::kDescriptorsExhausted,
@@ -39,6 +32,7 @@ absl::Status Budget::Take(const Use& more) {
   used_.bytes += more.bytes;
   used_.segments += more.segments;
   used_.descriptors += more.descriptors;
+  used_.huge_page_bytes += more.huge_page_bytes;
   return absl::OkStatus();
 }
 
@@ -48,6 +42,7 @@ void Budget::TakeAnyway(const Use& more) {
   used_.bytes += more.bytes;
   used_.segments += more.segments;
   used_.descriptors += more.descriptors;
+  used_.huge_page_bytes += more.huge_page_bytes;
 }
 
 void Budget::GiveBack(const Use& less) {
@@ -56,6 +51,7 @@ void Budget::GiveBack(const Use& less) {
   used_.bytes -= less.bytes;
   used_.segments -= less.segments;
   used_.descriptors -= less.descriptors;
+  used_.huge_page_bytes -= less.huge_page_bytes;
 }
 
 Budget::Use Budget::used() const {

@@ -9,15 +9,13 @@
 
 namespace shmd {
 
-// What the daemon may promise in all, and what the namespace may use. Sizes
-// are counted whole, also of LAZY segments: a promise is a promise.
-// Thread-safe.
+// What the daemon may promise in all, whatever the namespace (which has quotas
+// of its own: namespace_table.h). Sizes are counted whole, also of LAZY
+// segments: a promise is a promise. Thread-safe.
 class Budget {
  public:
   struct Limits {
-    uint64_t memory_bytes = 0;     // all segments that live in memory
-    uint64_t namespace_bytes = 0;  // all segments of the namespace
-    uint64_t namespace_segments = 0;
+    uint64_t memory_bytes = 0;        // all segments that live in memory
     uint64_t memory_descriptors = 0;  // memfd segments: one descriptor each
   };
 
@@ -26,12 +24,13 @@ class Budget {
     uint64_t bytes = 0;
     uint64_t segments = 0;
     uint64_t descriptors = 0;
+    uint64_t huge_page_bytes = 0;
   };
 
   explicit Budget(const Limits& limits) : limits_(limits) {}
 
-  // Takes `more` or refuses: BUDGET_EXCEEDED, QUOTA_EXCEEDED,
-  // DESCRIPTORS_EXHAUSTED (all RESOURCE_EXHAUSTED).
+  // Takes `more` or refuses: BUDGET_EXCEEDED, DESCRIPTORS_EXHAUSTED (both
+  // RESOURCE_EXHAUSTED).
   absl::Status Take(const Use& more);
 
   void GiveBack(const Use& less);

@@ -21,8 +21,6 @@ Budget::Use Use(uint64_t memory_bytes, uint64_t bytes, uint64_t segments,
 Budget::Limits Limits() {
   Budget::Limits limits;
   limits.memory_bytes = 100;
-  limits.namespace_bytes = 150;
-  limits.namespace_segments = 4;
   limits.memory_descriptors = 2;
   return limits;
 }
@@ -33,8 +31,6 @@ TEST(BudgetTest, TakesUpToEachLimitAndNotOneMore) {
     const char* reason;
   } kCases[] = {
       {Use(100, 0, 0, 0), Use(1, 0, 0, 0), "BUDGET_EXCEEDED"},
-      {Use(0, 150, 0, 0), Use(0, 1, 0, 0), "QUOTA_EXCEEDED"},
-      {Use(0, 0, 4, 0), Use(0, 0, 1, 0), "QUOTA_EXCEEDED"},
       {Use(0, 0, 0, 2), Use(0, 0, 0, 1), "DESCRIPTORS_EXHAUSTED"},
   };
   for (const auto& one : kCases) {
@@ -52,7 +48,7 @@ TEST(BudgetTest, TakesUpToEachLimitAndNotOneMore) {
 TEST(BudgetTest, RefusalTellsWhatIsLeftAndTakesNothing) {
   Budget budget(Limits());
   ASSERT_TRUE(budget.Take(Use(60, 60, 1, 1)).ok());
-  // Memory, quota and segments would do; descriptors do not.
+  // Memory would do; descriptors do not.
   const absl::Status refused = budget.Take(Use(10, 10, 1, 2));
   const auto metadata = GetErrorDetail(refused).metadata;
   EXPECT_EQ(metadata.at("requested"), "2");
@@ -67,7 +63,6 @@ TEST(BudgetTest, RefusalTellsWhatIsLeftAndTakesNothing) {
 TEST(BudgetTest, SumsNeverWrap) {
   Budget::Limits limits = Limits();
   limits.memory_bytes = UINT64_MAX;
-  limits.namespace_bytes = UINT64_MAX;
   Budget budget(limits);
   ASSERT_TRUE(budget.Take(Use(UINT64_MAX - 1, UINT64_MAX - 1, 0, 0)).ok());
   EXPECT_FALSE(budget.Take(Use(2, 0, 0, 0)).ok());

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/store/intent_record.h"
+#include "server/store/namespace_record.h"
 
 namespace shmd {
 namespace {
@@ -27,8 +28,8 @@ RegistryTest::RegistryTest() {
   std::string pattern = absl::StrCat(::testing::TempDir(), "/registryXXXXXX");
   folder_ = mkdtemp(pattern.data());
   limits_.memory_bytes = uint64_t{1} << 30;
-  limits_.namespace_bytes = uint64_t{1} << 30;
-  limits_.namespace_segments = 1000;
+  default_namespace_.quota.bytes = uint64_t{1} << 30;
+  default_namespace_.quota.segments = 1000;
   limits_.memory_descriptors = 100;
   Start({folder_});
 }
@@ -44,6 +45,10 @@ RegistryTest::~RegistryTest() {
   EXPECT_EQ(used.bytes, 0u);
   EXPECT_EQ(used.memory_bytes, 0u);
   EXPECT_EQ(used.descriptors, 0u);
+  EXPECT_EQ(used.huge_page_bytes, 0u);
+  const auto left = namespaces_->Get(Root(), kDefaultNamespace);
+  EXPECT_EQ(left->usage.bytes, 0u);
+  EXPECT_EQ(left->usage.descriptors, 0u);
   registry_.reset();
   const std::string command = absl::StrCat("rm -rf '", folder_, "'");
   if (system(command.c_str()) != 0) ADD_FAILURE() << command;
@@ -59,10 +64,16 @@ void RegistryTest::Start(const std::vector<std::string>& roots) {
   store_ = Store::Open(folder_, options).value();
   events_ = std::make_unique<EventLog>(RandomEpoch(), 1024,
                                        store_->identity().first_generation);
-  sessions_ = std::make_unique<SessionTable>(&clock_);
+  namespaces_ = std::make_unique<NamespaceTable>(default_namespace_);
+  namespace_registry_ = std::make_unique<NamespaceRegistry>(
+      namespaces_.get(), store_.get(), &clock_, Amounts::Unlimited());
+  const absl::Status namespaces_taken_up = namespace_registry_->TakeUp();
+  EXPECT_TRUE(namespaces_taken_up.ok()) << namespaces_taken_up;
+  sessions_ = std::make_unique<SessionTable>(&clock_, namespaces_.get());
   registry_ = std::make_unique<SegmentRegistry>(
       SegmentRegistry::Parts{backends_.get(), store_.get(), events_.get(),
-                             sessions_.get(), /*descriptors=*/nullptr, &clock_},
+                             namespaces_.get(), sessions_.get(),
+                             /*descriptors=*/nullptr, &clock_},
       limits_);
   const auto taken_up = registry_->TakeUpStored({});
   EXPECT_TRUE(taken_up.ok()) << taken_up.status();
@@ -74,6 +85,8 @@ void RegistryTest::Restart() { RestartWithRoots({folder_}); }
 void RegistryTest::RestartWithRoots(const std::vector<std::string>& roots) {
   registry_.reset();
   sessions_.reset();
+  namespace_registry_.reset();
+  namespaces_.reset();
   events_.reset();
   store_.reset();
   Start(roots);
@@ -86,6 +99,13 @@ void RegistryTest::IntendOnly(const SegmentOptions& options) {
   intent.object.posix_name = options.posix_name;
   intent.object.file_path = options.file_path;
   const Change change = PutOf(intent);
+  EXPECT_TRUE(
+      store_->Commit(absl::MakeConstSpan(&change, 1), Durability::kDaemonDeath)
+          .ok());
+}
+
+void RegistryTest::ForgetNamespace(const std::string& name) {
+  const Change change = RemovalOfNamespace(name);
   EXPECT_TRUE(
       store_->Commit(absl::MakeConstSpan(&change, 1), Durability::kDaemonDeath)
           .ok());

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "gtest/gtest.h"
+#include "server/registry/namespace_registry.h"
 #include "server/registry/segment_registry.h"
 
 namespace shmd {
@@ -56,6 +57,9 @@ class RegistryTest : public ::testing::Test {
   // Records the intent to make such an object, and nothing more.
   void IntendOnly(const SegmentOptions& options);
 
+  // Loses the record of a namespace, as damage would.
+  void ForgetNamespace(const std::string& name);
+
   absl::StatusOr<SegmentView> Create(CreateCommand command,
                                      const Caller& caller = Root());
   // Create that succeeds, or fails the test.
@@ -72,9 +76,12 @@ class RegistryTest : public ::testing::Test {
   const BackendSet& backends() const { return *backends_; }
   SegmentRegistry& registry() { return *registry_; }
   SessionTable& sessions() { return *sessions_; }
+  NamespaceTable& namespaces() { return *namespaces_; }
+  NamespaceRegistry& namespace_registry() { return *namespace_registry_; }
 
   FakeClock clock_;
   Budget::Limits limits_;
+  Namespace default_namespace_;  // of the next start
   SegmentRegistry::TakeUpResult taken_up_;
 
  private:
@@ -84,6 +91,8 @@ class RegistryTest : public ::testing::Test {
   std::unique_ptr<BackendSet> backends_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<EventLog> events_;
+  std::unique_ptr<NamespaceTable> namespaces_;
+  std::unique_ptr<NamespaceRegistry> namespace_registry_;
   std::unique_ptr<SessionTable> sessions_;
   std::unique_ptr<SegmentRegistry> registry_;
 };

@@ -315,7 +315,7 @@ TEST_F(RegistryRestartTest, AdoptionIsForTheOwnerAndWithinTheQuota) {
   MakeFile("theirs", 1);
   EXPECT_EQ(ReasonOf(AdoptFile("a", "theirs", Alice())), "CALLER_NOT_ALLOWED");
   EXPECT_EQ(ReasonOf(AdoptFile("a", "absent")), "OBJECT_NOT_FOUND");
-  MakeFile("large", static_cast<off_t>(limits_.namespace_bytes) + 1);
+  MakeFile("large", static_cast<off_t>(default_namespace_.quota.bytes) + 1);
   EXPECT_EQ(ReasonOf(AdoptFile("a", "large")), "QUOTA_EXCEEDED");
   MakeFile("empty", 0);
   EXPECT_EQ(ReasonOf(AdoptFile("a", "empty")), "OBJECT_UNSUITABLE");

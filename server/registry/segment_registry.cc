@@ -64,7 +64,19 @@ Budget::Use UseOf(const SegmentOptions& options) {
   if (options.backend != BackendKind::kMappedFile) use.memory_bytes = use.bytes;
   use.segments = 1;
   use.descriptors = options.backend == BackendKind::kMemfd ? 1 : 0;
+  if (options.page_size_bytes > BasePageSizeBytes()) {
+    use.huge_page_bytes = use.bytes;
+  }
   return use;
+}
+
+Amounts AmountsOf(const Budget::Use& use) {
+  Amounts amounts;
+  amounts.bytes = use.bytes;
+  amounts.segments = use.segments;
+  amounts.descriptors = use.descriptors;
+  amounts.huge_page_bytes = use.huge_page_bytes;
+  return amounts;
 }
 
 std::string IndexKey(const SegmentName& name) {
@@ -114,17 +126,24 @@ SegmentRegistry::SegmentRegistry(const Parts& parts,
       next_generation_(identity_.first_generation),
       requests_(kRememberedRequests) {}
 
-absl::Status SegmentRegistry::CheckNamespace(
-    absl::string_view name_space) const {
-  if (name_space == kDefaultNamespace) return absl::OkStatus();
-  return Error(absl::StatusCode::kNotFound, reason::kNamespaceNotFound,
-               "there is no such namespace")
-      .With("namespace", name_space);
+absl::Status SegmentRegistry::TakeUse(absl::string_view name_space, uid_t owner,
+                                      const Budget::Use& use) {
+  RETURN_IF_ERROR(budget_.Take(use));
+  const absl::Status status =
+      parts_.namespaces->Take(name_space, owner, AmountsOf(use));
+  if (!status.ok()) budget_.GiveBack(use);
+  return status;
+}
+
+void SegmentRegistry::GiveBackUse(absl::string_view name_space, uid_t owner,
+                                  const Budget::Use& use) {
+  budget_.GiveBack(use);
+  parts_.namespaces->GiveBack(name_space, owner, AmountsOf(use));
 }
 
 absl::StatusOr<EntryPtr> SegmentRegistry::FindEntry(
-    const SegmentName& name) const {
-  RETURN_IF_ERROR(CheckNamespace(name.name_space));
+    const Caller& caller, const SegmentName& name) const {
+  RETURN_IF_ERROR(CheckEntry(caller, name.name_space));
   const auto found = by_name_.find(IndexKey(name));
   if (found == by_name_.end() || found->second->claimed) {
     return absl::StatusOr<EntryPtr>(
@@ -152,7 +171,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Accessible(const Caller& caller,
                                                         const SegmentName& name,
                                                         Access access) {
   absl::MutexLock lock(&mutex_);
-  ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(name));
+  ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(caller, name));
   if (!MayAccess(caller, entry->segment->ownership(), access)) {
     return CallerNotAllowed(caller);
   }
@@ -174,7 +193,7 @@ std::optional<BackendKind> SegmentRegistry::BackendOf(
 
 absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::List(
     const Caller& caller, const ListCommand& command) {
-  RETURN_IF_ERROR(CheckNamespace(command.name_space));
+  RETURN_IF_ERROR(CheckEntry(caller, command.name_space));
   const std::string prefix = command.name_space + "/";
   std::vector<SegmentView> views;
   absl::MutexLock lock(&mutex_);

@@ -22,6 +22,7 @@
 #include "server/registry/event_log.h"
 #include "server/registry/expiry_queue.h"
 #include "server/registry/grant_table.h"
+#include "server/registry/namespace_table.h"
 #include "server/registry/request_log.h"
 #include "server/registry/segment_entry.h"
 #include "server/session/session_table.h"
@@ -44,6 +45,7 @@ class SegmentRegistry {
     const BackendSet* backends = nullptr;
     Store* store = nullptr;
     EventLog* events = nullptr;
+    NamespaceTable* namespaces = nullptr;
     SessionTable* sessions = nullptr;
     DescriptorStore* descriptors = nullptr;
     Clock* clock = nullptr;
@@ -154,11 +156,9 @@ class SegmentRegistry {
   void CleanUpSessions();
   ExpiryQueue& expiries() { return expiries_; }
 
-  // NAMESPACE_NOT_FOUND unless it exists.
-  absl::Status CheckNamespace(absl::string_view name_space) const;
-
   uint64_t node() const { return identity_.node; }
   Budget& budget() { return budget_; }
+  NamespaceTable& namespaces() { return *parts_.namespaces; }
   EventLog& events() { return *parts_.events; }
   Clock& clock() { return *parts_.clock; }
 
@@ -170,6 +170,7 @@ class SegmentRegistry {
     SegmentName name;
     std::string key;  // IndexKey of the name
     Uid uid = {};
+    uid_t owner = 0;
     uint64_t generation = 0;
     BackendKind backend = BackendKind::kMemfd;
     Budget::Use use;
@@ -198,7 +199,8 @@ class SegmentRegistry {
       const Caller& caller, const std::vector<CreateCommand>& commands)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Pending> Reserve(const Uid& uid, const std::string& name_space,
-                                  const std::string& id, const Budget::Use& use)
+                                  const std::string& id,
+                                  const SegmentOptions& options)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::vector<Pending>> ReserveAll(
       const Caller& caller, const std::vector<CreateCommand>& commands)
@@ -295,8 +297,20 @@ class SegmentRegistry {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // segment_registry.cc
+  absl::Status CheckEntry(const Caller& caller,
+                          absl::string_view name_space) const {
+    return parts_.namespaces->CheckEntry(caller, name_space);
+  }
+  // What a segment of that owner takes, of the daemon's budget and of the
+  // namespace's and the owner's quota: all or nothing.
+  absl::Status TakeUse(absl::string_view name_space, uid_t owner,
+                       const Budget::Use& use);
+  void GiveBackUse(absl::string_view name_space, uid_t owner,
+                   const Budget::Use& use);
   Handle UnsignedHandle(const Segment& segment, Access access) const;
-  absl::StatusOr<EntryPtr> FindEntry(const SegmentName& name) const
+  // As if it were not there for those who may not enter its namespace.
+  absl::StatusOr<EntryPtr> FindEntry(const Caller& caller,
+                                     const SegmentName& name) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   SegmentView ViewOf(const EntryPtr& entry) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -345,6 +359,9 @@ bool EndsWithSession(const Segment& segment);
 
 // What a segment takes of the budget.
 Budget::Use UseOf(const SegmentOptions& options);
+
+// The part of it that its namespace counts.
+Amounts AmountsOf(const Budget::Use& use);
 
 // The text of Segment.etag.
 std::string EtagOf(const Segment& segment);

@@ -131,9 +131,15 @@ absl::StatusOr<SegmentView> SegmentRegistry::Admit(
   if (access == Access::kReadWrite) {
     RETURN_IF_ERROR(CheckWritable(*entry->segment));
   }
-  // Who is let in anyway does not use the grant up.
-  if (!MayAccess(caller, entry->segment->ownership(), access)) {
-    if (!handle.grant.has_value()) return CallerNotAllowed(caller);
+  absl::Status admitted = CheckEntry(caller, entry->segment->name.name_space);
+  if (admitted.ok() &&
+      !MayAccess(caller, entry->segment->ownership(), access)) {
+    admitted = CallerNotAllowed(caller);
+  }
+  // Who is let in anyway does not use the grant up. A grant is an invitation
+  // by name: it counts for more than the namespace's rule for everybody.
+  if (!admitted.ok()) {
+    if (!handle.grant.has_value()) return admitted;
     ASSIGN_OR_RETURN(*grant, grants_.Redeem(*handle.grant, handle.uid, caller,
                                             access, parts_.clock->WallTime()));
   }
@@ -180,7 +186,8 @@ void SegmentRegistry::Release(const EntryPtr& entry) {
   // What Unpublish has kept back.
   Budget::Use use = UseOf(entry->segment->options);
   use.segments = 0;
-  budget_.GiveBack(use);
+  const Segment& segment = *entry->segment;
+  GiveBackUse(segment.name.name_space, segment.options.owner, use);
 }
 
 absl::StatusOr<SegmentRegistry::NewGrant> SegmentRegistry::CreateGrant(
@@ -205,7 +212,7 @@ absl::StatusOr<SegmentRegistry::NewGrant> SegmentRegistry::CreateGrant(
   }
   {
     absl::MutexLock lock(&mutex_);
-    ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(command.name));
+    ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(caller, command.name));
     if (!MayManage(caller, entry->segment->ownership())) {
       return CallerNotAllowed(caller);
     }
@@ -225,7 +232,7 @@ absl::StatusOr<SegmentRegistry::NewGrant> SegmentRegistry::CreateGrant(
 absl::StatusOr<std::vector<Grant>> SegmentRegistry::ListGrants(
     const Caller& caller, const SegmentName& name) {
   absl::MutexLock lock(&mutex_);
-  ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(name));
+  ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(caller, name));
   if (!MayManage(caller, entry->segment->ownership())) {
     return CallerNotAllowed(caller);
   }
@@ -238,7 +245,7 @@ absl::Status SegmentRegistry::DeleteGrant(const Caller& caller,
   Grant grant;
   {
     absl::MutexLock lock(&mutex_);
-    ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(name));
+    ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(caller, name));
     const Segment& segment = *entry->segment;
     if (!MayManage(caller, segment.ownership())) {
       return CallerNotAllowed(caller);

@@ -42,6 +42,8 @@ Budget::Use Difference(const SegmentOptions& larger,
   Budget::Use use;
   use.bytes = UseOf(larger).bytes - UseOf(smaller).bytes;
   use.memory_bytes = UseOf(larger).memory_bytes - UseOf(smaller).memory_bytes;
+  use.huge_page_bytes =
+      UseOf(larger).huge_page_bytes - UseOf(smaller).huge_page_bytes;
   return use;
 }
 
@@ -66,7 +68,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Managed(const Caller& caller,
                                                      const SegmentName& name,
                                                      const std::string& etag) {
   absl::MutexLock lock(&mutex_);
-  ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(name));
+  ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(caller, name));
   if (!MayManage(caller, entry->segment->ownership())) {
     return CallerNotAllowed(caller);
   }
@@ -148,19 +150,26 @@ absl::StatusOr<SegmentView> SegmentRegistry::Update(
   const bool ownership_changes = before.mode != after.mode ||
                                  before.owner != after.owner ||
                                  before.group != after.group;
+  if (!ownership_changes) return Republish(view.entry, changed);
+  const std::string& name_space = changed->name.name_space;
+  const Amounts amounts = AmountsOf(UseOf(after));
+  // Nobody removes it meanwhile: that takes `operation`.
+  RETURN_IF_ERROR(
+      parts_.namespaces->Move(name_space, before.owner, after.owner, amounts));
   const Backend& backend = BackendOf(*changed);
-  if (ownership_changes) {
-    RETURN_IF_ERROR(backend.SetOwnership(view.entry->object, after.mode,
-                                         after.owner, after.group));
-  }
-  absl::StatusOr<SegmentView> published = Republish(view.entry, changed);
-  if (!published.ok() && ownership_changes) {
+  absl::Status status = backend.SetOwnership(view.entry->object, after.mode,
+                                             after.owner, after.group);
+  if (status.ok()) {
+    absl::StatusOr<SegmentView> published = Republish(view.entry, changed);
+    if (published.ok()) return published;
+    status = published.status();
     backend
         .SetOwnership(view.entry->object, before.mode, before.owner,
                       before.group)
         .IgnoreError();
   }
-  return published;
+  parts_.namespaces->MoveAnyway(name_space, after.owner, before.owner, amounts);
+  return status;
 }
 
 absl::StatusOr<SegmentView> SegmentRegistry::Seal(const Caller& caller,
@@ -202,7 +211,8 @@ absl::StatusOr<SegmentView> SegmentRegistry::Grow(
   // Only the difference is asked for, so that a segment can grow into the last
   // of the budget.
   const Budget::Use more = Difference(changed->options, before);
-  RETURN_IF_ERROR(budget_.Take(more));
+  const std::string& name_space = view.segment->name.name_space;
+  RETURN_IF_ERROR(TakeUse(name_space, before.owner, more));
   const Backend& backend = BackendOf(*changed);
   absl::Status status;
   {
@@ -219,7 +229,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Grow(
     backend.Resize(view.entry->object, before.size_bytes, before.allocation)
         .IgnoreError();
   }
-  budget_.GiveBack(more);
+  GiveBackUse(name_space, before.owner, more);
   return status;
 }
 
@@ -236,7 +246,8 @@ absl::StatusOr<SegmentView> SegmentRegistry::Shrink(
       BackendOf(*view.segment)
           .Resize(view.entry->object, after.size_bytes, after.allocation);
   if (status.ok()) {
-    budget_.GiveBack(Difference(before, after));
+    GiveBackUse(view.segment->name.name_space, before.owner,
+                Difference(before, after));
     return published;
   }
   // Should this fail as well, the segment has the smaller size, and what it
@@ -244,7 +255,8 @@ absl::StatusOr<SegmentView> SegmentRegistry::Shrink(
   auto restored = std::make_shared<Segment>(*published.segment);
   restored->options.size_bytes = before.size_bytes;
   if (!Republish(view.entry, std::move(restored)).ok()) {
-    budget_.GiveBack(Difference(before, after));
+    GiveBackUse(view.segment->name.name_space, before.owner,
+                Difference(before, after));
   }
   return status;
 }

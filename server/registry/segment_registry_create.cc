@@ -29,18 +29,19 @@ absl::Status OfMember(const absl::Status& status, size_t index, size_t count) {
 
 absl::StatusOr<SegmentRegistry::Pending> SegmentRegistry::Reserve(
     const Uid& uid, const std::string& name_space, const std::string& id,
-    const Budget::Use& use) {
+    const SegmentOptions& options) {
   Pending pending;
   pending.uid = uid;
+  pending.owner = options.owner;
   pending.name = {name_space, id.empty() ? UidToHex(pending.uid) : id};
-  pending.use = use;
+  pending.use = UseOf(options);
   pending.key = IndexKey(pending.name);
   if (by_name_.contains(pending.key) || pending_names_.contains(pending.key)) {
     return Error(absl::StatusCode::kAlreadyExists, reason::kSegmentExists,
                  "the name is taken by another segment")
         .With("name", pending.name.ToString());
   }
-  RETURN_IF_ERROR(budget_.Take(use));
+  RETURN_IF_ERROR(TakeUse(name_space, pending.owner, pending.use));
   pending.generation = next_generation_++;
   pending_names_.insert(pending.key);
   pending_uids_.insert(pending.uid);
@@ -54,9 +55,8 @@ SegmentRegistry::ReserveAll(const Caller& caller,
   std::vector<Pending> all;
   all.reserve(commands.size());
   for (size_t i = 0; i < commands.size(); ++i) {
-    absl::StatusOr<Pending> one =
-        Reserve(uids[i], commands[i].name_space, commands[i].id,
-                UseOf(commands[i].options));
+    absl::StatusOr<Pending> one = Reserve(uids[i], commands[i].name_space,
+                                          commands[i].id, commands[i].options);
     if (!one.ok()) {
       UnreserveLocked(all);
       return OfMember(one.status(), i, commands.size());
@@ -77,7 +77,7 @@ void SegmentRegistry::UnreserveLocked(absl::Span<const Pending> pending) {
   for (const Pending& one : pending) {
     pending_names_.erase(one.key);
     pending_uids_.erase(one.uid);
-    budget_.GiveBack(one.use);
+    GiveBackUse(one.name.name_space, one.owner, one.use);
   }
 }
 
@@ -132,7 +132,7 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Create(
   absl::flat_hash_set<absl::string_view> request_ids;
   for (size_t i = 0; i < commands.size(); ++i) {
     const CreateCommand& command = commands[i];
-    absl::Status status = CheckNamespace(command.name_space);
+    absl::Status status = CheckEntry(caller, command.name_space);
     status.Update(CheckNewOwnership(caller, command.options.owner,
                                     command.options.group));
     if (!command.request_id.empty() &&
@@ -307,7 +307,7 @@ absl::StatusOr<KernelObject> SegmentRegistry::AdoptObject(
 
 absl::StatusOr<SegmentView> SegmentRegistry::Adopt(const Caller& caller,
                                                    AdoptCommand command) {
-  RETURN_IF_ERROR(CheckNamespace(command.name_space));
+  RETURN_IF_ERROR(CheckEntry(caller, command.name_space));
   auto segment = std::make_shared<Segment>();
   segment->adopted = true;
   segment->labels = std::move(command.labels);
@@ -324,7 +324,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Adopt(const Caller& caller,
                    "the object is a segment already");
     }
     ASSIGN_OR_RETURN(pending, Reserve(RandomUid(), command.name_space,
-                                      command.id, UseOf(segment->options)));
+                                      command.id, segment->options));
     // From here on nobody else can adopt it.
     objects_[key] = pending.uid;
   }

@@ -74,7 +74,7 @@ absl::StatusOr<std::vector<EntryPtr>> SegmentRegistry::Claim(
   absl::MutexLock lock(&mutex_);
   absl::Status status;
   for (const SegmentName& name : command.names) {
-    absl::StatusOr<EntryPtr> entry = FindEntry(name);
+    absl::StatusOr<EntryPtr> entry = FindEntry(caller, name);
     if (!entry.ok()) {
       status = entry.status();
     } else if (!MayManage(caller, (*entry)->segment->ownership())) {
@@ -122,8 +122,9 @@ void SegmentRegistry::Unpublish(const EntryPtr& entry) {
   }
   grants_.RemoveOf(last->uid);
   entry->removed = true;
-  budget_.GiveBack(entry->attachments > 0 ? UseWithoutMemory()
-                                          : UseOf(last->options));
+  GiveBackUse(
+      last->name.name_space, last->options.owner,
+      entry->attachments > 0 ? UseWithoutMemory() : UseOf(last->options));
   parts_.events->Append(EventType::kDeleted, last, entry->segment);
 }
 
@@ -215,7 +216,7 @@ bool SegmentRegistry::DeleteAtOnce(const Caller& caller,
   // Closes the memfd at its end, when the mutex is free again.
   EntryPtr entry;
   absl::MutexLock lock(&mutex_);
-  absl::StatusOr<EntryPtr> found = FindEntry(command.names.front());
+  absl::StatusOr<EntryPtr> found = FindEntry(caller, command.names.front());
   if (!found.ok()) return false;
   entry = *std::move(found);
   const Segment& segment = *entry->segment;

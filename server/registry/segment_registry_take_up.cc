@@ -135,7 +135,13 @@ absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored(
   TakeUpResult result;
   for (StoredSegment& one : stored) {
     std::string kept_name;
+    // Also of a namespace whose record was lost: then it is still kept.
     absl::StatusOr<KernelObject> object = Find(one, kept, &kept_name);
+    if (object.ok()) {
+      const absl::Status known =
+          parts_.namespaces->CheckExists(one.segment.name.name_space);
+      if (!known.ok()) object = known;
+    }
     auto segment = std::make_shared<Segment>(std::move(one.segment));
     if (object.ok()) {
       TakeUpOne(std::move(segment), *std::move(object), std::move(kept_name));
@@ -149,6 +155,9 @@ absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored(
       // A segment of the same name would replace the record.
       absl::MutexLock lock(&mutex_);
       pending_names_.insert(IndexKey(segment->name));
+      parts_.namespaces->TakeAnyway(segment->name.name_space,
+                                    segment->options.owner,
+                                    AmountsOf(UseOf(segment->options)));
     }
   }
   result.gone = gone.size();
@@ -178,7 +187,10 @@ void SegmentRegistry::TakeUpOne(std::shared_ptr<Segment> segment,
   if (!segment->adopted) Reconcile(object, segment.get());
   auto entry = std::make_shared<SegmentEntry>(std::move(object));
   entry->kept_name = std::move(kept_name);
-  budget_.TakeAnyway(UseOf(segment->options));
+  const Budget::Use use = UseOf(segment->options);
+  budget_.TakeAnyway(use);
+  parts_.namespaces->TakeAnyway(segment->name.name_space,
+                                segment->options.owner, AmountsOf(use));
   absl::MutexLock lock(&mutex_);
   parts_.events->Append(EventType::kCreated, segment);
   std::string key = IndexKey(segment->name);

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "server/rpc/grant_service.h"
+#include "server/rpc/namespace_service.h"
 #include "server/rpc/node_service.h"
 #include "server/rpc/orphan_service.h"
 #include "server/rpc/reflection_service.h"
@@ -44,6 +45,8 @@ GrpcServer::GrpcServer(UniqueFd listener, const Parts& parts)
       &connections_, parts.registry, parts.sessions));
   services_.push_back(
       std::make_unique<GrantService>(&connections_, parts.registry));
+  services_.push_back(
+      std::make_unique<NamespaceService>(&connections_, parts.namespaces));
   services_.push_back(std::make_unique<NodeService>(
       &connections_, parts.registry, parts.start_time));
   services_.push_back(

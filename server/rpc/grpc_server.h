@@ -13,6 +13,7 @@
 #include "server/access/acceptor.h"
 #include "server/access/connection_table.h"
 #include "server/census/orphan_census.h"
+#include "server/registry/namespace_registry.h"
 #include "server/registry/segment_registry.h"
 #include "server/rpc/call_queue.h"
 #include "server/rpc/health_service.h"
@@ -30,6 +31,7 @@ class GrpcServer {
   struct Parts {
     const CallerPolicy* policy = nullptr;
     SegmentRegistry* registry = nullptr;
+    NamespaceRegistry* namespaces = nullptr;
     const SessionTable* sessions = nullptr;
     OrphanCensus* census = nullptr;
     absl::Time start_time;

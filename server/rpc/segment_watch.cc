@@ -127,6 +127,8 @@ absl::StatusOr<bool> SegmentWatch::NextChange() {
     ASSIGN_OR_RETURN(const std::optional<SegmentEvent> event,
                      registry_->events().NextAfter(revision_));
     if (!event.has_value()) return false;
+    // Who may enter can change while somebody watches.
+    RETURN_IF_ERROR(registry_->namespaces().CheckEntry(*caller_, name_space_));
     revision_ = event->revision;
     const auto ahead = listed_ahead_.find(event->segment->uid);
     if (ahead != listed_ahead_.end()) {

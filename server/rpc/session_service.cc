@@ -31,7 +31,9 @@ void SessionToProto(const SessionSnapshot& session, v1::Session* proto) {
   proto->set_gid(identity.gid);
   proto->set_pid(identity.process.pid);
   proto->set_command(identity.process.command);
-  proto->set_namespace_("namespaces/" + identity.name_space);
+  if (!identity.name_space.empty()) {
+    proto->set_namespace_("namespaces/" + identity.name_space);
+  }
   TimeToProto(identity.create_time, proto->mutable_create_time());
   for (const Holding& holding : session.holdings) {
     HoldingToProto(holding, proto->add_holdings());

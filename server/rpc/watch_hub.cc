@@ -34,13 +34,20 @@ struct WatchParts {
   std::optional<uint64_t> revision;
 };
 
-absl::StatusOr<WatchParts> Decode(const v1::WatchSegmentsRequest& request,
-                                  const SegmentRegistry& registry,
-                                  const EventLog& events) {
+Amounts OneWatch() {
+  Amounts amounts;
+  amounts.watches = 1;
+  return amounts;
+}
+
+absl::StatusOr<WatchParts> Decode(const Caller& caller,
+                                  const v1::WatchSegmentsRequest& request,
+                                  SegmentRegistry& registry) {
+  const EventLog& events = registry.events();
   WatchParts parts;
   ASSIGN_OR_RETURN(parts.name_space,
                    ParseNamespaceName("parent", request.parent()));
-  RETURN_IF_ERROR(registry.CheckNamespace(parts.name_space));
+  RETURN_IF_ERROR(registry.namespaces().CheckEntry(caller, parts.name_space));
   ASSIGN_OR_RETURN(parts.filter, SegmentFilter::Parse(request.filter()));
   if (!request.resume_token().empty()) {
     ASSIGN_OR_RETURN(parts.revision, events.ParseToken(request.resume_token()));
@@ -65,22 +72,20 @@ ReplySource* WatchHub::Start(
     const v1::WatchSegmentsRequest& request,
     ReplyWriter<v1::WatchSegmentsResponse>* writer) {
   if (!caller.ok()) return new Refusal(writer, caller.status());
-  absl::StatusOr<WatchParts> parts =
-      Decode(request, *registry_, registry_->events());
+  absl::StatusOr<WatchParts> parts = Decode(**caller, request, *registry_);
   if (!parts.ok()) return new Refusal(writer, parts.status());
-  const uid_t uid = (*caller)->uid;
+  Place place{parts->name_space, (*caller)->uid};
   auto* const watch =
       new SegmentWatch(this, registry_, writer, *std::move(caller),
                        std::move(parts->name_space), std::move(parts->filter));
   absl::Status admitted;
   {
     absl::MutexLock lock(&mutex_);
-    admitted = Admit(uid);
+    admitted = Admit(place.name_space, place.uid);
     if (admitted.ok()) {
       // Before Run can see it.
       watch->Begin(parts->revision);
-      watches_[watch] = uid;
-      ++watches_of_uid_[uid];
+      watches_[watch] = std::move(place);
     }
   }
   if (!admitted.ok()) watch->End(admitted);
@@ -90,20 +95,15 @@ ReplySource* WatchHub::Start(
 void WatchHub::Drain() {
   absl::MutexLock lock(&mutex_);
   stopping_ = true;
-  for (const auto& [watch, uid] : watches_) watch->End(Draining());
+  for (const auto& [watch, place] : watches_) watch->End(Draining());
 }
 
-absl::Status WatchHub::Admit(uid_t uid) {
+absl::Status WatchHub::Admit(const std::string& name_space, uid_t uid) {
   if (stopping_) return Draining();
-  const auto of_uid = watches_of_uid_.find(uid);
-  if (of_uid != watches_of_uid_.end() && of_uid->second >= kMaxWatchesPerUid) {
-    return Exhausted(reason::kWatchLimitExceeded, "watches of one uid", 1, 0,
-                     "watches");
-  }
   if (watches_.size() >= kMaxWatches) {
     return Exhausted(reason::kWatchLimitExceeded, "watches", 1, 0, "watches");
   }
-  return absl::OkStatus();
+  return registry_->namespaces().Take(name_space, uid, OneWatch());
 }
 
 void WatchHub::Forget(SegmentWatch* watch) {
@@ -111,8 +111,8 @@ void WatchHub::Forget(SegmentWatch* watch) {
   // A refused one never had a place.
   const auto found = watches_.find(watch);
   if (found == watches_.end()) return;
-  const auto of_uid = watches_of_uid_.find(found->second);
-  if (--of_uid->second == 0) watches_of_uid_.erase(of_uid);
+  const Place& place = found->second;
+  registry_->namespaces().GiveBack(place.name_space, place.uid, OneWatch());
   watches_.erase(found);
 }
 
@@ -135,7 +135,7 @@ void WatchHub::Run() {
     if (last == seen) continue;
     seen = last;
     absl::MutexLock lock(&mutex_);
-    for (const auto& [watch, uid] : watches_) watch->Poke();
+    for (const auto& [watch, place] : watches_) watch->Poke();
   }
 }
 

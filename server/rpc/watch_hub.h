@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <string>
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
@@ -17,8 +18,6 @@
 namespace shmd {
 
 inline constexpr size_t kMaxWatches = 1024;
-// So that nobody can use up those of the others.
-inline constexpr size_t kMaxWatchesPerUid = 256;
 
 class SegmentWatch;
 
@@ -40,19 +39,24 @@ class WatchHub {
  private:
   friend class SegmentWatch;
 
+  // What a watch counts for.
+  struct Place {
+    std::string name_space;
+    uid_t uid = 0;
+  };
+
   void Run();
   // Returns when there is a watch, or all are to end.
   void AwaitWatches();
   // Takes a place for a watch, or says why there is none.
-  absl::Status Admit(uid_t uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Admit(const std::string& name_space, uid_t uid)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Forget(SegmentWatch* watch);
 
   SegmentRegistry* const registry_;
   std::atomic<bool> stopping_{false};
   absl::Mutex mutex_;
-  // Each with its caller's uid.
-  absl::flat_hash_map<SegmentWatch*, uid_t> watches_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_map<uid_t, size_t> watches_of_uid_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<SegmentWatch*, Place> watches_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

@@ -28,7 +28,7 @@ struct SessionIdentity {
   gid_t gid = 0;
   Process process;
   BootId boot_id = {};
-  std::string name_space;
+  std::string name_space;  // empty while it has not entered any
   absl::Time create_time;
 };
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/status_macros.h"
+
 namespace shmd {
 namespace {
 
@@ -12,10 +14,16 @@ bool MaySee(const Caller& caller, const SessionIdentity& identity) {
   return caller.is_administrator || caller.uid == identity.uid;
 }
 
+Amounts OneSession() {
+  Amounts amounts;
+  amounts.sessions = 1;
+  return amounts;
+}
+
 }  // namespace
 
 SessionIdentity SessionTable::Begin(const Caller& caller, Process process,
-                                    std::string name_space) {
+                                    const std::string& name_space) {
   auto session = std::make_unique<Session>();
   SessionIdentity& identity = session->identity;
   identity.id = RandomUid();
@@ -24,7 +32,10 @@ SessionIdentity SessionTable::Begin(const Caller& caller, Process process,
   identity.gid = caller.gid;
   identity.process = std::move(process);
   identity.boot_id = boot_id_;
-  identity.name_space = std::move(name_space);
+  if (namespaces_->CheckEntry(caller, name_space).ok() &&
+      namespaces_->Take(name_space, caller.uid, OneSession()).ok()) {
+    identity.name_space = name_space;
+  }
   identity.create_time = clock_->WallTime();
   SessionIdentity copy = identity;
   absl::MutexLock lock(&mutex_);
@@ -37,6 +48,8 @@ void SessionTable::Await(SessionIdentity identity) {
   session->identity = std::move(identity);
   session->awaited = true;
   session->recorded = true;
+  namespaces_->TakeAnyway(session->identity.name_space, session->identity.uid,
+                          OneSession());
   absl::MutexLock lock(&mutex_);
   sessions_[session->identity.id] = std::move(session);
 }
@@ -56,6 +69,7 @@ bool SessionTable::Resume(const SessionId& fresh, const SessionId& awaited,
   earlier->identity.gid = now->identity.gid;
   // The program may be another process now: one that was handed the token.
   earlier->identity.process = now->identity.process;
+  LeaveNamespace(now->identity);
   sessions_.erase(fresh);
   return true;
 }
@@ -68,10 +82,22 @@ bool SessionTable::SetRecorded(const SessionId& id) {
   return true;
 }
 
-void SessionTable::Enter(const SessionId& id, const std::string& name_space) {
+absl::Status SessionTable::Enter(const SessionId& id,
+                                 const std::string& name_space) {
   absl::MutexLock lock(&mutex_);
   Session* const session = Find(id);
-  if (session != nullptr) session->identity.name_space = name_space;
+  if (session == nullptr) return SessionNotFound(id);
+  SessionIdentity& identity = session->identity;
+  if (identity.name_space == name_space) return absl::OkStatus();
+  RETURN_IF_ERROR(namespaces_->Take(name_space, identity.uid, OneSession()));
+  LeaveNamespace(identity);
+  identity.name_space = name_space;
+  return absl::OkStatus();
+}
+
+void SessionTable::LeaveNamespace(const SessionIdentity& identity) {
+  if (identity.name_space.empty()) return;
+  namespaces_->GiveBack(identity.name_space, identity.uid, OneSession());
 }
 
 SessionTable::Session* SessionTable::Find(const SessionId& id) {
@@ -83,6 +109,7 @@ void SessionTable::EndLocked(const SessionId& id) {
   const auto found = sessions_.find(id);
   if (found == sessions_.end()) return;
   Session& session = *found->second;
+  LeaveNamespace(session.identity);
   Ended ended;
   ended.identity = std::move(session.identity);
   ended.recorded = session.recorded;

@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/clock.h"
 #include "server/access/caller.h"
+#include "server/registry/namespace_table.h"
 #include "server/session/session.h"
 
 namespace shmd {
@@ -27,8 +28,9 @@ inline constexpr size_t kMaxHoldings = 16384;
 // takes them from here (TakeEnded), off the socket's thread. Thread-safe.
 class SessionTable {
  public:
-  // Borrows `clock`.
-  explicit SessionTable(Clock* clock) : clock_(clock) {}
+  // Borrows both; the namespaces count the sessions that entered them.
+  SessionTable(Clock* clock, NamespaceTable* namespaces)
+      : clock_(clock), namespaces_(namespaces) {}
 
   // `on_ended` is called, without a lock, whenever TakeEnded has something. To
   // be set before the first session begins.
@@ -36,9 +38,10 @@ class SessionTable {
     on_ended_ = std::move(on_ended);
   }
 
-  // A new session of the program at the other end of a connection.
+  // A new session of the program at the other end of a connection. It enters
+  // `name_space`, or none where it may not or the quota does not let it.
   SessionIdentity Begin(const Caller& caller, Process process,
-                        std::string name_space);
+                        const std::string& name_space);
 
   // Takes in a session of an earlier run, whose program may come back.
   void Await(SessionIdentity identity);
@@ -53,8 +56,10 @@ class SessionTable {
   // false when it has ended.
   bool SetRecorded(const SessionId& id);
 
-  // Moves a session to another namespace.
-  void Enter(const SessionId& id, const std::string& name_space);
+  // Moves a session to another namespace: QUOTA_EXCEEDED, NAMESPACE_NOT_FOUND,
+  // SESSION_NOT_FOUND leave it where it is. Who may enter is for the caller to
+  // check.
+  absl::Status Enter(const SessionId& id, const std::string& name_space);
 
   // Ends a session; again does nothing. What it held goes to TakeEnded.
   void End(const SessionId& id);
@@ -124,9 +129,11 @@ class SessionTable {
   static void CopyHoldings(const Session& session, const Uid* only,
                            SessionSnapshot* snapshot);
   Session* Find(const SessionId& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void LeaveNamespace(const SessionIdentity& identity);
   void EndLocked(const SessionId& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Clock* const clock_;
+  NamespaceTable* const namespaces_;
   const BootId boot_id_ = ReadBootId();
   std::function<void()> on_ended_ = [] {};
   mutable absl::Mutex mutex_;

@@ -20,7 +20,7 @@ Caller User(uid_t uid, pid_t pid = 0) {
 
 class SessionTableTest : public ::testing::Test {
  protected:
-  SessionTableTest() : table_(&clock_) {
+  SessionTableTest() : namespaces_(Namespace()), table_(&clock_, &namespaces_) {
     table_.NotifyEnded([this] { ++notices_; });
   }
 
@@ -57,6 +57,7 @@ class SessionTableTest : public ::testing::Test {
   }
 
   FakeClock clock_;
+  NamespaceTable namespaces_;
   SessionTable table_;
   int notices_ = 0;
 };

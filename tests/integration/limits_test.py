@@ -291,9 +291,11 @@ class LimitsTest(DaemonCase):
         own = self.start(wrapper=["prlimit", "--nofile=640:640"])
         made = []
         while len(made) < 640:
+            # Of several owners: one alone is stopped by its quota at half.
             outcome = own.call("BatchCreateSegments", {
                 "parent": PARENT,
-                "requests": [{"segment": {"size_bytes": 1}}] * 10})
+                "requests": [{"segment": {"size_bytes": 1, "owner": owner}}
+                             for owner in (4011, 4012, 4013)] * 3})
             if outcome.code != "OK":
                 break
             made += [one["name"] for one in outcome.reply["segments"]]

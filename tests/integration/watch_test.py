@@ -130,6 +130,14 @@ class WatchTest(DaemonCase):
                      {"name": made})
 
     def test_watches_are_limited_and_end_with_their_connection(self):
+        service = "shmd.v1.NamespaceService/"
+        found = self.ok(service + "GetNamespace", {"name": PARENT})
+        self.addCleanup(self.ok, service + "UpdateNamespace",
+                        {"namespace": {"name": PARENT,
+                                       "uid_quota": found["uid_quota"]}})
+        # Else the limit of one user would come first.
+        self.ok(service + "UpdateNamespace",
+                {"namespace": {"name": PARENT, "uid_quota": {}}})
         request = segment_pb2.WatchSegmentsRequest(parent=PARENT)
         connections = [
             raw_grpc.open_calls(self.shmd.grpc_socket,
