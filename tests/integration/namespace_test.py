@@ -153,7 +153,7 @@ class NamespaceTest(DaemonCase):
         def update(mask, **fields):
             request = {"namespace": {"name": name, **fields}}
             if mask:
-                request["update_mask"] = mask
+                request["update_mask"] = {"paths": mask.split(",")}
             return self.ok(SERVICE + "UpdateNamespace", request)
 
         changed = update("quota", quota={"segments": 7}, entrants={})
@@ -169,7 +169,8 @@ class NamespaceTest(DaemonCase):
         for mask in ("name", "quota.bytes", "usage"):
             self.refused("INVALID_ARGUMENT", "FIELD_NOT_UPDATABLE",
                          SERVICE + "UpdateNamespace",
-                         {"namespace": {"name": name}, "update_mask": mask})
+                         {"namespace": {"name": name},
+                          "update_mask": {"paths": [mask]}})
         self.refused("INVALID_ARGUMENT", "FIELD_NOT_UPDATABLE",
                      SERVICE + "UpdateNamespace", {"namespace": {"name": name}})
         self.refused("INVALID_ARGUMENT", "FIELD_INVALID",
