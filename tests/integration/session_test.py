@@ -220,7 +220,7 @@ class SessionTest(DaemonCase):
             OTHER, resumes, self.shmd.attach_socket,
             welcome.SerializeToString()))
         again = self.connect()
-        resumed = again.hello(welcome)
+        resumed = again.hello(resume=welcome)
         self.assertTrue(resumed.resumed)
         self.assertEqual(resumed.session, welcome.session)
         self.assertTrue(exists(self.shmd, made.name))

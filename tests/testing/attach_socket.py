@@ -88,10 +88,11 @@ class Connection:
             raise AssertionError("%d descriptors" % len(descriptors))
         return reply.attachment, descriptors[0] if descriptors else None
 
-    def hello(self, resume=None):
+    def hello(self, name_space="", resume=None):
         """Says Hello, to be the session of an earlier Welcome if one is given;
         returns the Welcome or raises Refused."""
         request = attach_pb2.AttachRequest(sequence=next(self._sequence))
+        request.hello.namespace = name_space
         request.hello.SetInParent()
         if resume is not None:
             request.hello.resume_session = resume.session

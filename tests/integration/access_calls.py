@@ -1,0 +1,222 @@
+"""How to make each call of the access table. A call takes a Subject of
+access_table_test and returns its grpcurl.Outcome, and whether it showed the
+subject (True where there is nothing to show)."""
+
+import attach_socket
+import grpcurl
+import isolation
+from daemon_case import PARENT, encoded
+
+CALLS = {}
+
+
+def call(method, of=""):
+    """Registers a function as the call of one row."""
+    def register(function):
+        CALLS[(method, of)] = function
+        return function
+    return register
+
+
+def ask(subject, method, request):
+    return subject.shmd.call(method, request, uid=subject.caller)
+
+
+def on_segment(method, more=None, of="", named="name"):
+    """A row whose call names the segment and says no more than `more`."""
+    service, bare = method.split(".")
+
+    @call(method, of)
+    def make(subject):
+        segment = subject.segment()
+        names = ([segment.name] if named == "names" else segment.name)
+        request = {**(more or {}), named: names}
+        if named == "names":
+            request["parent"] = PARENT
+        return ask(subject, "shmd.v1.%s/%s" % (service, bare), request), True
+
+
+on_segment("SegmentService.GetSegment")
+on_segment("SegmentService.BatchGetSegments", named="names")
+on_segment("SegmentService.RenewLease", {"ttl": "60s"})
+on_segment("SegmentService.SealSegment")
+on_segment("SegmentService.ResizeSegment", {"size_bytes": 8192})
+on_segment("SegmentService.FlushSegment")
+on_segment("SegmentService.ReadSegment", {"length_bytes": 1})
+on_segment("SegmentService.WriteSegment", {"data": encoded(b"x")})
+on_segment("SegmentService.CreateHandle", {"access": "READ"}, of="READ")
+on_segment("SegmentService.CreateHandle", {"access": "READ_WRITE"},
+           of="READ_WRITE")
+on_segment("SegmentService.DisownSegment")
+on_segment("SegmentService.DeleteSegment")
+on_segment("SegmentService.DeleteSegment", {"force": True}, of="force")
+on_segment("SegmentService.BatchDeleteSegments", named="names")
+on_segment("GrantService.CreateGrant", named="parent")
+on_segment("GrantService.ListGrants", named="parent")
+on_segment("SessionService.ListSegmentUsers")
+on_segment("SessionService.ListSessions", of="the segment", named="segment")
+
+
+def creation(subject, owner):
+    segment_id = subject.id + "-made"
+    subject.remove_later(segment_id)
+    segment = subject.fields(segment_id)
+    if owner is not None:
+        segment["owner"] = owner
+    return {"parent": PARENT, "segment_id": segment_id, "segment": segment}
+
+
+def create_one(subject, owner=None):
+    return ask(subject, "CreateSegment", creation(subject, owner)), True
+
+
+def create_batch(subject, owner=None):
+    return ask(subject, "BatchCreateSegments",
+               {"parent": PARENT,
+                "requests": [creation(subject, owner)]}), True
+
+
+call("SegmentService.CreateSegment", "its own")(create_one)
+call("SegmentService.CreateSegment", "own uid's")(
+    lambda subject: create_one(subject, subject.own_uid))
+call("SegmentService.BatchCreateSegments", "its own")(create_batch)
+call("SegmentService.BatchCreateSegments", "own uid's")(
+    lambda subject: create_batch(subject, subject.own_uid))
+
+
+def update(subject, path, value):
+    return ask(subject, "UpdateSegment",
+               {"segment": {"name": subject.segment().name, path: value},
+                "update_mask": {"paths": [path]}}), True
+
+
+call("SegmentService.UpdateSegment", "labels")(
+    lambda subject: update(subject, "labels", {"a": "b"}))
+call("SegmentService.UpdateSegment", "mode")(
+    lambda subject: update(subject, "mode", 0o640))
+call("SegmentService.UpdateSegment", "owner")(
+    lambda subject: update(subject, "owner", subject.new_owner))
+
+
+def listed(outcome, field, name):
+    return outcome, any(one["name"] == name
+                        for one in outcome.reply.get(field, []))
+
+
+@call("SegmentService.ListSegments")
+def list_segments(subject):
+    name = subject.segment().name
+    return listed(ask(subject, "ListSegments",
+                      {"parent": PARENT, "page_size": 1000}),
+                  "segments", name)
+
+
+@call("SegmentService.WatchSegments")
+def watch_segments(subject):
+    name, shown = subject.segment().name, False
+    with subject.shmd.watch({"parent": PARENT}, uid=subject.caller) as stream:
+        while True:
+            event = stream.next()
+            if event["type"] == "SYNCED":
+                return grpcurl.Outcome("OK"), shown
+            shown = shown or event["segment"]["name"] == name
+
+
+@call("SegmentService.AdoptSegment")
+def adopt(subject):
+    fields, _ = subject.foreign_object()
+    request = {"parent": PARENT, "segment_id": subject.id,
+               "segment": {"backend": subject.backend.upper()}}
+    (request if "sysv_id" in fields else request["segment"]).update(fields)
+    subject.remove_later(subject.id)
+    return ask(subject, "AdoptSegment", request), True
+
+
+@call("GrantService.DeleteGrant")
+def delete_grant(subject):
+    made = subject.shmd.call("shmd.v1.GrantService/CreateGrant",
+                             {"parent": subject.segment().name},
+                             uid=subject.own_uid)
+    return ask(subject, "shmd.v1.GrantService/DeleteGrant",
+               {"name": made.reply["grant"]["name"]}), True
+
+
+@call("SessionService.ListSessions")
+def list_sessions(subject):
+    name = subject.session()
+    return listed(ask(subject, "shmd.v1.SessionService/ListSessions", {}),
+                  "sessions", name)
+
+
+@call("SessionService.GetSession")
+def get_session(subject):
+    return ask(subject, "shmd.v1.SessionService/GetSession",
+               {"name": subject.session()}), True
+
+
+@call("OrphanService.ListOrphans")
+def list_orphans(subject):
+    _, name = subject.foreign_object()
+    return listed(ask(subject, "shmd.v1.OrphanService/ListOrphans", {}),
+                  "orphans", name)
+
+
+@call("OrphanService.DeleteOrphan")
+def delete_orphan(subject):
+    _, name = subject.foreign_object()
+    found = subject.shmd.call("shmd.v1.OrphanService/ListOrphans", {})
+    etags = {one["name"]: one["etag"] for one in found.reply["orphans"]}
+    return ask(subject, "shmd.v1.OrphanService/DeleteOrphan",
+               {"name": name, "etag": etags[name]}), True
+
+
+@call("NodeService.GetNode")
+def get_node(subject):
+    return ask(subject, "shmd.v1.NodeService/GetNode", {}), True
+
+
+@call("Health.Check")
+def check_health(subject):
+    return ask(subject, "grpc.health.v1.Health/Check", {}), True
+
+
+@call("Health.Watch")
+def watch_health(subject):
+    with subject.shmd.grpcurl.stream("grpc.health.v1.Health/Watch", {},
+                                     uid=subject.caller) as stream:
+        return grpcurl.Outcome("OK"), stream.next()["status"] == "SERVING"
+
+
+@call("ServerReflection.ServerReflectionInfo")
+def reflect(subject):
+    services = subject.shmd.grpcurl.plain("list", uid=subject.caller)
+    return grpcurl.Outcome("OK"), "shmd.v1.SegmentService" in services
+
+
+def attach(subject, access):
+    handle = subject.segment().handle
+    # As root's handle may write, only who redeems it decides.
+    code, reason = isolation.run_as(
+        subject.caller, attach_socket.refusal, subject.shmd.attach_socket,
+        handle, access)
+    outcome = grpcurl.Outcome(code)
+    outcome.reason = reason
+    return outcome, True
+
+
+call("attach socket: Attach", "READ")(
+    lambda subject: attach(subject, attach_socket.READ))
+call("attach socket: Attach", "READ_WRITE")(
+    lambda subject: attach(subject, attach_socket.READ_WRITE))
+
+
+def greet(path):
+    with attach_socket.Connection(path) as connection:
+        return connection.hello().session
+
+
+@call("attach socket: Hello")
+def hello(subject):
+    session = isolation.run_as(subject.caller, greet,
+                               subject.shmd.attach_socket)
+    return grpcurl.Outcome("OK"), session.startswith("sessions/")
