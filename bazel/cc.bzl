@@ -42,3 +42,32 @@ def shmd_cc_test(name, copts = [], deps = [], **kwargs):
         size = kwargs.pop("size", "small"),
         **kwargs
     )
+
+def shmd_cc_fuzz_target(name, deps = [], corpus = False):
+    """NAME_fuzz, for --config=fuzz alone, and a test of its corpus in any build.
+
+    Args:
+      name: of the target; NAME_fuzz.cc has its LLVMFuzzerTestOneInput.
+      deps: what it calls.
+      corpus: whether there is one, in corpus/NAME.
+    """
+    srcs = [name + "_fuzz.cc"]
+    deps = deps + [":fuzz_input"]
+    shmd_cc_binary(
+        name = name + "_fuzz",
+        testonly = True,
+        srcs = srcs,
+        # Only clang links a fuzzer.
+        tags = ["manual"],
+        deps = deps,
+    )
+    if corpus:
+        native.cc_test(
+            name = name + "_corpus_test",
+            size = "small",
+            srcs = srcs,
+            args = ["tests/fuzz/corpus/" + name],
+            copts = _COPTS,
+            data = native.glob(["corpus/%s/*" % name]),
+            deps = deps + [":replay"],
+        )

@@ -1,7 +1,7 @@
 """C++ messages and gRPC stubs by the host's protoc."""
 
 def _cc_grpc_sources_impl(ctx):
-    suffixes = [".pb.h", ".pb.cc"] + ([".grpc.pb.h", ".grpc.pb.cc"] if ctx.attr.grpc else [])
+    suffixes = ([".pb.h", ".pb.cc"] if ctx.attr.messages else []) + ([".grpc.pb.h", ".grpc.pb.cc"] if ctx.attr.grpc else [])
     outs = []
     for src in ctx.files.srcs:
         # The path of the output below this package, as the input's.
@@ -17,7 +17,9 @@ def _cc_grpc_sources_impl(ctx):
     if ctx.attr.import_root:
         root += "/" + ctx.attr.import_root
         out_dir += "/" + ctx.attr.import_root
-    flags = ["-I" + root, "-Iexternal/googleapis", "--cpp_out=" + out_dir]
+    flags = ["-I" + root, "-Iexternal/googleapis"]
+    if ctx.attr.messages:
+        flags.append("--cpp_out=" + out_dir)
     if ctx.attr.grpc:
         flags += ["--grpc_out=" + out_dir, "--plugin=protoc-gen-grpc=$(command -v grpc_cpp_plugin)"]
     ctx.actions.run_shell(
@@ -35,11 +37,12 @@ _cc_grpc_sources = rule(
         "grpc": attr.bool(default = True),
         "import_root": attr.string(),
         "imports": attr.label_list(allow_files = [".proto"]),
+        "messages": attr.bool(default = True),
         "srcs": attr.label_list(allow_files = [".proto"]),
     },
 )
 
-def cc_grpc_library(name, srcs, import_root = "", imports = [], deps = [], grpc = True, **kwargs):
+def cc_grpc_library(name, srcs, import_root = "", imports = [], deps = [], grpc = True, messages = True, **kwargs):
     """A cc_library of the generated messages, and of the stubs where grpc is set.
 
     Args:
@@ -50,6 +53,7 @@ def cc_grpc_library(name, srcs, import_root = "", imports = [], deps = [], grpc 
       imports: .proto files of other packages that srcs import.
       deps: the libraries of those.
       grpc: whether to make service stubs.
+      messages: whether to make the messages; else they are one of deps.
       **kwargs: passed on to cc_library.
     """
     _cc_grpc_sources(
@@ -58,6 +62,7 @@ def cc_grpc_library(name, srcs, import_root = "", imports = [], deps = [], grpc 
         imports = imports,
         import_root = import_root,
         grpc = grpc,
+        messages = messages,
     )
     native.cc_library(
         name = name,
