@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <map>
+#include <regex>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
@@ -99,6 +100,55 @@ void AddOptions(CLI::App& app, Flags& flags, std::string& socket_mode) {
                                           {"error", LogLevel::kError}}));
 }
 
+void AddTcpOptions(CLI::App& app, Flags& flags) {
+  app.add_option("--tcp_address", flags.tcp_address,
+                 "HOST:PORT to serve administration from elsewhere on, by TLS "
+                 "and for those with a certificate");
+  app.add_option("--tls_certificate", flags.tls_certificate,
+                 "The daemon's certificate and those above it, PEM");
+  app.add_option("--tls_key", flags.tls_key, "Its private key, PEM");
+  app.add_option("--tls_client_ca", flags.tls_client_ca,
+                 "The authorities that sign clients' certificates, PEM");
+  app.add_option("--admin_certificate", flags.admin_certificates,
+                 "An administrator over TCP, by a DNS name of its certificate, "
+                 "or its common name where there is none; repeatable")
+      ->take_all();
+  app.add_flag("--tcp_reflection", flags.tcp_reflection,
+               "Reflection over TCP too");
+}
+
+// A host of digits, letters, dots and dashes, or an IPv6 address in brackets,
+// and a port. gRPC would take much more, such as paths of sockets.
+bool IsHostAndPort(const std::string& address) {
+  static const std::regex form(
+      R"(([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5}))");
+  std::smatch parts;
+  return std::regex_match(address, parts, form) && parts[1] != "unix" &&
+         parts[1] != "unix-abstract" && std::stoul(parts[2]) <= 65535;
+}
+
+void CheckTcp(const Flags& flags) {
+  if (flags.tcp_address.empty()) {
+    if (!flags.tls_certificate.empty() || !flags.tls_key.empty() ||
+        !flags.tls_client_ca.empty() || !flags.admin_certificates.empty() ||
+        flags.tcp_reflection) {
+      throw CLI::ValidationError("--tcp_address",
+                                 "is missing: the other flags of TCP need it");
+    }
+    return;
+  }
+  if (!IsHostAndPort(flags.tcp_address)) {
+    throw CLI::ValidationError("--tcp_address", "is no HOST:PORT");
+  }
+  if (flags.tls_certificate.empty() || flags.tls_key.empty() ||
+      flags.tls_client_ca.empty()) {
+    throw CLI::ValidationError(
+        "--tcp_address",
+        "there is no TCP without TLS: --tls_certificate, --tls_key and "
+        "--tls_client_ca are needed with it");
+  }
+}
+
 void FillDefaults(Flags& flags) {
   if (flags.socket_dir.empty()) flags.socket_dir = DefaultSocketDir();
   if (flags.state_dir.empty()) {
@@ -116,8 +166,10 @@ Flags ParseFlags(int argc, const char* const* argv) {
   std::string socket_mode = "0666";
   CLI::App app("shmd: shared memory as a service", "shmd");
   AddOptions(app, flags, socket_mode);
+  AddTcpOptions(app, flags);
   try {
     app.parse(argc, argv);
+    CheckTcp(flags);
     size_t end = 0;
     const unsigned long mode = std::stoul(socket_mode, &end, 8);
     if (end != socket_mode.size() || mode > 0777) {

@@ -29,6 +29,14 @@ struct Flags {
   // seen to be alive.
   absl::Duration session_grace = absl::Seconds(30);
   mode_t socket_mode = 0666;
+  // HOST:PORT; empty: no TCP. The others only with it, and the three files
+  // always.
+  std::string tcp_address;
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string tls_client_ca;
+  std::vector<std::string> admin_certificates;
+  bool tcp_reflection = false;
   LogLevel log_level = LogLevel::kNotice;
   // To be the keeper of a daemon (server/keeper), not a daemon.
   bool keeper = false;

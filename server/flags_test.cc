@@ -66,6 +66,31 @@ TEST_F(FlagsTest, KeeperIsASwitch) {
   EXPECT_EQ(Parse({"--descriptor_store_max=-1"}).exit_code, 2);
 }
 
+TEST_F(FlagsTest, TcpNeedsTls) {
+  const std::vector<const char*> whole = {"--tcp_address=[::1]:443",
+                                          "--tls_certificate=a", "--tls_key=b",
+                                          "--tls_client_ca=c"};
+  EXPECT_EQ(Parse(whole).exit_code, 0);
+  for (size_t i = 0; i < whole.size(); ++i) {
+    std::vector<const char*> some = whole;
+    some.erase(some.begin() + static_cast<ptrdiff_t>(i));
+    EXPECT_EQ(Parse(some).exit_code, 2) << whole[i];
+    EXPECT_THAT(Parse(some).text, HasSubstr("--tcp_address")) << whole[i];
+  }
+  EXPECT_EQ(Parse({"--admin_certificate=x"}).exit_code, 2);
+}
+
+TEST_F(FlagsTest, TcpAddressIsHostAndPort) {
+  for (const char* address :
+       {"--tcp_address=host", "--tcp_address=:1", "--tcp_address=h:65536",
+        "--tcp_address=unix:1", "--tcp_address=a/b:1", "--tcp_address=h:-1"}) {
+    const Flags flags = Parse(
+        {address, "--tls_certificate=a", "--tls_key=b", "--tls_client_ca=c"});
+    EXPECT_EQ(flags.exit_code, 2) << address;
+    EXPECT_THAT(flags.text, HasSubstr("HOST:PORT")) << address;
+  }
+}
+
 TEST_F(FlagsTest, VersionIsPrinted) {
   const Flags flags = Parse({"--version"});
   EXPECT_EQ(flags.exit_code, 0);

@@ -161,6 +161,17 @@ OrphanCensus::Settings CensusSettings(const Flags& flags) {
   return settings;
 }
 
+// Empty address: no TCP.
+TcpSettings TcpOf(const Flags& flags) {
+  TcpSettings tcp;
+  tcp.address = flags.tcp_address;
+  tcp.certificate_file = flags.tls_certificate;
+  tcp.key_file = flags.tls_key;
+  tcp.client_ca_file = flags.tls_client_ca;
+  tcp.reflection = flags.tcp_reflection;
+  return tcp;
+}
+
 absl::Status Run(const Flags& flags) {
   // Before anything is opened.
   ASSIGN_OR_RETURN(std::vector<KeptDescriptor> kept, TakeListedDescriptors());
@@ -202,7 +213,8 @@ absl::Status Run(const Flags& flags) {
   OrphanCensus census(
       [&registry](const ObjectName& name) { return registry.IsSegment(name); },
       Clock::Real(), CensusSettings(flags));
-  const CallerPolicy policy(flags.admin_uids);
+  const CallerPolicy policy(flags.admin_uids, flags.admin_certificates);
+  const TcpSettings tcp = TcpOf(flags);
   const std::string grpc_path = absl::StrCat(flags.socket_dir, "/grpc.sock");
   const std::string attach_path =
       absl::StrCat(flags.socket_dir, "/attach.sock");
@@ -219,7 +231,8 @@ absl::Status Run(const Flags& flags) {
   ASSIGN_OR_RETURN(const std::unique_ptr<GrpcServer> grpc,
                    GrpcServer::Start(std::move(grpc_listener),
                                      {&policy, &registry, &namespace_registry,
-                                      &sessions, &census, start_time}));
+                                      &sessions, &census, start_time,
+                                      tcp.address.empty() ? nullptr : &tcp}));
   std::printf("ready %s\n", flags.socket_dir.c_str());
   std::fflush(stdout);
   descriptor_store.NotifyReady();

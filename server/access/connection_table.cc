@@ -23,8 +23,9 @@ int DescriptorLimit() {
 }  // namespace
 
 // The upper half of all numbers: what else the daemon opens takes the lowest.
-ConnectionTable::ConnectionTable()
-    : first_number_(DescriptorLimit() / 2),
+ConnectionTable::ConnectionTable(const CallerPolicy* policy)
+    : policy_(policy),
+      first_number_(DescriptorLimit() / 2),
       end_number_(DescriptorLimit()),
       next_number_(first_number_) {}
 

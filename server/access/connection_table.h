@@ -10,6 +10,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/unique_fd.h"
 #include "server/access/caller.h"
+#include "server/access/policy.h"
 
 namespace shmd {
 
@@ -21,7 +22,8 @@ namespace shmd {
 // Thread-safe.
 class ConnectionTable {
  public:
-  ConnectionTable();
+  // Borrows `policy`.
+  explicit ConnectionTable(const CallerPolicy* policy);
 
   // Moves `connection` to the next free number of the round and records its
   // caller under it. DESCRIPTORS_EXHAUSTED when there is none.
@@ -32,7 +34,11 @@ class ConnectionTable {
   absl::StatusOr<std::shared_ptr<const Caller>> Find(
       absl::string_view peer) const;
 
+  // Judges connections over TCP, which are none of ours.
+  const CallerPolicy& policy() const { return *policy_; }
+
  private:
+  const CallerPolicy* const policy_;
   const int first_number_;
   const int end_number_;
   mutable absl::Mutex mutex_;

@@ -21,7 +21,8 @@ Caller WithUid(uid_t uid) {
 }
 
 TEST(ConnectionTableTest, FindsTheCallerByGrpcsNameOfTheConnection) {
-  ConnectionTable table;
+  const CallerPolicy policy({});
+  ConnectionTable table(&policy);
   const absl::StatusOr<int> a = table.Add(Null(), WithUid(1));
   const absl::StatusOr<int> b = table.Add(Null(), WithUid(2));
   ASSERT_TRUE(a.ok() && b.ok());
@@ -32,7 +33,8 @@ TEST(ConnectionTableTest, FindsTheCallerByGrpcsNameOfTheConnection) {
 }
 
 TEST(ConnectionTableTest, ClosedNumberIsNotDealtAgainSoon) {
-  ConnectionTable table;
+  const CallerPolicy policy({});
+  ConnectionTable table(&policy);
   std::set<int> numbers;
   for (int i = 0; i < 100; ++i) {
     const absl::StatusOr<int> number = table.Add(Null(), WithUid(i));
@@ -48,7 +50,8 @@ TEST(ConnectionTableTest, RoundBeginsAnewAtTheDescriptorLimit) {
   rlimit low = old;
   low.rlim_cur = 64;
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
-  ConnectionTable table;
+  const CallerPolicy policy({});
+  ConnectionTable table(&policy);
   for (int i = 0; i < 200; ++i) {
     const absl::StatusOr<int> number = table.Add(Null(), WithUid(i));
     ASSERT_TRUE(number.ok()) << number.status();
@@ -60,7 +63,8 @@ TEST(ConnectionTableTest, RoundBeginsAnewAtTheDescriptorLimit) {
 }
 
 TEST(ConnectionTableTest, UnknownPeerIsUnauthenticated) {
-  ConnectionTable table;
+  const CallerPolicy policy({});
+  ConnectionTable table(&policy);
   for (const char* peer : {"", "fd:", "fd:3", "fd:-1", "ipv4:127.0.0.1:80"}) {
     EXPECT_EQ(GetErrorReason(table.Find(peer).status()), "CALLER_UNKNOWN");
   }

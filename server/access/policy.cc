@@ -54,9 +54,12 @@ bool MayManage(const Caller& caller, const Ownership& ownership) {
 }
 
 absl::Status CallerNotAllowed(const Caller& caller) {
-  return Error(absl::StatusCode::kPermissionDenied, reason::kCallerNotAllowed,
-               "the caller may not do this")
-      .With("caller_uid", caller.uid);
+  Error error(absl::StatusCode::kPermissionDenied, reason::kCallerNotAllowed,
+              "the caller may not do this");
+  if (caller.certificate_names.empty()) {
+    return error.With("caller_uid", caller.uid);
+  }
+  return error.With("caller_certificate", caller.certificate_names.front());
 }
 
 absl::Status CheckNewOwnership(const Caller& caller, uid_t owner, gid_t group) {
@@ -67,8 +70,10 @@ absl::Status CheckNewOwnership(const Caller& caller, uid_t owner, gid_t group) {
   return absl::OkStatus();
 }
 
-CallerPolicy::CallerPolicy(std::vector<uid_t> administrators)
+CallerPolicy::CallerPolicy(std::vector<uid_t> administrators,
+                           std::vector<std::string> certificates)
     : administrators_(std::move(administrators)),
+      certificates_(std::move(certificates)),
       unmapped_uid_(HasUnmappedUids() ? ReadOverflowUid() : kNobody) {
   administrators_.push_back(0);
   administrators_.push_back(geteuid());
@@ -90,6 +95,21 @@ absl::StatusOr<Caller> CallerPolicy::Identify(
       std::find(administrators_.begin(), administrators_.end(), peer.uid) !=
       administrators_.end();
   return caller;
+}
+
+absl::StatusOr<Caller> CallerPolicy::IdentifyCertificate(
+    std::vector<std::string> names) const {
+  Caller caller;
+  caller.certificate_names = std::move(names);
+  caller.is_administrator =
+      std::find_first_of(caller.certificate_names.begin(),
+                         caller.certificate_names.end(), certificates_.begin(),
+                         certificates_.end()) != caller.certificate_names.end();
+  if (caller.is_administrator ||
+      (is_let_in_ != nullptr && is_let_in_(caller))) {
+    return caller;
+  }
+  return CallerNotAllowed(caller);
 }
 
 }  // namespace shmd

@@ -3,6 +3,9 @@
 
 #include <sys/types.h>
 
+#include <functional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -40,15 +43,31 @@ absl::Status CheckNewOwnership(const Caller& caller, uid_t owner, gid_t group);
 // Decides who is an administrator. Thread-safe.
 class CallerPolicy {
  public:
-  // `administrators` beside uid 0 and the daemon's own.
-  explicit CallerPolicy(std::vector<uid_t> administrators);
+  // `administrators` beside uid 0 and the daemon's own, and the names of
+  // client certificates whose holders are some too.
+  explicit CallerPolicy(std::vector<uid_t> administrators,
+                        std::vector<std::string> certificates = {});
 
   // The caller of a connection; CALLER_UNKNOWN (UNAUTHENTICATED) for uids that
   // this user namespace has no name for: the kernel shows them all as one.
   absl::StatusOr<Caller> Identify(const sys::PeerCredentials& peer) const;
 
+  // The caller with a verified client certificate of these names. It has no
+  // uid: the one that it has is nobody's. CALLER_NOT_ALLOWED
+  // (PERMISSION_DENIED) unless it is an administrator, or let in.
+  absl::StatusOr<Caller> IdentifyCertificate(
+      std::vector<std::string> names) const;
+
+  // Lets in those, besides administrators, that `is_let_in` knows. Before the
+  // policy is used.
+  void LetIn(std::function<bool(const Caller&)> is_let_in) {
+    is_let_in_ = std::move(is_let_in);
+  }
+
  private:
   std::vector<uid_t> administrators_;
+  std::vector<std::string> certificates_;
+  std::function<bool(const Caller&)> is_let_in_;
   uid_t unmapped_uid_;
 };
 

@@ -67,5 +67,32 @@ TEST(CallerPolicyTest, NoUidIsNobody) {
             "CALLER_UNKNOWN");
 }
 
+TEST(CallerPolicyTest, CertificatesAreAdministratorsByWholeName) {
+  const CallerPolicy policy({}, {"a.example", "b.example"});
+  const auto caller = policy.IdentifyCertificate({"x", "b.example"});
+  ASSERT_TRUE(caller.ok()) << caller.status();
+  EXPECT_TRUE(caller->is_administrator);
+  for (const char* name : {"", "example", "a.example.", "xa.example"}) {
+    EXPECT_EQ(GetErrorReason(policy.IdentifyCertificate({name}).status()),
+              "CALLER_NOT_ALLOWED")
+        << name;
+  }
+  EXPECT_FALSE(CallerPolicy({}).IdentifyCertificate({}).ok());
+}
+
+TEST(CallerPolicyTest, CertificatesThatAreLetInHaveNoUid) {
+  CallerPolicy policy({}, {"a.example"});
+  policy.LetIn([](const Caller& caller) {
+    return caller.certificate_names == std::vector<std::string>{"guest"};
+  });
+  const auto caller = policy.IdentifyCertificate({"guest"});
+  ASSERT_TRUE(caller.ok()) << caller.status();
+  EXPECT_FALSE(caller->is_administrator);
+  EXPECT_FALSE(MayManage(*caller, {0, 0, 0666}));
+  EXPECT_EQ(CheckNewOwnership(*caller, 0, 0).code(),
+            absl::StatusCode::kPermissionDenied);
+  EXPECT_FALSE(policy.IdentifyCertificate({"other"}).ok());
+}
+
 }  // namespace
 }  // namespace shmd

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "server/rpc/grant_service.h"
 #include "server/rpc/namespace_service.h"
 #include "server/rpc/node_service.h"
@@ -38,6 +39,7 @@ std::vector<std::string> NamesOf(
 GrpcServer::GrpcServer(UniqueFd listener, const Parts& parts)
     : listener_(std::move(listener)),
       acceptor_(parts.policy),
+      connections_(parts.policy),
       watches_(parts.registry) {
   services_.push_back(std::make_unique<SegmentService>(
       &connections_, parts.registry, &watches_));
@@ -57,7 +59,8 @@ GrpcServer::GrpcServer(UniqueFd listener, const Parts& parts)
   std::vector<std::string> names = NamesOf(services_);
   names.push_back(
       grpc::reflection::v1alpha::ServerReflection::service_full_name());
-  services_.push_back(std::make_unique<ReflectionService>(std::move(names)));
+  services_.push_back(std::make_unique<ReflectionService>(
+      std::move(names), parts.tcp != nullptr && parts.tcp->reflection));
 }
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
@@ -81,8 +84,16 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                              kMaxConcurrentStreams);
   server->queue_ = std::make_unique<CallQueue>(builder.AddCompletionQueue());
+  int port = 0;
+  if (parts.tcp != nullptr) {
+    RETURN_IF_ERROR(AddTcp(*parts.tcp, &builder, &port));
+  }
   server->server_ = builder.BuildAndStart();
-  if (server->server_ == nullptr) return ErrnoStatus(EIO, "start of gRPC");
+  if (server->server_ == nullptr) {
+    return parts.tcp != nullptr ? TcpFailed(*parts.tcp)
+                                : ErrnoStatus(EIO, "start of gRPC");
+  }
+  if (parts.tcp != nullptr) LogTcp(*parts.tcp, port);
   CallQueue* const queue = server->queue_.get();
   for (const auto& service : server->services_) service->Await(queue);
   queue->Start();

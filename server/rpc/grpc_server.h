@@ -18,12 +18,14 @@
 #include "server/rpc/call_queue.h"
 #include "server/rpc/health_service.h"
 #include "server/rpc/rpc_service.h"
+#include "server/rpc/tcp_listener.h"
 #include "server/rpc/watch_hub.h"
 #include "server/session/session_table.h"
 
 namespace shmd {
 
-// gRPC over our own Unix socket, with health and reflection. We accept, read
+// gRPC over our own Unix socket, with health and reflection, and over TCP for
+// administrators elsewhere. On the Unix socket we accept, read
 // who it is from the kernel, and hand the connection to gRPC: gRPC's own local
 // credentials check nothing on a Unix socket.
 class GrpcServer {
@@ -35,6 +37,7 @@ class GrpcServer {
     const SessionTable* sessions = nullptr;
     OrphanCensus* census = nullptr;
     absl::Time start_time;
+    const TcpSettings* tcp = nullptr;  // none: no TCP
   };
 
   // Serves on `listener`, a listening SOCK_STREAM socket, until Stop. Borrows

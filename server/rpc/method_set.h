@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "server/access/connection_table.h"
 #include "server/rpc/call_queue.h"
+#include "server/rpc/find_caller.h"
 #include "server/rpc/serve_caller.h"
 #include "server/rpc/unary_call.h"
 
@@ -53,7 +54,7 @@ class MethodSet {
       method->serve_at_once = [this, serve_at_once](
                                   const grpc::ServerContext& context,
                                   const Request& request, Reply* reply) {
-        const auto caller = connections_->Find(context.peer());
+        const auto caller = FindCaller(*connections_, context);
         return caller.ok() &&
                (handler_->*serve_at_once)(**caller, request, reply);
       };

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "server/rpc/find_caller.h"
 
 namespace shmd {
 namespace {
@@ -79,6 +80,13 @@ class ReflectionService::Call final : public CallEvent {
       case Awaited::kStart:
         if (!ok) break;
         Await(service_, queue_);
+        if (!service_->over_tcp_ && IsOverTcp(context_)) {
+          awaited_ = Awaited::kEnd;
+          stream_.Finish(grpc::Status(grpc::StatusCode::UNIMPLEMENTED,
+                                      "there is no reflection over TCP"),
+                         this);
+          return;
+        }
         Read();
         return;
       case Awaited::kRequest:
@@ -122,8 +130,9 @@ class ReflectionService::Call final : public CallEvent {
   Awaited awaited_ = Awaited::kStart;
 };
 
-ReflectionService::ReflectionService(std::vector<std::string> services)
-    : services_(std::move(services)) {}
+ReflectionService::ReflectionService(std::vector<std::string> services,
+                                     bool over_tcp)
+    : services_(std::move(services)), over_tcp_(over_tcp) {}
 
 void ReflectionService::Await(CallQueue* queue) { Call::Await(this, queue); }
 

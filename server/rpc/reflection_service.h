@@ -14,8 +14,8 @@ namespace shmd {
 // Thread-safe.
 class ReflectionService final : public RpcService {
  public:
-  // Lists the `services`.
-  explicit ReflectionService(std::vector<std::string> services);
+  // Lists the `services`; over TCP only if `over_tcp`.
+  ReflectionService(std::vector<std::string> services, bool over_tcp);
 
   const char* name() const override {
     return grpc::reflection::v1alpha::ServerReflection::service_full_name();
@@ -31,6 +31,7 @@ class ReflectionService final : public RpcService {
   void Answer(const Request& request, Response* response) const;
 
   const std::vector<std::string> services_;
+  const bool over_tcp_;
   grpc::reflection::v1alpha::ServerReflection::AsyncService service_;
 };
 

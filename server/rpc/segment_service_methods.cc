@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "server/rpc/find_caller.h"
 #include "server/rpc/segment_service.h"
 
 namespace shmd {
@@ -51,7 +52,7 @@ SegmentService::SegmentService(const ConnectionTable* connections,
   watch_.start = [this](const grpc::ServerContext& context,
                         const v1::WatchSegmentsRequest& request,
                         ReplyWriter<v1::WatchSegmentsResponse>* writer) {
-    return watches_->Start(connections_->Find(context.peer()), request, writer);
+    return watches_->Start(FindCaller(*connections_, context), request, writer);
   };
 }
 

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "server/rpc/find_caller.h"
 #include "server/rpc/status_to_grpc.h"
 
 namespace shmd {
@@ -15,8 +16,12 @@ void LogFailure(const char* method, const Caller& caller,
   const LogLevel level = status.code() == absl::StatusCode::kInternal
                              ? LogLevel::kError
                              : LogLevel::kDebug;
-  Log(level, absl::StrCat(method, " of uid ", caller.uid, ": ",
-                          GetErrorReason(status), ": ", status.message()));
+  const std::string who =
+      caller.certificate_names.empty()
+          ? absl::StrCat("uid ", caller.uid)
+          : absl::StrCat("certificate ", caller.certificate_names.front());
+  Log(level, absl::StrCat(method, " of ", who, ": ", GetErrorReason(status),
+                          ": ", status.message()));
 }
 
 }  // namespace
@@ -26,7 +31,7 @@ grpc::Status ServeCaller(
     const char* method,
     const std::function<absl::Status(const Caller&)>& body) {
   const absl::StatusOr<std::shared_ptr<const Caller>> caller =
-      connections.Find(context.peer());
+      FindCaller(connections, context);
   if (!caller.ok()) return ToGrpcStatus(caller.status());
   const absl::Status status = body(**caller);
   if (!status.ok()) LogFailure(method, **caller, status);

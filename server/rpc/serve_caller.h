@@ -10,8 +10,8 @@
 
 namespace shmd {
 
-// What every unary method does around its own work: finds the caller by the
-// kernel's word on the connection, runs `body`, logs a failure that is ours,
+// What every unary method does around its own work: finds the caller,
+// runs `body`, logs a failure that is ours,
 // and turns the result into gRPC's.
 grpc::Status ServeCaller(
     const ConnectionTable& connections, const grpc::ServerContextBase& context,

@@ -215,7 +215,7 @@ class SessionTest(DaemonCase):
                          "AWAITED")
         wrong = attach_pb2.Welcome(session=welcome.session,
                                    resume_token=b"\0" * 16)
-        self.assertFalse(self.connect().hello(wrong).resumed)
+        self.assertFalse(self.connect().hello(resume=wrong).resumed)
         self.assertFalse(isolation.run_as(
             OTHER, resumes, self.shmd.attach_socket,
             welcome.SerializeToString()))
@@ -231,7 +231,7 @@ class SessionTest(DaemonCase):
 def resumes(path, welcome):
     with Connection(path) as connection:
         return connection.hello(
-            attach_pb2.Welcome.FromString(welcome)).resumed
+            resume=attach_pb2.Welcome.FromString(welcome)).resumed
 
 
 if __name__ == "__main__":

@@ -75,18 +75,20 @@ def parse_values(text):
 
 
 class Grpcurl:
-    """grpcurl for one socket. `folder` must be open to every uid: the program
-    is copied there, as a home folder usually is not."""
+    """grpcurl for one socket, or by other `transport` flags for another
+    address. `folder` must be open to every uid: the program is copied there,
+    as a home folder usually is not."""
 
-    def __init__(self, socket_path, folder):
-        self._socket = socket_path
+    def __init__(self, address, folder, transport=("-plaintext", "-unix")):
+        self._socket = address
+        self._transport = list(transport)
         self._binary = os.path.join(folder, "grpcurl")
         if not os.path.exists(self._binary):
             shutil.copy(find(), self._binary)
             os.chmod(self._binary, 0o755)
 
     def _command(self, headers, flags):
-        command = [self._binary, "-plaintext", "-unix", "-format-error"]
+        command = [self._binary, "-format-error"] + self._transport
         for header in headers:
             command += ["-H", header]
         return command + list(flags)
