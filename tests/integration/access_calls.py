@@ -57,6 +57,13 @@ on_segment("SessionService.ListSegmentUsers")
 on_segment("SessionService.ListSessions", of="the segment", named="segment")
 
 
+@call("SegmentService.DeleteSegment", "revoke_memory")
+def revoke(subject):
+    return ask(subject, "DeleteSegment",
+               {"name": subject.segment(revocable=True).name,
+                "revoke_memory": True}), True
+
+
 def creation(subject, owner):
     segment_id = subject.id + "-made"
     subject.remove_later(segment_id)

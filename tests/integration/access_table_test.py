@@ -105,9 +105,9 @@ class Subject:
             self.shmd.grpc_socket, SERVICE + "DeleteSegment",
             request.SerializeToString()))
 
-    def segment(self):
-        """Makes the segment; returns it."""
-        segment = self._create()
+    def segment(self, **more):
+        """Makes the segment, with further fields; returns it."""
+        segment = self._create(more)
         # What is left of it after DisownSegment.
         if self.backend == "sysv":
             shmid = segment.status.sysv_id
@@ -121,11 +121,12 @@ class Subject:
                               and os.unlink(path))
         return segment
 
-    def _create(self):
+    def _create(self, more):
         request = segment_pb2.CreateSegmentRequest(parent=PARENT,
                                                    segment_id=self.id)
         kind = segment_pb2.Segment.Backend.Value(self.backend.upper())
-        fields = dict(self.fields(self.id), backend=kind, owner=OWN, group=OWN)
+        fields = dict(self.fields(self.id), backend=kind, owner=OWN, group=OWN,
+                      **more)
         for field, value in fields.items():
             setattr(request.segment, field, value)
         self.remove_later(self.id)

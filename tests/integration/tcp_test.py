@@ -123,7 +123,7 @@ class TcpTest(DaemonCase):
                         (outcome.code, outcome.reason),
                         ("PERMISSION_DENIED", "CALLER_NOT_ALLOWED"), outcome)
 
-    def test_a_common_name_will_do(self):
+    def test_the_name_of_the_subject_will_do(self):
         outcome = self.call(self.authority.issue(ADMINISTRATOR),
                             "NodeService/GetNode", {})
         self.assertEqual(outcome.code, "OK", outcome)

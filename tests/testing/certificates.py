@@ -21,14 +21,14 @@ class Authority:
         _openssl("req", "-x509", *_KEY, "-keyout", self._key, "-out",
                  self.certificate, "-subj", "/CN=test authority", "-days", "2")
 
-    def issue(self, common_name, names=(), days=2):
+    def issue(self, subject_name, names=(), days=2):
         """(certificate, key), both paths. `names` as in "DNS:a", "IP:b".
         With 0 days it has expired already."""
         base = os.path.join(self._folder, "%d" % len(os.listdir(self._folder)))
         request, key = base + ".csr", base + ".key"
         certificate = base + ".pem"
         _openssl("req", *_KEY, "-keyout", key, "-out", request, "-subj",
-                 "/CN=" + common_name)
+                 "/CN=" + subject_name)
         extensions = base + ".ext"
         with open(extensions, "w") as file:
             if names:

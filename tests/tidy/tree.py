@@ -29,8 +29,10 @@ class Tree:
                 continue
             with open(path, "rb") as f:
                 content = f.read()
-            # An image is a file with no lines.
-            files[name] = "" if b"\0" in content else content.decode()
+            # An image, or an input of a fuzzer, is a file with no lines.
+            is_text = b"\0" not in content and not name.startswith(
+                "tests/fuzz/corpus/")
+            files[name] = content.decode() if is_text else ""
             if os.access(path, os.X_OK):
                 executable.append(name)
         return Tree(files, executable)
