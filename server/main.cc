@@ -102,6 +102,15 @@ Budget::Limits LimitsOf(const Flags& flags, uint64_t descriptors,
   return limits;
 }
 
+BackendSettings BackendSettingsOf(const Flags& flags,
+                                  const DescriptorStore& kept) {
+  BackendSettings settings;
+  settings.file_roots = flags.file_roots;
+  settings.identify_memfds = kept.available();
+  settings.memory_reserve_bytes = flags.memory_reserve_bytes;
+  return settings;
+}
+
 // `default` until an administrator changes it.
 Namespace DefaultNamespace(const Flags& flags, const Amounts& uid_quota) {
   Namespace name_space;
@@ -185,11 +194,7 @@ absl::Status Run(const Flags& flags) {
   RETURN_IF_ERROR(MakeFolder(flags.state_dir, 0700));
   ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
                    Store::Open(flags.state_dir));
-  BackendSettings settings;
-  settings.file_roots = flags.file_roots;
-  settings.identify_memfds = descriptor_store.available();
-  settings.memory_reserve_bytes = flags.memory_reserve_bytes;
-  const BackendSet backends(settings);
+  const BackendSet backends(BackendSettingsOf(flags, descriptor_store));
   const Budget::Limits limits = LimitsOf(flags, descriptors, descriptor_store);
   // Generations start anew, as far from those of any other run: an etag of an
   // earlier run fits no segment of this one.

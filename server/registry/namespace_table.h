@@ -54,7 +54,7 @@ struct Namespace {
   Amounts quota = Amounts::Unlimited();
   Amounts uid_quota = Amounts::Unlimited();
   uint64_t revision = 0;                  // changes with every change
-  std::optional<absl::Time> create_time;  // none for an unchanged `default`
+  std::optional<absl::Time> create_time;  // none for `default`
 };
 
 struct UidUsage {

@@ -95,7 +95,8 @@ TEST_F(NamespaceTableTest, EachLimitIsReachedAndNotPassed) {
     for (const bool of_uid : {false, true}) {
       SCOPED_TRACE(absl::StrCat(one.name, of_uid ? " of a uid" : ""));
       Namespace team = Team();
-      (of_uid ? team.uid_quota : team.quota).*one.amount = 10;
+      Amounts& limits = of_uid ? team.uid_quota : team.quota;
+      limits.*one.amount = 10;
       NamespaceTable table((Namespace()));
       ASSERT_TRUE(table.Add(team).ok());
       Amounts use;
