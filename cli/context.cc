@@ -38,7 +38,11 @@ std::string HintFor(const ErrorDetail& detail) {
        "`shm node` shows the pools; vm.nr_hugepages (sysctl) sets them"},
       {reason::kMemoryExhausted, "`shm node` shows what is left"},
       {reason::kBudgetExceeded, "`shm node` shows what is left"},
-      {reason::kQuotaExceeded, "`shm ls` shows what takes the room"},
+      {reason::kQuotaExceeded,
+       "`shm namespace show NAME` tells who uses how much"},
+      {reason::kNamespaceNotFound,
+       "`shm namespaces` lists those that you may enter"},
+      {reason::kNamespaceInUse, "`shm --namespace NAME ls` shows its segments"},
       {reason::kEtagMismatch, "read it again with `shm stat`"},
       {reason::kSessionNotFound, "`shm sessions` lists what there is"},
   };
@@ -52,6 +56,7 @@ absl::StatusOr<Client*> Context::Connect() {
   if (!client_.has_value()) {
     ConnectOptions options;
     options.socket_dir = socket_dir;
+    options.name_space = name_space;
     ASSIGN_OR_RETURN(Client client, Client::Connect(options));
     client_.emplace(std::move(client));
   }

@@ -16,6 +16,7 @@ namespace shmd::cli {
 // that ran has ended. Not thread-safe.
 struct Context {
   std::string socket_dir;
+  std::string name_space = "default";
   bool json = false;
   absl::Status status;
 

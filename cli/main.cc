@@ -25,18 +25,24 @@ int main(int argc, char** argv) {
   app.add_option("--socket_dir", context.socket_dir,
                  "folder of the daemon's sockets (default $SHMD_SOCKET_DIR, "
                  "$XDG_RUNTIME_DIR/shmd, /run/shmd)");
+  app.add_option("--namespace", context.name_space,
+                 "where short names live (default `default`)");
   app.add_flag("--json", context.json, "JSON for programs");
-  for (const auto add :
-       {shmd::cli::AddCreate,    shmd::cli::AddLs,     shmd::cli::AddStat,
-        shmd::cli::AddPut,       shmd::cli::AddGet,    shmd::cli::AddCat,
-        shmd::cli::AddSum,       shmd::cli::AddHandle, shmd::cli::AddGrant,
-        shmd::cli::AddGrants,    shmd::cli::AddRevoke, shmd::cli::AddRenew,
-        shmd::cli::AddSet,       shmd::cli::AddSeal,   shmd::cli::AddResize,
-        shmd::cli::AddFlush,     shmd::cli::AddAdopt,  shmd::cli::AddDisown,
-        shmd::cli::AddRm,        shmd::cli::AddWatch,  shmd::cli::AddWho,
-        shmd::cli::AddSessions,  shmd::cli::AddTop,    shmd::cli::AddNode,
-        shmd::cli::AddHealth,    shmd::cli::AddDoctor, shmd::cli::AddGc,
-        shmd::cli::AddCompletion}) {
+  for (const auto add : {shmd::cli::AddCreate,    shmd::cli::AddLs,
+                         shmd::cli::AddStat,      shmd::cli::AddPut,
+                         shmd::cli::AddGet,       shmd::cli::AddCat,
+                         shmd::cli::AddSum,       shmd::cli::AddHandle,
+                         shmd::cli::AddGrant,     shmd::cli::AddGrants,
+                         shmd::cli::AddRevoke,    shmd::cli::AddRenew,
+                         shmd::cli::AddSet,       shmd::cli::AddSeal,
+                         shmd::cli::AddResize,    shmd::cli::AddFlush,
+                         shmd::cli::AddAdopt,     shmd::cli::AddDisown,
+                         shmd::cli::AddRm,        shmd::cli::AddWatch,
+                         shmd::cli::AddWho,       shmd::cli::AddSessions,
+                         shmd::cli::AddTop,       shmd::cli::AddNode,
+                         shmd::cli::AddHealth,    shmd::cli::AddDoctor,
+                         shmd::cli::AddGc,        shmd::cli::AddNamespaces,
+                         shmd::cli::AddNamespace, shmd::cli::AddCompletion}) {
     add(app, context);
   }
   try {

@@ -23,6 +23,8 @@ void AddGrants(CLI::App& app, Context& context);
 void AddHandle(CLI::App& app, Context& context);
 void AddHealth(CLI::App& app, Context& context);
 void AddLs(CLI::App& app, Context& context);
+void AddNamespace(CLI::App& app, Context& context);
+void AddNamespaces(CLI::App& app, Context& context);
 void AddNode(CLI::App& app, Context& context);
 void AddPut(CLI::App& app, Context& context);
 void AddRenew(CLI::App& app, Context& context);

@@ -15,6 +15,7 @@
 #include "absl/types/span.h"
 #include "client/cpp/attached.h"
 #include "client/cpp/grant.h"
+#include "client/cpp/namespace.h"
 #include "client/cpp/orphan.h"
 #include "client/cpp/segment.h"
 #include "client/cpp/session.h"
@@ -161,6 +162,17 @@ class Client {
                                        const GrantSpec& spec = {});
   absl::StatusOr<std::vector<Grant>> ListGrants(absl::string_view segment);
   absl::Status DeleteGrant(absl::string_view name);
+
+  // Trust domains; the last part of a name does. Changes are for
+  // administrators: UpdateNamespace changes what the spec has.
+  absl::StatusOr<Namespace> CreateNamespace(absl::string_view id,
+                                            const NamespaceSpec& spec = {});
+  absl::StatusOr<Namespace> GetNamespace(absl::string_view name);
+  absl::StatusOr<std::vector<Namespace>> ListNamespaces();
+  absl::StatusOr<Namespace> UpdateNamespace(absl::string_view name,
+                                            const NamespaceSpec& spec);
+  absl::Status DeleteNamespace(absl::string_view name,
+                               absl::string_view etag = "");
 
   // Who is attached. The last part of a session's name does. With a segment,
   // those that have it attached.

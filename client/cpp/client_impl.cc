@@ -94,7 +94,8 @@ std::shared_ptr<Client::Impl::Stubs> Client::Impl::MakeStubs() {
                    v1::NodeService::NewStub(stubs_->channel),
                    v1::OrphanService::NewStub(stubs_->channel),
                    v1::SessionService::NewStub(stubs_->channel),
-                   v1::GrantService::NewStub(stubs_->channel)};
+                   v1::GrantService::NewStub(stubs_->channel),
+                   v1::NamespaceService::NewStub(stubs_->channel)};
   }
   return stubs_;
 }

@@ -18,6 +18,7 @@
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
 #include "shmd/v1/grant.grpc.pb.h"
+#include "shmd/v1/namespace.grpc.pb.h"
 #include "shmd/v1/node.grpc.pb.h"
 #include "shmd/v1/orphan.grpc.pb.h"
 #include "shmd/v1/segment.grpc.pb.h"
@@ -90,7 +91,8 @@ class Client::Impl {
                std::unique_ptr<v1::NodeService::Stub>,
                std::unique_ptr<v1::OrphanService::Stub>,
                std::unique_ptr<v1::SessionService::Stub>,
-               std::unique_ptr<v1::GrantService::Stub>>
+               std::unique_ptr<v1::GrantService::Stub>,
+               std::unique_ptr<v1::NamespaceService::Stub>>
         all;
   };
   using UnaryCall =

@@ -213,6 +213,36 @@ TEST_F(ShmTest, WatchPrintsAnEventALine) {
   EXPECT_EQ(Shm({"watch", "-n", "0"}).exit_code, 2);
 }
 
+TEST_F(ShmTest, NamespacesAreMadeFilledAndRemoved) {
+  const auto made = ShmJson({"namespace", "create", "team", "--uid", "12345",
+                             "--segments", "1", "--uid_bytes", "1M"});
+  EXPECT_EQ(made["name"], "namespaces/team");
+  EXPECT_EQ(made["entrants"]["uids"], nlohmann::json({12345}));
+  EXPECT_EQ(made["uid_quota"]["bytes"], 1 << 20);
+  // The fair share stays where nothing was said.
+  EXPECT_EQ(made["uid_quota"]["watches"], 256);
+  EXPECT_EQ(Shm({"namespace", "create", "team"}).exit_code, 4);
+  const ProgramEnd created =
+      Shm({"--namespace", "team", "create", "it", "--size", "4k"});
+  EXPECT_THAT(created.out, StartsWith("namespaces/team/segments/it\n"));
+  EXPECT_EQ(
+      Shm({"--namespace", "team", "create", "more", "--size", "1"}).exit_code,
+      7);
+  const auto changed =
+      ShmJson({"namespace", "set", "team", "--everybody", "--bytes", "1G"});
+  EXPECT_TRUE(changed["entrants"]["uids"].empty());
+  EXPECT_EQ(changed["quota"]["bytes"], 1 << 30);
+  EXPECT_EQ(changed["quota"]["segments"], 1);
+  EXPECT_EQ(changed["usage"]["bytes"], 4096);
+  EXPECT_THAT(Shm({"namespace", "show", "team"}).out,
+              HasSubstr("open to everybody"));
+  EXPECT_THAT(Shm({"namespaces"}).out, HasSubstr("2 namespaces\n"));
+  EXPECT_EQ(Shm({"namespace", "rm", "team"}).exit_code, 6);
+  EXPECT_EQ(Shm({"--namespace", "team", "rm", "it"}).exit_code, 0);
+  EXPECT_EQ(Shm({"namespace", "rm", "team"}).exit_code, 0);
+  EXPECT_EQ(Shm({"namespace", "show", "team"}).exit_code, 3);
+}
+
 TEST_F(ShmTest, NodeTellsWhatIsLeft) {
   EXPECT_EQ(ShmJson({"node"})["segment_count"], 0);
   EXPECT_THAT(Shm({"node"}).out, HasSubstr("memory available"));
