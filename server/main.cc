@@ -88,6 +88,11 @@ sigset_t BlockStopSignals() {
   return signals;
 }
 
+absl::Status MakeFolders(const Flags& flags) {
+  RETURN_IF_ERROR(MakeFolder(flags.socket_dir, 0755));
+  return MakeFolder(flags.state_dir, 0700);
+}
+
 Budget::Limits LimitsOf(const Flags& flags, uint64_t descriptors,
                         const DescriptorStore& kept) {
   Budget::Limits limits;
@@ -112,11 +117,12 @@ BackendSettings BackendSettingsOf(const Flags& flags,
 }
 
 // `default` until an administrator changes it.
-Namespace DefaultNamespace(const Flags& flags, const Amounts& uid_quota) {
+Namespace DefaultNamespace(const Flags& flags, const Budget::Limits& limits,
+                           uint64_t descriptors) {
   Namespace name_space;
   name_space.quota.bytes = flags.quota_bytes;
   name_space.quota.segments = flags.quota_segments;
-  name_space.uid_quota = uid_quota;
+  name_space.uid_quota = FairShare(limits.memory_descriptors, descriptors / 2);
   name_space.revision = RandomEpoch();
   return name_space;
 }
@@ -141,8 +147,7 @@ std::vector<std::string> DaemonCommand(int argc, const char* const* argv) {
 // Returns the exit status.
 absl::StatusOr<int> KeepDaemon(const Flags& flags, int argc,
                                const char* const* argv) {
-  RETURN_IF_ERROR(MakeFolder(flags.socket_dir, 0755));
-  RETURN_IF_ERROR(MakeFolder(flags.state_dir, 0700));
+  RETURN_IF_ERROR(MakeFolders(flags));
   Keeper::Settings settings;
   settings.command = DaemonCommand(argc, argv);
   settings.folder = flags.state_dir;
@@ -190,8 +195,7 @@ absl::Status Run(const Flags& flags) {
   const sigset_t stop_signals = BlockStopSignals();
   const absl::Time start_time = Clock::Real()->WallTime();
   const uint64_t descriptors = RaiseDescriptorLimit();
-  RETURN_IF_ERROR(MakeFolder(flags.socket_dir, 0755));
-  RETURN_IF_ERROR(MakeFolder(flags.state_dir, 0700));
+  RETURN_IF_ERROR(MakeFolders(flags));
   ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
                    Store::Open(flags.state_dir));
   const BackendSet backends(BackendSettingsOf(flags, descriptor_store));
@@ -200,11 +204,10 @@ absl::Status Run(const Flags& flags) {
   // earlier run fits no segment of this one.
   EventLog events(RandomEpoch(), kKeptEvents,
                   store->identity().first_generation);
-  const Amounts uid_quota =
-      FairShare(limits.memory_descriptors, descriptors / 2);
-  NamespaceTable namespaces(DefaultNamespace(flags, uid_quota));
+  const Namespace initial = DefaultNamespace(flags, limits, descriptors);
+  NamespaceTable namespaces(initial);
   NamespaceRegistry namespace_registry(&namespaces, store.get(), Clock::Real(),
-                                       uid_quota);
+                                       initial.uid_quota);
   RETURN_IF_ERROR(namespace_registry.TakeUp());
   SessionTable sessions(Clock::Real(), &namespaces);
   SegmentRegistry registry({&backends, store.get(), &events, &namespaces,
