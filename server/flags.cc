@@ -93,6 +93,9 @@ void AddOptions(CLI::App& app, Flags& flags, std::string& socket_mode) {
                  "not say so in $FDSTORE: FileDescriptorStoreMax= of systemd "
                  "before 254")
       ->check(CLI::NonNegativeNumber);
+  app.add_option("--failpoints", flags.failpoints,
+                 "For tests: where the daemon dies, sleeps or fails on purpose "
+                 "(docs/failpoints.md)");
   app.add_option("--log_level", flags.log_level, "debug, notice or error")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, LogLevel>{{"debug", LogLevel::kDebug},

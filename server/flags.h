@@ -41,6 +41,8 @@ struct Flags {
   // To be the keeper of a daemon (server/keeper), not a daemon.
   bool keeper = false;
   uint64_t descriptor_store_max = 0;
+  // For tests: base/failpoint.h.
+  std::string failpoints;
 
   // Set when the program is to print this and exit with `exit_code`.
   std::string text;

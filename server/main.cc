@@ -21,6 +21,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/access/policy.h"
@@ -217,6 +218,7 @@ absl::Status Run(const Flags& flags) {
   ASSIGN_OR_RETURN(const SegmentRegistry::TakeUpResult found,
                    registry.TakeUpStored(std::move(kept)));
   LogTakeUp(found, limits, descriptors);
+  SHMD_FAILPOINT("start.taken_up");
   const Reaper reaper(&registry);
   OrphanCensus census(
       [&registry](const ObjectName& name) { return registry.IsSegment(name); },
@@ -241,9 +243,11 @@ absl::Status Run(const Flags& flags) {
                                      {&policy, &registry, &namespace_registry,
                                       &sessions, &census, start_time,
                                       tcp.address.empty() ? nullptr : &tcp}));
+  SHMD_FAILPOINT("start.listening");
   std::printf("ready %s\n", flags.socket_dir.c_str());
   std::fflush(stdout);
   descriptor_store.NotifyReady();
+  SHMD_FAILPOINT("start.ready");
   int signal_number = 0;
   sigwait(&stop_signals, &signal_number);
   Log(LogLevel::kNotice, "stopping");
@@ -275,7 +279,8 @@ int main(int argc, char** argv) {
     if (code.ok()) return *code;
     status = code.status();
   } else {
-    status = shmd::Run(flags);
+    status = shmd::ArmFailpoints(flags.failpoints);
+    if (status.ok()) status = shmd::Run(flags);
     if (status.ok()) return 0;
   }
   std::fprintf(stderr, "shmd: %s\n", std::string(status.message()).c_str());

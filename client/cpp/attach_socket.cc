@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "client/cpp/rpc_status.h"
 #include "shm/sys/socket.h"
@@ -140,6 +141,7 @@ struct AttachSocket::Answer {
 absl::StatusOr<std::shared_ptr<AttachSocket>> AttachSocket::Open(
     const Options& options, const Identity& earlier) {
   const std::string path = absl::StrCat(options.socket_dir, "/attach.sock");
+  SHMD_FAILPOINT("client.connect");
   absl::StatusOr<UniqueFd> socket =
       sys::ConnectUnix(path, sys::SocketType::kSeqpacket, options.timeout);
   if (absl::IsUnavailable(socket.status())) {
@@ -160,7 +162,9 @@ absl::StatusOr<std::shared_ptr<AttachSocket>> AttachSocket::Open(
   }
   auto open =
       std::make_shared<AttachSocket>(*std::move(socket), options.socket_dir);
+  SHMD_FAILPOINT("client.connected");
   RETURN_IF_ERROR(open->Greet(options.name_space, earlier));
+  SHMD_FAILPOINT("client.greeted");
   return open;
 }
 
@@ -217,13 +221,16 @@ absl::Status AttachSocket::Send(const std::string& datagram, int flags) const {
 absl::StatusOr<AttachSocket::Answer> AttachSocket::Exchange(
     v1::AttachRequest& request) {
   request.set_sequence(++sequence_);
+  SHMD_FAILPOINT("client.ask");
   RETURN_IF_ERROR(Send(request.SerializeAsString(), 0));
+  SHMD_FAILPOINT("client.asked");
   while (true) {
     absl::StatusOr<Received> received = Receive(socket_.get(), socket_dir_);
     if (!received.ok()) {
       if (absl::IsUnavailable(received.status())) NoteLost();
       return received.status();
     }
+    SHMD_FAILPOINT("client.answered");
     const v1::AttachReply& reply = received->reply;
     if (reply.sequence() == sequence_) {
       if (reply.has_error()) return StatusFromProto(reply.error());
@@ -254,11 +261,14 @@ absl::StatusOr<AttachSocket::Grant> AttachSocket::Attach(
     Detach(reply.attachment().attachment_id());
     return object.status();
   }
+  SHMD_FAILPOINT("client.attached");
   return Grant{FactsOf(reply.attachment()), *std::move(object)};
 }
 
 void AttachSocket::Detach(uint64_t attachment_id) {
+  SHMD_FAILPOINT("client.detach");
   const absl::Status sent = Send(DetachDatagram(attachment_id), MSG_DONTWAIT);
+  SHMD_FAILPOINT("client.detached");
   absl::MutexLock lock(&state_mutex_);
   if (lost_) return;
   detaches_unseen_ = true;

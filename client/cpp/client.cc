@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "client/cpp/client_impl.h"
 #include "client/cpp/socket_dir.h"
@@ -45,6 +46,7 @@ absl::StatusOr<MapOptions> ToMapOptions(const Attachment::Facts& facts,
 }  // namespace
 
 absl::StatusOr<Client> Client::Connect(const ConnectOptions& options) {
+  RETURN_IF_ERROR(ArmFailpointsOfEnvironment());
   ConnectOptions resolved = options;
   resolved.socket_dir = ResolveSocketDir(options.socket_dir);
   auto impl = std::make_unique<Impl>(std::move(resolved));
@@ -66,9 +68,12 @@ absl::StatusOr<Attached<Mapping>> Client::MapAs(absl::string_view handle,
                                                 Access access,
                                                 const AttachOptions& options) {
   ASSIGN_OR_RETURN(OpenedSegment opened, impl_->Open(handle, access));
+  SHMD_FAILPOINT("client.opened");
   ASSIGN_OR_RETURN(const MapOptions map_options,
                    ToMapOptions(opened.attachment.facts(), options));
+  SHMD_FAILPOINT("client.map");
   ASSIGN_OR_RETURN(Mapping mapping, Mapping::Map(opened.object, map_options));
+  SHMD_FAILPOINT("client.mapped");
   return Attached<Mapping>(std::move(opened.attachment), std::move(mapping));
 }
 

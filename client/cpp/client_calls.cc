@@ -3,6 +3,7 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "client/cpp/client.h"
 #include "client/cpp/client_impl.h"
@@ -63,6 +64,7 @@ absl::StatusOr<Segment> Client::Create(const SegmentSpec& spec) {
   v1::CreateSegmentRequest request;
   request.set_parent(impl_->Parent());
   SpecToProto(spec, request);
+  SHMD_FAILPOINT("client.create");
   v1::Segment reply;
   const auto call = [&] {
     return impl_->Call(&Stub::CreateSegment, request, reply);
@@ -77,6 +79,7 @@ absl::StatusOr<Segment> Client::Create(const SegmentSpec& spec) {
     NameSession(spec, "", request);
     RETURN_IF_ERROR(call());
   }
+  SHMD_FAILPOINT("client.created");
   return SegmentFromProto(reply);
 }
 
@@ -125,16 +128,19 @@ absl::StatusOr<Segment> Client::Update(absl::string_view name,
                                        const SegmentUpdate& update) {
   v1::UpdateSegmentRequest request;
   UpdateToProto(update, request);
+  SHMD_FAILPOINT("client.update");
   request.mutable_segment()->set_name(impl_->FullName(name));
   v1::Segment reply;
   RETURN_IF_ERROR(impl_->Call(&Stub::UpdateSegment, request, reply,
                               RepeatWith(update.etag)));
+  SHMD_FAILPOINT("client.updated");
   return SegmentFromProto(reply);
 }
 
 absl::Status Client::Delete(absl::string_view name,
                             const DeleteOptions& options) {
   impl_->AwaitDetaches();
+  SHMD_FAILPOINT("client.delete");
   v1::DeleteSegmentRequest request;
   request.set_name(impl_->FullName(name));
   request.set_force(options.force);
@@ -146,6 +152,7 @@ absl::Status Client::Delete(absl::string_view name,
 absl::StatusOr<Segment> Client::Seal(absl::string_view name, SealExtent extent,
                                      absl::string_view etag) {
   impl_->AwaitDetaches();
+  SHMD_FAILPOINT("client.seal");
   v1::SealSegmentRequest request;
   request.set_name(impl_->FullName(name));
   request.set_extent(ExtentToProto(extent));
@@ -153,6 +160,7 @@ absl::StatusOr<Segment> Client::Seal(absl::string_view name, SealExtent extent,
   v1::Segment reply;
   RETURN_IF_ERROR(
       impl_->Call(&Stub::SealSegment, request, reply, Repeat::kHarmful));
+  SHMD_FAILPOINT("client.sealed");
   return SegmentFromProto(reply);
 }
 
@@ -160,6 +168,7 @@ absl::StatusOr<Segment> Client::Resize(absl::string_view name,
                                        uint64_t size_bytes,
                                        absl::string_view etag) {
   impl_->AwaitDetaches();
+  SHMD_FAILPOINT("client.resize");
   v1::ResizeSegmentRequest request;
   request.set_name(impl_->FullName(name));
   request.set_size_bytes(size_bytes);
@@ -167,6 +176,7 @@ absl::StatusOr<Segment> Client::Resize(absl::string_view name,
   v1::Segment reply;
   RETURN_IF_ERROR(
       impl_->Call(&Stub::ResizeSegment, request, reply, RepeatWith(etag)));
+  SHMD_FAILPOINT("client.resized");
   return SegmentFromProto(reply);
 }
 
@@ -202,6 +212,7 @@ absl::Status Client::Disown(absl::string_view name, absl::string_view etag) {
 absl::StatusOr<std::string> Client::Read(absl::string_view name,
                                          uint64_t offset_bytes,
                                          uint64_t length_bytes) {
+  SHMD_FAILPOINT("client.read");
   v1::ReadSegmentRequest request;
   request.set_name(impl_->FullName(name));
   request.set_offset_bytes(offset_bytes);
@@ -213,6 +224,7 @@ absl::StatusOr<std::string> Client::Read(absl::string_view name,
 
 absl::Status Client::Write(absl::string_view name, uint64_t offset_bytes,
                            absl::string_view data) {
+  SHMD_FAILPOINT("client.write");
   v1::WriteSegmentRequest request;
   request.set_name(impl_->FullName(name));
   request.set_offset_bytes(offset_bytes);
@@ -228,6 +240,7 @@ absl::StatusOr<std::vector<Segment>> Client::BatchCreate(
   for (const SegmentSpec& spec : specs) {
     SpecToProto(spec, *request.add_requests());
   }
+  SHMD_FAILPOINT("client.batch_create");
   v1::BatchCreateSegmentsResponse reply;
   const auto name = [&](const std::string& session) {
     for (size_t i = 0; i < specs.size(); ++i) {
@@ -273,6 +286,7 @@ absl::StatusOr<std::vector<Segment>> Client::BatchGet(
 absl::Status Client::BatchDelete(absl::Span<const std::string> names,
                                  bool force) {
   impl_->AwaitDetaches();
+  SHMD_FAILPOINT("client.batch_delete");
   v1::BatchDeleteSegmentsRequest request;
   request.set_parent(impl_->Parent());
   request.set_force(force);
@@ -297,6 +311,7 @@ absl::StatusOr<std::string> Client::CreateHandle(absl::string_view name,
   }
   v1::CreateHandleResponse reply;
   RETURN_IF_ERROR(impl_->Call(&Stub::CreateHandle, request, reply));
+  SHMD_FAILPOINT("client.handle_made");
   return std::move(*reply.mutable_handle_string());
 }
 

@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "client/cpp/backoff.h"
 #include "client/cpp/rpc_status.h"
@@ -87,6 +88,7 @@ std::shared_ptr<Client::Impl::Stubs> Client::Impl::MakeStubs() {
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestReconnectMs);
     stubs_ = std::make_shared<Stubs>();
+    SHMD_FAILPOINT("client.channel");
     stubs_->channel = grpc::CreateCustomChannel(
         absl::StrCat("unix:", options_.socket_dir, "/grpc.sock"),
         grpc::InsecureChannelCredentials(), arguments);
@@ -138,8 +140,10 @@ absl::Status Client::Impl::CallWhenReady(Repeat repeat, const UnaryCall& call) {
       context.set_deadline(
           absl::ToChronoTime(absl::Now() + options_.call_timeout));
     }
+    SHMD_FAILPOINT("client.call");
     const absl::Status status =
         StatusFromGrpc(call(*stubs, &context), options_.socket_dir);
+    SHMD_FAILPOINT("client.called");
     NoteEnd(std::get<0>(stubs->all).get(), status);
     if (!absl::IsUnavailable(status) || repeat == Repeat::kHarmful ||
         absl::Now() >= give_up) {

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 
@@ -119,6 +120,7 @@ uint64_t MoveInChunks(uint64_t total, const ProgressCallback& progress,
       return done;
     }
     done += static_cast<uint64_t>(moved);
+    SHMD_FAILPOINT("client.moved");
     if (progress) progress(done, total);
   }
   errno = 0;
@@ -273,7 +275,9 @@ absl::StatusOr<Segment> PutFile(Client& client, const std::string& path,
         .ToStatus();
   }
   ASSIGN_OR_RETURN(Segment segment, client.Create(spec));
+  SHMD_FAILPOINT("client.put_made");
   absl::Status status = Fill(client, segment, source, progress);
+  SHMD_FAILPOINT("client.put_filled");
   if (status.ok() && seal) {
     absl::StatusOr<Segment> sealed = client.Seal(segment.name);
     if (sealed.ok()) return sealed;
@@ -295,7 +299,9 @@ absl::Status GetFile(Client& client, absl::string_view handle,
                      const ProgressCallback& progress) {
   UnfinishedFile file(path);
   RETURN_IF_ERROR(file.Open());
+  SHMD_FAILPOINT("client.get_made");
   RETURN_IF_ERROR(Drain(client, handle, file.fd(), path, progress));
+  SHMD_FAILPOINT("client.get_written");
   return file.Finish();
 }
 

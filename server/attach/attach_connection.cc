@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "server/attach/handle_proto.h"
 #include "server/attach/status_to_proto.h"
@@ -80,6 +81,7 @@ bool AttachConnection::ServeOne(absl::string_view datagram) {
   if (request_.action_case() == v1::AttachRequest::kDetach) {
     const EntryPtr entry =
         sessions_->LetGo(session_.id, request_.detach().attachment_id());
+    SHMD_FAILPOINT("attach.detached");
     if (entry != nullptr) registry_->Release(entry);
     return true;
   }
@@ -92,8 +94,12 @@ bool AttachConnection::ServeOne(absl::string_view datagram) {
     reply_.clear_welcome();
     *reply_.mutable_error() = StatusToProto(status);
   }
-  return sys::SendDatagram(socket_.get(), reply_.SerializeAsString(), fd.get())
-      .ok();
+  SHMD_FAILPOINT("attach.send");
+  const bool sent =
+      sys::SendDatagram(socket_.get(), reply_.SerializeAsString(), fd.get())
+          .ok();
+  SHMD_FAILPOINT("attach.sent");
+  return sent;
 }
 
 absl::Status AttachConnection::Answer(UniqueFd* fd) {
@@ -129,6 +135,7 @@ absl::Status AttachConnection::Greet(const v1::Hello& request,
                           "has not 16 bytes");
     }
     std::memcpy(token.data(), request.resume_token().data(), token.size());
+    SHMD_FAILPOINT("session.resume");
     if (sessions_->Resume(session_.id, awaited, token)) {
       session_.id = awaited;
       session_.token = token;
@@ -141,6 +148,7 @@ absl::Status AttachConnection::Greet(const v1::Hello& request,
     sessions_->SetRecorded(session_.id);
     RETURN_IF_ERROR(registry_->RecordSession(session_));
   }
+  SHMD_FAILPOINT("session.greeted");
   welcome->set_session(SessionName(session_.id));
   welcome->set_resume_token(session_.token.data(), session_.token.size());
   welcome->set_node(registry_->node());
@@ -187,6 +195,7 @@ absl::Status AttachConnection::Attach(const v1::Attach& request,
     return Exhausted(reason::kAttachmentLimit, "attachments of a session", 1, 0,
                      "attachments");
   }
+  SHMD_FAILPOINT("attach.held");
   FillAttachment(grant, attachment);
   attachment->set_attachment_id(*number);
   if (const auto* sysv = std::get_if<SysvId>(&grant.object)) {

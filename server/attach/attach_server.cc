@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "shm/sys/socket.h"
@@ -113,6 +114,7 @@ void AttachServer::Accept() {
   std::optional<Acceptor::Accepted> accepted =
       acceptor_.Accept(listener_.get());
   if (!accepted.has_value()) return;
+  SHMD_FAILPOINT("attach.accepted");
   const uid_t uid = accepted->caller.uid;
   size_t& count = connections_of_uid_[uid];
   if (count >= kMaxAttachConnectionsPerUid) {
@@ -140,6 +142,7 @@ void AttachServer::Begin(Acceptor::Accepted accepted) {
   }
   SessionIdentity session = parts_.sessions->Begin(
       accepted.caller, std::move(process), kDefaultNamespace);
+  SHMD_FAILPOINT("session.begun");
   client.connection = std::make_unique<AttachConnection>(
       std::move(accepted.socket), std::move(accepted.caller),
       std::move(session), parts_.registry, parts_.sessions);
@@ -168,7 +171,9 @@ void AttachServer::StopAwaiting(const SessionId& session) {
 void AttachServer::End(int fd) {
   const auto found = clients_.find(fd);
   const AttachConnection& connection = *found->second.connection;
+  SHMD_FAILPOINT("session.end");
   parts_.sessions->End(connection.session());
+  SHMD_FAILPOINT("session.ended");
   const auto count = connections_of_uid_.find(connection.caller().uid);
   if (--count->second == 0) connections_of_uid_.erase(count);
   sockets_of_pidfds_.erase(found->second.pidfd.get());

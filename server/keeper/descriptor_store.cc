@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/keeper/notification.h"
@@ -149,7 +150,9 @@ absl::StatusOr<std::vector<std::string>> DescriptorStore::Store(
   size_t sent = 0;
   absl::Status status;
   if (!is_clean) status = RemoveWithDoomed({});
+  if (status.ok()) status = SHMD_FAILPOINT_STATUS("keeper.store");
   if (status.ok()) status = Send(notifications, &sent);
+  SHMD_FAILPOINT("keeper.stored");
   if (status.ok()) return names;
   const auto all = absl::MakeConstSpan(names);
   GiveBack(all.subspan(sent));
@@ -180,7 +183,9 @@ absl::Status DescriptorStore::RemoveWithDoomed(
     notifications[i].text = RemoveNotification(all[i]);
   }
   size_t sent = 0;
+  SHMD_FAILPOINT("keeper.remove");
   const absl::Status status = Send(notifications, &sent);
+  SHMD_FAILPOINT("keeper.removed");
   // Only now may another thread store under these names. With the keeper
   // everything that it kept has gone.
   if (gone_) sent = all.size();

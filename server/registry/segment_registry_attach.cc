@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "server/registry/segment_registry.h"
 #include "server/store/grant_record.h"
@@ -162,9 +163,12 @@ absl::StatusOr<SegmentRegistry::Attached> SegmentRegistry::Attach(
       length.ok() ? BackendOf(segment).Open(attached.view.entry->object, access)
                   : absl::StatusOr<ObjectRef>(length.status());
   absl::Status status = object.status();
+  SHMD_FAILPOINT("attach.opened");
   // Counted for good before anybody has what it was counted for.
   if (status.ok() && grant.has_value() && grant->max_uses != 0) {
+    SHMD_FAILPOINT("grant.redeem");
     status = RecordGrant(PutOf(*grant));
+    SHMD_FAILPOINT("grant.redeemed");
   }
   if (!status.ok()) {
     Release(attached.view.entry);
@@ -222,7 +226,9 @@ absl::StatusOr<SegmentRegistry::NewGrant> SegmentRegistry::CreateGrant(
     signer_.Sign(made.handle);
     RETURN_IF_ERROR(grants_.Add(grant));
   }
+  SHMD_FAILPOINT("grant.create");
   const absl::Status recorded = RecordGrant(PutOf(grant));
+  SHMD_FAILPOINT("grant.created");
   if (recorded.ok()) return made;
   absl::MutexLock lock(&mutex_);
   grants_.Remove(grant.segment, grant.id);
@@ -259,13 +265,16 @@ absl::Status SegmentRegistry::DeleteGrant(const Caller& caller,
     grant = *found;
   }
   // Recorded first: a grant that was said to be revoked must not come back.
+  SHMD_FAILPOINT("grant.remove");
   RETURN_IF_ERROR(RecordGrant(RemovalOf(grant)));
+  SHMD_FAILPOINT("grant.removed");
   absl::MutexLock lock(&mutex_);
   grants_.Remove(grant.segment, grant.id);
   return absl::OkStatus();
 }
 
 absl::Status SegmentRegistry::RecordGrant(const Change& change) {
+  RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("grant.record"));
   return parts_.store->Commit(absl::MakeConstSpan(&change, 1),
                               Durability::kDaemonDeath);
 }

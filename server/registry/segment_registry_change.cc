@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "server/registry/segment_registry.h"
 
@@ -90,7 +91,9 @@ absl::StatusOr<SegmentView> SegmentRegistry::Republish(
     const StoredSegment stored{segment, entry->object.name};
     return PutSegments(*parts_.store, absl::MakeConstSpan(&stored, 1));
   };
+  RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("change.record"));
   if (is_stored) RETURN_IF_ERROR(put(*changed));
+  SHMD_FAILPOINT("change.recorded");
   absl::ReleasableMutexLock lock(&mutex_);
   // Again: the store has taken its time.
   absl::Status status = CheckPublishable(*entry, unless_attached);
@@ -103,6 +106,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Republish(
                 changed->expire_at.value_or(absl::InfiniteDuration()));
   parts_.events->Append(EventType::kUpdated, changed, entry->segment);
   entry->segment = std::move(changed);
+  SHMD_FAILPOINT("change.published");
   return ViewOf(entry);
 }
 
@@ -150,6 +154,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Update(
   const bool ownership_changes = before.mode != after.mode ||
                                  before.owner != after.owner ||
                                  before.group != after.group;
+  SHMD_FAILPOINT("update.applied");
   if (!ownership_changes) return Republish(view.entry, changed);
   const std::string& name_space = changed->name.name_space;
   const Amounts amounts = AmountsOf(UseOf(after));
@@ -159,6 +164,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Update(
   const Backend& backend = BackendOf(*changed);
   absl::Status status = backend.SetOwnership(view.entry->object, after.mode,
                                              after.owner, after.group);
+  SHMD_FAILPOINT("update.owned");
   if (status.ok()) {
     absl::StatusOr<SegmentView> published = Republish(view.entry, changed);
     if (published.ok()) return published;
@@ -183,7 +189,9 @@ absl::StatusOr<SegmentView> SegmentRegistry::Seal(const Caller& caller,
                                   ? SegmentState::kSealed
                                   : SegmentState::kClosedToWriters;
   if (view.segment->state >= wanted) return view;
+  RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("seal.seal"));
   RETURN_IF_ERROR(BackendOf(*view.segment).Seal(view.entry->object, extent));
+  SHMD_FAILPOINT("seal.sealed");
   auto changed = std::make_shared<Segment>(*view.segment);
   changed->state = wanted;
   return Republish(view.entry, changed);
@@ -213,12 +221,14 @@ absl::StatusOr<SegmentView> SegmentRegistry::Grow(
   const Budget::Use more = Difference(changed->options, before);
   const std::string& name_space = view.segment->name.name_space;
   RETURN_IF_ERROR(TakeUse(name_space, before.owner, more));
+  SHMD_FAILPOINT("grow.taken");
   const Backend& backend = BackendOf(*changed);
   absl::Status status;
   {
     absl::MutexLock lock(&reservation_);
     status = backend.Resize(view.entry->object, size_bytes, before.allocation);
   }
+  SHMD_FAILPOINT("grow.resized");
   if (status.ok()) {
     absl::StatusOr<SegmentView> published =
         Republish(view.entry, std::move(changed));
@@ -242,9 +252,11 @@ absl::StatusOr<SegmentView> SegmentRegistry::Shrink(
   ASSIGN_OR_RETURN(
       SegmentView published,
       Republish(view.entry, std::move(changed), /*unless_attached=*/true));
+  SHMD_FAILPOINT("shrink.recorded");
   const absl::Status status =
       BackendOf(*view.segment)
           .Resize(view.entry->object, after.size_bytes, after.allocation);
+  SHMD_FAILPOINT("shrink.resized");
   if (status.ok()) {
     GiveBackUse(view.segment->name.name_space, before.owner,
                 Difference(before, after));

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "server/registry/segment_registry.h"
 
@@ -156,14 +157,22 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::CreateNew(
     ASSIGN_OR_RETURN(pending, ReserveAll(caller, commands));
   }
   Made made;
+  SHMD_FAILPOINT("create.reserved");
   absl::Status status = Intend(pending, commands);
+  SHMD_FAILPOINT("create.intended");
   if (status.ok()) status = MakeAll(pending, commands, &made);
+  SHMD_FAILPOINT("create.made");
   if (status.ok()) status = OwnAll(caller, made.segments);
+  SHMD_FAILPOINT("create.owned");
   if (status.ok()) status = Keep(made);
+  SHMD_FAILPOINT("create.kept");
   if (status.ok()) status = RecordMade(caller, made, pending, commands);
+  SHMD_FAILPOINT("create.recorded");
   if (status.ok()) status = FinishAll(made);
+  if (status.ok()) status = SHMD_FAILPOINT_STATUS("create.finished");
   if (status.ok()) return Publish(made, absl::MakeSpan(pending));
   Abandon(made, pending);
+  SHMD_FAILPOINT("create.abandoned");
   absl::MutexLock lock(&mutex_);
   UnreserveLocked(pending);
   for (const CreateCommand& command : commands) {
@@ -229,6 +238,7 @@ absl::Status SegmentRegistry::MakeOne(const Pending& pending,
   segment->lifetime = command.lifetime;
   segment->owner_session = command.owner_session;
   RETURN_IF_ERROR(SetExpiration(command.expiration, segment.get()));
+  RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("create.make"));
   ASSIGN_OR_RETURN(KernelObject object, CreateObject(command.options));
   segment->options = std::move(command.options);
   segment->options.posix_name = object.name.posix_name;
@@ -282,6 +292,7 @@ std::vector<SegmentView> SegmentRegistry::Publish(Made& made,
     DoomUnlessOwned(entries[i]);
     views.push_back(ViewOf(entries[i]));
   }
+  SHMD_FAILPOINT("create.published");
   return views;
 }
 

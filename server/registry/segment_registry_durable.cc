@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/registry/segment_registry.h"
@@ -72,6 +73,7 @@ absl::Status SegmentRegistry::Keep(const Made& made) {
     entries.push_back(entry.get());
   }
   if (fds.empty()) return absl::OkStatus();
+  SHMD_FAILPOINT("create.keep");
   absl::StatusOr<std::vector<std::string>> names = descriptors->Store(fds);
   if (!names.ok()) {
     // Without a keeper memfds end with the daemon, as they were said to.
@@ -114,6 +116,7 @@ absl::Status SegmentRegistry::RecordMade(
     }
   }
   if (changes.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("create.record"));
   return parts_.store->Commit(changes, durability);
 }
 
@@ -158,11 +161,13 @@ absl::Status SegmentRegistry::RecordRemoval(absl::Span<const EntryPtr> entries,
     }
   }
   if (changes.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("remove.record"));
   return parts_.store->Commit(changes, durability);
 }
 
 absl::Status SegmentRegistry::RecordSession(const SessionIdentity& session) {
   const Change change = PutOf(session);
+  RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("session.record"));
   return parts_.store->Commit(absl::MakeConstSpan(&change, 1),
                               Durability::kDaemonDeath);
 }

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/registry/segment_registry.h"
@@ -130,12 +131,15 @@ void SegmentRegistry::Unpublish(const EntryPtr& entry) {
 
 absl::Status SegmentRegistry::DeleteClaimed(
     const std::vector<EntryPtr>& entries) {
+  SHMD_FAILPOINT("delete.claimed");
   absl::Status first_failure;
   std::vector<EntryPtr> removed, kept;
   for (const EntryPtr& entry : entries) {
     absl::MutexLock operation(&entry->operation);
+    SHMD_FAILPOINT("delete.remove");
     const absl::Status status =
         BackendOf(*entry->segment).Remove(entry->object);
+    SHMD_FAILPOINT("delete.removed");
     first_failure.Update(status);
     (status.ok() ? removed : kept).push_back(entry);
   }
@@ -148,15 +152,19 @@ absl::Status SegmentRegistry::DeleteClaimed(
     Log(LogLevel::kError, absl::StrCat("records of deleted segments remain: ",
                                        recorded.message()));
   }
+  SHMD_FAILPOINT("delete.recorded");
   LetGo(removed);
+  SHMD_FAILPOINT("delete.let_go");
   absl::MutexLock lock(&mutex_);
   for (const EntryPtr& entry : kept) Unclaim(entry);
   for (const EntryPtr& entry : removed) Unpublish(entry);
+  SHMD_FAILPOINT("delete.unpublished");
   return first_failure;
 }
 
 absl::Status SegmentRegistry::DisownClaimed(
     const std::vector<EntryPtr>& entries) {
+  SHMD_FAILPOINT("disown.claimed");
   Durability durability = Durability::kDaemonDeath;
   for (const EntryPtr& entry : entries) {
     // Whoever still changes it has made its record by then.
@@ -165,6 +173,7 @@ absl::Status SegmentRegistry::DisownClaimed(
     durability = std::max(durability, DurabilityOf(entry->object.name));
   }
   const absl::Status status = RecordRemoval(entries, durability);
+  SHMD_FAILPOINT("disown.recorded");
   absl::MutexLock lock(&mutex_);
   for (const EntryPtr& entry : entries) {
     // Its object lives on, and so would a record: the next start would take

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/registry/segment_registry.h"
@@ -65,6 +66,7 @@ void SegmentRegistry::CleanUpSessions() {
     for (const Holding& holding : ended.holdings) Release(holding.entry);
     // Frees what only this session still held of removed segments.
     ended.holdings.clear();
+    SHMD_FAILPOINT("session.released");
     if (ended.recorded) {
       changes.push_back(RemovalOfSession(ended.identity.id));
     }
@@ -76,8 +78,10 @@ void SegmentRegistry::CleanUpSessions() {
     }
   }
   if (changes.empty()) return;
+  SHMD_FAILPOINT("session.forget");
   const absl::Status status =
       parts_.store->Commit(changes, Durability::kDaemonDeath);
+  SHMD_FAILPOINT("session.forgotten");
   // The next run awaits it in vain, and tries again.
   if (!status.ok()) Log(LogLevel::kError, status.message());
 }

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/registry/segment_registry.h"
@@ -128,12 +129,14 @@ absl::StatusOr<KernelObject> SegmentRegistry::Find(const StoredSegment& stored,
 absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored(
     std::vector<KeptDescriptor> kept_descriptors) {
   RETURN_IF_ERROR(AwaitSessions());
+  SHMD_FAILPOINT("take_up.awaited");
   ASSIGN_OR_RETURN(std::vector<StoredSegment> stored,
                    LoadSegments(*parts_.store));
   KeptMemfds kept(std::move(kept_descriptors));
   std::vector<Uid> gone;
   TakeUpResult result;
   for (StoredSegment& one : stored) {
+    SHMD_FAILPOINT("take_up.segment");
     std::string kept_name;
     // Also of a namespace whose record was lost: then it is still kept.
     absl::StatusOr<KernelObject> object = Find(one, kept, &kept_name);
@@ -161,13 +164,18 @@ absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored(
     }
   }
   result.gone = gone.size();
+  SHMD_FAILPOINT("take_up.segments");
   RETURN_IF_ERROR(
       RemoveSegments(*parts_.store, gone, Durability::kDaemonDeath));
+  SHMD_FAILPOINT("take_up.forgotten");
   RETURN_IF_ERROR(RemoveUnfinished());
+  SHMD_FAILPOINT("take_up.removed");
   RETURN_IF_ERROR(TakeUpGrants());
   RETURN_IF_ERROR(TakeUpRequests());
+  SHMD_FAILPOINT("take_up.requests");
   const std::vector<std::string> left = kept.NamesLeft();
   if (!left.empty()) RETURN_IF_ERROR(parts_.descriptors->Remove(left));
+  SHMD_FAILPOINT("take_up.done");
   return result;
 }
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/rpc/grant_service.h"
@@ -110,6 +111,7 @@ void GrpcServer::AcceptUntilStopped() {
     std::optional<Acceptor::Accepted> accepted =
         acceptor_.Accept(listener_.get());
     if (!accepted.has_value()) continue;
+    SHMD_FAILPOINT("rpc.accepted");
     const absl::StatusOr<int> number = connections_.Add(
         std::move(accepted->socket), std::move(accepted->caller));
     if (!number.ok()) {

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "server/rpc/find_caller.h"
 #include "server/rpc/status_to_grpc.h"
@@ -33,7 +34,9 @@ grpc::Status ServeCaller(
   const absl::StatusOr<std::shared_ptr<const Caller>> caller =
       FindCaller(connections, context);
   if (!caller.ok()) return ToGrpcStatus(caller.status());
+  SHMD_FAILPOINT("rpc.serve");
   const absl::Status status = body(**caller);
+  SHMD_FAILPOINT("rpc.served");
   if (!status.ok()) LogFailure(method, **caller, status);
   return ToGrpcStatus(status);
 }

@@ -7,6 +7,7 @@
 
 #include <functional>
 
+#include "base/failpoint.h"
 #include "server/rpc/call_queue.h"
 
 namespace shmd {
@@ -48,6 +49,7 @@ class UnaryCall final : public CallEvent {
     // `ok` is false when the server stops, and when the caller has gone before
     // its reply went out.
     if (!ok || served_) {
+      SHMD_FAILPOINT("rpc.sent");
       delete this;
       return;
     }

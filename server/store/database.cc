@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "server/store/journal_file.h"
 #include "server/store/segment_record.h"
@@ -180,7 +181,10 @@ absl::Status Database::Apply(const LastChanges& changes, uint64_t sequence,
     set_applied_.BindInteger(1, static_cast<int64_t>(sequence));
     status = RunPrepared(set_applied_);
   }
-  return End(std::move(status));
+  SHMD_FAILPOINT("database.commit");
+  status = End(std::move(status));
+  SHMD_FAILPOINT("database.committed");
+  return status;
 }
 
 absl::StatusOr<StoreIdentity> Database::TakeIdentity() {

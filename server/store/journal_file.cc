@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 
 namespace shmd {
@@ -36,7 +37,9 @@ absl::StatusOr<std::shared_ptr<JournalFile>> JournalFile::Create(
   file->fd_.Reset(
       open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!file->fd_.valid()) return StoreFailed("make a journal", errno);
+  SHMD_FAILPOINT("journal.made");
   const absl::Status status = file->WriteHeader(folder);
+  SHMD_FAILPOINT("journal.begun");
   if (!status.ok()) {
     RemoveJournal(folder, number);
     return status;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/store/journal_format.h"
@@ -37,6 +38,7 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& folder,
                                                    const Options& options) {
   std::unique_ptr<Store> store(new Store(folder, options));
   ASSIGN_OR_RETURN(store->lock_, LockFolder(folder));
+  RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("store.take_over"));
   RETURN_IF_ERROR(store->TakeOver());
   store->writer_ = std::thread(&Store::WriteBehindUntilStopped, store.get());
   return store;
@@ -56,6 +58,7 @@ absl::Status Store::TakeOver() {
       const Replay replay,
       ReplayJournals(std::vector<absl::string_view>(files.begin(), files.end()),
                      applied_, ReadBootId()));
+  SHMD_FAILPOINT("store.replayed");
   applied_ = replay.last_sequence;
   RETURN_IF_ERROR(database_.Apply(replay.changes, applied_, /*sync=*/true));
   ASSIGN_OR_RETURN(identity_, database_.TakeIdentity());
@@ -66,6 +69,7 @@ absl::Status Store::TakeOver() {
       journal_,
       JournalFile::Create(folder_, numbers.empty() ? 1 : numbers.back() + 1,
                           options_.calls));
+  SHMD_FAILPOINT("store.taken_over");
   for (const uint64_t number : numbers) RemoveJournal(folder_, number);
   return absl::OkStatus();
 }
@@ -96,6 +100,7 @@ absl::Status Store::FailFromNowOn(absl::Status why) {
 absl::Status Store::Commit(absl::Span<const Change> changes,
                            Durability durability) {
   if (changes.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("store.commit"));
   uint32_t payload_crc = 0;
   std::string group = EncodeGroup(changes, &payload_crc);
   if (group.size() > kMaxPayloadBytes) {
@@ -127,7 +132,11 @@ absl::Status Store::Commit(absl::Span<const Change> changes,
     wake = std::exchange(is_idle_, false);
   }
   if (wake) work_.Signal();
-  if (durability == Durability::kPowerLoss) return Sync(sequence);
+  SHMD_FAILPOINT("store.appended");
+  if (durability == Durability::kPowerLoss) {
+    RETURN_IF_ERROR(Sync(sequence));
+    SHMD_FAILPOINT("store.synced");
+  }
   return absl::OkStatus();
 }
 
@@ -176,7 +185,9 @@ absl::Status Store::ApplyQueue(bool sync) {
     }
   }
   if (last == applied_ && !sync) return absl::OkStatus();
+  RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("store.apply"));
   RETURN_IF_ERROR(database_.Apply(unapplied_, last, sync));
+  SHMD_FAILPOINT("store.applied");
   unapplied_.clear();
   applied_ = last;
   return absl::OkStatus();
@@ -185,7 +196,9 @@ absl::Status Store::ApplyQueue(bool sync) {
 absl::Status Store::Retire() {
   if (retiring_ == nullptr) return absl::OkStatus();
   RETURN_IF_ERROR(ApplyQueue(/*sync=*/true));
+  SHMD_FAILPOINT("store.retire");
   RemoveJournal(folder_, retiring_->number());
+  SHMD_FAILPOINT("store.retired");
   retiring_.reset();
   return absl::OkStatus();
 }
@@ -199,6 +212,7 @@ absl::Status Store::Switch() {
     }
     number = journal_->number();
   }
+  RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("store.switch"));
   ASSIGN_OR_RETURN(std::shared_ptr<JournalFile> next,
                    JournalFile::Create(folder_, number + 1, options_.calls));
   absl::MutexLock sync(&sync_);
@@ -210,6 +224,7 @@ absl::Status Store::Switch() {
     retiring_ = std::exchange(journal_, std::move(next));
     last = last_sequence_;
   }
+  SHMD_FAILPOINT("store.switched");
   absl::Status status = retiring_->Sync();
   if (!status.ok()) {
     absl::MutexLock lock(&mutex_);

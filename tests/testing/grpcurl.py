@@ -83,11 +83,12 @@ class Grpcurl:
         self._socket = address
         self._transport = list(transport)
         self._binary = os.path.join(folder, "grpcurl")
+
+    def _command(self, headers, flags):
+        # When it is first called: many daemons never are.
         if not os.path.exists(self._binary):
             shutil.copy(find(), self._binary)
             os.chmod(self._binary, 0o755)
-
-    def _command(self, headers, flags):
         command = [self._binary, "-format-error"] + self._transport
         for header in headers:
             command += ["-H", header]

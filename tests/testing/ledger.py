@@ -46,16 +46,18 @@ def _descriptors(pid):
     return dict(counts)
 
 
-def take(daemon):
-    """What exists now, by kind."""
+def take(daemon, pid=None):
+    """What exists now, by kind. `pid` is the daemon's where a keeper started
+    it."""
+    pid = pid or daemon.pid
     shm = os.statvfs("/dev/shm")
     return {
         "shm blocks": shm.f_blocks - shm.f_bfree,
         "shm names": _files("/dev/shm"),
         "sysv": {shmid: row["size"]
                  for shmid, row in sysv.read_table().items()},
-        "huge pages": _huge_pages(daemon.pid),
-        "descriptors": _descriptors(daemon.pid),
+        "huge pages": _huge_pages(pid),
+        "descriptors": _descriptors(pid),
         "files": _files(daemon.file_root),
     }
 
@@ -66,7 +68,7 @@ def _grew(before, now):
     return any(count > before.get(kind, 0) for kind, count in now.items())
 
 
-def expect_same(daemon, before):
+def expect_same(daemon, before, take=take):
     """Raises AssertionError unless the ledger becomes `before` again. The
     kernel and the daemon's threads need a moment to let go of what ended."""
     deadline = time.monotonic() + DEADLINE_SECONDS

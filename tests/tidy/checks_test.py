@@ -3,6 +3,7 @@
 import unittest
 
 import cpp_checks
+import failpoint_checks
 import proto_checks
 import tidy
 import tree_checks
@@ -276,6 +277,34 @@ class ChecksTest(unittest.TestCase):
             "a.cc": "// It is charged to who touches it;\n//   Close(fd);\n"
                     "// mlock(2);\n// if it is so, so be it;",
             "a.py": "# Calls f(x) again.\n# so x = y, and"})
+
+    def test_failpoints(self):
+        check = failpoint_checks.check_failpoints
+        rows = ["a.b%s daemon" % ("x" * i) for i in range(1, 41)] + [
+            "c.d%s client" % ("x" * i) for i in range(1, 25)]
+        places = {"daemon": "", "client": ""}
+        for row in rows:
+            name, program = row.split()
+            places[program] += 'SHMD_FAILPOINT("%s");\n' % name
+        files = {"server/a.cc": places["daemon"],
+                 "client/cpp/a.cc": places["client"],
+                 "tests/crash/failpoints.txt": "# Why.\n" + "\n".join(rows)}
+        self.assert_clean(check, files)
+        for path, text, part in (
+                ("server/b.cc", 'SHMD_FAILPOINT("a.bx");', "in 2 places"),
+                ("server/b.cc", 'SHMD_FAILPOINT_STATUS("a.new")', "not list"),
+                ("server/b.cc", "SHMD_FAILPOINT(name)", "no name"),
+                ("server/b.cc", 'SHMD_FAILPOINT("ab")', "no name"),
+                ("client/cpp/a.cc",
+                 places["client"].replace("c.dx\"", "c.e\"") +
+                 'SHMD_FAILPOINT("c.dx")', "not list")):
+            self.assert_finds(check, {**files, path: text}, part)
+        self.assert_finds(
+            check, {**files, "server/a.cc": places["daemon"].replace(
+                'SHMD_FAILPOINT("a.bx");', "")}, "a.bx: in 0 places")
+        for bad in (rows[::-1], rows + ["a.c"]):
+            self.assertTrue(check(Tree({
+                **files, "tests/crash/failpoints.txt": "\n".join(bad)})))
 
     def test_documents(self):
         check = tree_checks.check_documents

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import cpp_checks
+import failpoint_checks
 import proto_checks
 import tree_checks
 from tree import Tree
@@ -23,6 +24,7 @@ CHECKS = [
     cpp_checks.check_header_guards,
     cpp_checks.check_interfaces,
     cpp_checks.check_layouts,
+    failpoint_checks.check_failpoints,
     proto_checks.check_comments,
     proto_checks.check_rpc_codes,
     proto_checks.check_reasons_agree,

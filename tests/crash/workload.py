@@ -1,0 +1,425 @@
+"""What a careful program asks of a daemon that may die at any moment: it asks
+again, under the same request id, and keeps account of what it was told."""
+
+import contextlib
+import mmap
+import os
+import time
+
+import grpc
+from google.protobuf import empty_pb2
+
+import attach_socket
+import sysv
+from stubs import grant_pb2, segment_pb2, session_pb2
+
+PARENT = "namespaces/default"
+PAGE = 4096
+STRANGER = 4242  # a uid that may nothing by itself
+DEADLINE_SECONDS = 30
+SEGMENTS, GRANTS, SESSIONS = "SegmentService", "GrantService", "SessionService"
+
+
+class Died(Exception):
+    """The daemon has gone before it answered."""
+
+
+class Refused(Exception):
+    """The daemon said no."""
+
+    def __init__(self, error):
+        self.code = error.code().name
+        super().__init__("%s %s" % (self.code, error.details()))
+
+
+def pattern(segment_id, size):
+    return (segment_id.encode() * size)[:size]
+
+
+class Workload:
+    """Steps on one daemon. `facts` has what was acknowledged: by segment id a
+    dict of fields. `doubt` has what was asked for and not answered."""
+
+    def __init__(self, shmd, backend, heavy=False):
+        self.shmd, self.backend, self.heavy = shmd, backend, heavy
+        self.facts, self.doubt = {}, None
+        self.disowned = set()  # ids, whose objects are still there
+        self.session = self.connection = self._channel = None
+        self.recoveries = 0
+
+    # --- calls
+
+    def call(self, method, request, reply, service=SEGMENTS):
+        if self._channel is None:
+            self.shmd.wait_until_connectable()
+            self._channel = grpc.insecure_channel(
+                "unix:" + self.shmd.grpc_socket,
+                options=[("grpc.use_local_subchannel_pool", 1)])
+        ask = self._channel.unary_unary(
+            "/shmd.v1.%s/%s" % (service, method),
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=reply.FromString)
+        try:
+            return ask(request, timeout=DEADLINE_SECONDS)
+        except grpc.RpcError as error:
+            if error.code() in (grpc.StatusCode.UNAVAILABLE,
+                                grpc.StatusCode.CANCELLED):
+                raise Died(method) from None
+            raise Refused(error) from None
+
+    def name(self, segment_id):
+        return "%s/segments/%s" % (PARENT, segment_id)
+
+    def close(self):
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self.connection is not None:
+            self.connection.socket.close()
+            self.connection = None
+
+    @contextlib.contextmanager
+    def _attach_errors(self):
+        try:
+            yield
+        except (OSError, AssertionError) as error:
+            raise Died("attach: %s" % error) from None
+
+    # --- sessions
+
+    def greet(self):
+        with self._attach_errors():
+            connection = attach_socket.Connection(self.shmd.attach_socket)
+            try:
+                resume = self.session or ("", b"")
+                welcome = connection.greet(*resume)
+            except BaseException:
+                connection.socket.close()
+                raise
+        if self.session is not None and not self.ending:
+            assert welcome.resumed, "the session was lost"
+        self.session = (welcome.session, welcome.resume_token)
+        self.connection = connection
+
+    ending = False
+
+    def end_session(self):
+        self.ending = True
+        self.doubt = ("gone", "b")
+        if self.connection is not None:
+            self.connection.socket.close()
+            self.connection = None
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while self.exists("b"):
+            assert time.monotonic() < deadline, "the session's segment remains"
+            time.sleep(0.002)
+        self.facts.pop("b", None)
+
+    # --- segments
+
+    def exists(self, segment_id):
+        try:
+            self.call("GetSegment",
+                      segment_pb2.GetSegmentRequest(name=self.name(segment_id)),
+                      segment_pb2.Segment)
+        except Refused as refused:
+            assert refused.code == "NOT_FOUND", refused
+            return False
+        return True
+
+    def create(self, segment_id, **fields):
+        self.doubt = ("made", segment_id)
+        request = segment_pb2.CreateSegmentRequest(
+            parent=PARENT, segment_id=segment_id,
+            request_id="request-" + segment_id)
+        segment = request.segment
+        segment.size_bytes = 2 * PAGE
+        segment.backend = segment_pb2.Segment.Backend.Value(self.backend)
+        segment.resizable = self.backend != "SYSV"
+        segment.labels["of"] = segment_id
+        if self.backend == "MAPPED_FILE":
+            segment.file_path = segment_id
+        for field, value in fields.items():
+            setattr(segment, field, value)
+        # What a call that was not answered has made is what this one returns.
+        before = self.listed().get(segment_id)
+        made = self.call("CreateSegment", request, segment_pb2.Segment)
+        if before is not None:
+            assert before.uid == made.uid, "made twice"
+            assert before.generation == made.generation
+        self.facts[segment_id] = {
+            "uid": made.uid, "generation": made.generation,
+            "size_bytes": made.size_bytes, "mode": made.mode,
+            "labels": dict(made.labels), "state": made.state,
+            "content": bytes(PAGE)}
+
+    def write(self, segment_id, uid=None):
+        """Attaches, as another uid perhaps with a grant, and writes."""
+        handle = self.handle if uid else self.get(segment_id).handle_string
+        self.doubt = ("changed", segment_id, {
+            "content": pattern(segment_id + str(uid or ""), PAGE)})
+        with self._attach_errors():
+            connection, own = self.connection, None
+            if uid is not None:
+                os.seteuid(uid)
+                try:
+                    own = attach_socket.Connection(self.shmd.attach_socket)
+                finally:
+                    os.seteuid(0)
+                connection = own
+            try:
+                granted, descriptor = connection.attach(
+                    handle, attach_socket.READ_WRITE)
+                self._store(granted, descriptor, self.doubt[2]["content"])
+                connection.detach(granted.attachment_id)
+                # Requests are answered in order: all before has been seen.
+                with contextlib.suppress(attach_socket.Refused):
+                    connection.attach("", attach_socket.READ)
+            finally:
+                if own is not None:
+                    own.socket.close()
+        self._settle()
+
+    def _store(self, granted, descriptor, data):
+        if descriptor is None:
+            with sysv.Attached(granted.sysv_id) as memory:
+                memory.write(data)
+            return
+        try:
+            with mmap.mmap(descriptor, len(data)) as memory:
+                memory[:] = data
+        finally:
+            os.close(descriptor)
+
+    def _settle(self):
+        """What was in doubt has been answered."""
+        self.facts[self.doubt[1]].update(self.doubt[2])
+        self.doubt = None
+
+    def get(self, segment_id):
+        return self.call(
+            "GetSegment",
+            segment_pb2.GetSegmentRequest(name=self.name(segment_id)),
+            segment_pb2.Segment)
+
+    def update(self, segment_id, labels, mode=None):
+        self.doubt = ("changed", segment_id, {"labels": labels})
+        request = segment_pb2.UpdateSegmentRequest()
+        request.segment.name = self.name(segment_id)
+        request.segment.labels.update(labels)
+        request.update_mask.paths.append("labels")
+        if mode is not None:
+            self.doubt[2]["mode"] = mode
+            request.segment.mode = mode
+            request.update_mask.paths.append("mode")
+        self.call("UpdateSegment", request, segment_pb2.Segment)
+        self._settle()
+
+    def resize(self, segment_id, size_bytes):
+        self.doubt = ("changed", segment_id, {"size_bytes": size_bytes})
+        self.call("ResizeSegment",
+                  segment_pb2.ResizeSegmentRequest(
+                      name=self.name(segment_id), size_bytes=size_bytes),
+                  segment_pb2.Segment)
+        self._settle()
+
+    def seal(self, segment_id):
+        self.doubt = ("changed", segment_id,
+                      {"state": segment_pb2.Segment.SEALED})
+        self.call("SealSegment",
+                  segment_pb2.SealSegmentRequest(name=self.name(segment_id)),
+                  segment_pb2.Segment)
+        self._settle()
+
+    def remove(self, segment_id, method="DeleteSegment"):
+        again = self.doubt == ("gone", segment_id)
+        self.doubt = ("gone", segment_id)
+        request = (segment_pb2.DeleteSegmentRequest
+                   if method == "DeleteSegment" else
+                   segment_pb2.DisownSegmentRequest)
+        try:
+            self.call(method, request(name=self.name(segment_id)),
+                      empty_pb2.Empty)
+        except Refused as refused:
+            assert again and refused.code == "NOT_FOUND", refused
+        self.facts.pop(segment_id, None)
+        if method == "DisownSegment":
+            self.disowned.add(segment_id)
+        self.doubt = None
+
+    def disown(self, segment_id):
+        self.remove(segment_id, "DisownSegment")
+
+    # --- grants
+
+    def grant(self, segment_id):
+        request = grant_pb2.CreateGrantRequest(parent=self.name(segment_id))
+        request.grant.access = attach_socket.READ_WRITE
+        request.grant.max_uses = 5
+        request.grant.uid = STRANGER
+        reply = self.call("CreateGrant", request,
+                          grant_pb2.CreateGrantResponse, GRANTS)
+        self.handle = reply.handle_string
+
+    def revoke(self, segment_id):
+        """Deletes all grants: one whose creation was not answered as well."""
+        listing = self.call(
+            "ListGrants",
+            grant_pb2.ListGrantsRequest(parent=self.name(segment_id)),
+            grant_pb2.ListGrantsResponse, GRANTS)
+        for one in listing.grants:
+            try:
+                self.call("DeleteGrant",
+                          grant_pb2.DeleteGrantRequest(name=one.name),
+                          empty_pb2.Empty, GRANTS)
+            except Refused as refused:
+                assert refused.code == "NOT_FOUND", refused
+
+    # --- the account
+
+    def listed(self):
+        reply = self.call("ListSegments", segment_pb2.ListSegmentsRequest(
+            parent=PARENT), segment_pb2.ListSegmentsResponse)
+        return {one.name.split("/")[-1]: one for one in reply.segments}
+
+    def verify(self):
+        """The daemon has what it has acknowledged, and nothing else."""
+        found = self.listed()
+        made = gone = None
+        if self.doubt is not None:
+            made = self.doubt[1] if self.doubt[0] == "made" else None
+            gone = self.doubt[1] if self.doubt[0] == "gone" else None
+        missing = set(self.facts) - set(found) - {gone}
+        assert not missing, "lost: %s" % missing
+        extra = set(found) - set(self.facts) - {made}
+        assert not extra, "left over: %s" % extra
+        for segment_id in set(self.facts) & set(found):
+            self._verify_one(segment_id, found[segment_id])
+        self._verify_objects(len(found), gone)
+
+    def _verify_one(self, segment_id, segment):
+        expected = self.facts[segment_id]
+        now = {field: getattr(segment, field)
+               for field in expected if field != "content"}
+        now["labels"] = dict(segment.labels)
+        now["content"] = self.call(
+            "ReadSegment", segment_pb2.ReadSegmentRequest(
+                name=self.name(segment_id), length_bytes=PAGE),
+            segment_pb2.ReadSegmentResponse).data
+        asked = {}
+        if self.doubt is not None and self.doubt[:2] == ("changed",
+                                                         segment_id):
+            asked = self.doubt[2]
+        for field, value in now.items():
+            assert value in (expected[field], asked.get(field, value)) and (
+                field in asked or value == expected[field]), (
+                    "%s of %s is %r, not %r" % (
+                        field, segment_id, value, expected[field]))
+
+    def _verify_objects(self, listed, gone):
+        """Each segment has its kernel object, and no object is beyond them."""
+        least = listed + len(self.disowned - {gone})
+        most = least + (1 if gone is not None and self.backend != "MEMFD"
+                        and gone == "d" else 0)
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            count = self.objects()
+            if least <= count <= most:
+                return
+            assert time.monotonic() < deadline, (
+                "%d objects, not %d to %d" % (count, least, most))
+            time.sleep(0.005)
+
+    def objects(self):
+        if self.backend == "MEMFD":
+            return self.shmd.kept_memfds()
+        if self.backend == "SYSV":
+            return len(sysv.read_table())
+        folder = ("/dev/shm" if self.backend == "POSIX" else
+                  self.shmd.file_root)
+        return len(os.listdir(folder))
+
+    def drop_disowned(self):
+        """They are the test's to remove."""
+        for folder in ("/dev/shm", self.shmd.file_root):
+            for name in os.listdir(folder) if os.path.isdir(folder) else ():
+                os.remove(os.path.join(folder, name))
+        for shmid in sysv.read_table():
+            sysv.remove(shmid)
+        self.disowned.clear()
+
+    def recover(self):
+        """After a death: the session is back, and everything as it was."""
+        for _ in range(10):
+            self.recoveries += 1
+            if self._channel is not None:
+                self._channel.close()
+                self._channel = None
+            if self.connection is not None:
+                self.connection.socket.close()
+                self.connection = None
+            self.shmd.wait_until_connectable()
+            try:
+                if self.session is not None:
+                    self.greet()
+                self.verify()
+            except Died:
+                continue
+            return
+        raise AssertionError("it dies again and again")
+
+    def steps(self):
+        named, grows = self.backend != "MEMFD", self.backend != "SYSV"
+        yield self.greet
+        yield lambda: self.create("a")
+        yield lambda: self.write("a")
+        yield lambda: self.create(
+            "b", lifetime=segment_pb2.Segment.SESSION,
+            owner_session=self.session[0])
+        yield lambda: self.update("a", {"of": "a", "x": "y"}, mode=0o640)
+        if grows:
+            yield lambda: self.resize("a", 4 * PAGE)
+        if grows and named:
+            yield lambda: self.resize("a", 3 * PAGE)
+        yield lambda: self.grant("a")
+        yield lambda: self.write("a", uid=STRANGER)
+        yield lambda: self.create("c")
+        yield lambda: self.revoke("a")
+        if not named:
+            yield lambda: self.seal("a")
+        yield lambda: self.remove("c")
+        if named:
+            yield lambda: self.create("d")
+            yield lambda: self.disown("d")
+        if self.heavy:
+            for number in range(260):
+                labels = {"k%d" % i: ("%d-" % number).ljust(255, "x")
+                          for i in range(64)}
+                yield lambda labels=labels: self.update("a", labels)
+        yield self.end_session
+        yield lambda: self.remove("a")
+
+    def run(self):
+        """All steps, each again until it is answered."""
+        for step in self.steps():
+            for _ in range(10):
+                try:
+                    step()
+                    break
+                except Died:
+                    self.recover()
+            else:
+                raise AssertionError("a step is never answered")
+            self.doubt = None
+
+    def expect_no_sessions(self):
+        """Those end that nobody can resume."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            listing = self.call("ListSessions",
+                                session_pb2.ListSessionsRequest(),
+                                session_pb2.ListSessionsResponse, SESSIONS)
+            if not listing.sessions:
+                return
+            assert time.monotonic() < deadline, listing
+            time.sleep(0.02)
