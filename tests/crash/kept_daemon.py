@@ -89,8 +89,11 @@ class KeptDaemon(daemon.Daemon):
         return glob.glob(os.path.join(self.state_dir, "journal.*"))
 
     def take_ledger(self):
-        return {**ledger.take(self, pid=self.daemon_pid()),
-                "kept memfds": self.kept_memfds()}
+        taken = ledger.take(self, pid=self.daemon_pid())
+        # That of a program whose session was awaited stays until the end of
+        # the time of grace, whether it came back or not.
+        taken["descriptors"].pop("anon_inode:[pidfd]", None)
+        return {**taken, "kept memfds": self.kept_memfds()}
 
     def kill_all(self):
         """Keeper and daemon, whatever state they are in."""

@@ -6,12 +6,15 @@ import mmap
 import os
 import time
 
-import grpc
-from google.protobuf import empty_pb2
+# gRPC's handlers of fork(2) fail now and then, and no child here uses gRPC.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
-import attach_socket
-import sysv
-from stubs import grant_pb2, segment_pb2, session_pb2
+import grpc  # noqa: E402
+from google.protobuf import empty_pb2  # noqa: E402
+
+import attach_socket  # noqa: E402
+import sysv  # noqa: E402
+from stubs import grant_pb2, segment_pb2, session_pb2  # noqa: E402
 
 PARENT = "namespaces/default"
 PAGE = 4096
@@ -412,8 +415,19 @@ class Workload:
                 raise AssertionError("a step is never answered")
             self.doubt = None
 
-    def expect_no_sessions(self):
-        """Those end that nobody can resume."""
+    def settle(self):
+        """After the last death: all is told, and the sessions have ended."""
+        try:
+            self.verify()
+        except Died:
+            self.recover()
+        if self.connection is not None:  # recover() has opened one
+            self.connection.socket.close()
+            self.connection = None
+        self._expect_no_sessions()
+
+    def _expect_no_sessions(self):
+        """Those end as well that nobody can resume."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
             listing = self.call("ListSessions",

@@ -1,0 +1,116 @@
+"""Kills a program at each named point of the client library, for each backend:
+what was its alone goes with it, and nobody else notices.
+
+$SHMD_CRASH_ROUNDS, or --rounds, says how often; round N dies at the N-th pass
+of the point, as far as there are so many. --only=REGEX runs some points."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import kill_matrix
+import points
+import stubs  # noqa: F401  generated once, before there are several processes
+
+BACKENDS = ("MEMFD", "POSIX", "SYSV", "MAPPED_FILE")
+
+PASSED_BY = {
+    "client.seal": ("MEMFD",), "client.sealed": ("MEMFD",),
+    "client.resize": ("MEMFD", "POSIX", "MAPPED_FILE"),
+    "client.resized": ("MEMFD", "POSIX", "MAPPED_FILE"),
+}
+
+DEADLINE_SECONDS = 30
+SIZE = 8192
+# What it made to stay, if it came so far.
+TO_STAY = ("made", "first", "second", "put")
+
+
+class Peer:
+    """A worker's daemon, and a program that goes on using it."""
+
+    def __init__(self):
+        import daemon
+        import ledger
+        import workload
+        self.ledger = ledger
+        self.daemon = daemon.Daemon()
+        self.works = {}
+        for backend in BACKENDS:
+            work = workload.Workload(self.daemon, backend)
+            work.greet()
+            work.create("shared-" + backend, size_bytes=SIZE, resizable=False,
+                        **({"file_path": "shared"}
+                           if backend == "MAPPED_FILE" else {}))
+            self.works[backend] = work
+        self.folder = tempfile.mkdtemp(prefix="shmd-client-")
+        self.pid = self.daemon.pid
+
+    def close(self):
+        for backend, work in self.works.items():
+            work.remove("shared-" + backend)
+            work.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.daemon.close()
+
+    def run_case(self, case):
+        point, backend, at_pass = case
+        work = self.works[backend]
+        shared = "shared-" + backend
+        work.write(shared)
+        before = self.ledger.take(self.daemon)
+        client = subprocess.Popen(
+            [os.environ["CLIENT_WORKLOAD"], self.daemon.socket_dir, backend,
+             work.get(shared).handle_string, self.folder],
+            env={**os.environ,
+                 "SHMD_FAILPOINTS": "%s=kill@%d" % (point, at_pass)},
+            stderr=subprocess.PIPE)
+        _, errors = client.communicate(timeout=DEADLINE_SECONDS)
+        died = time.monotonic()
+        try:
+            if client.returncode not in (0, -signal.SIGKILL):
+                raise AssertionError("%d: %s" % (client.returncode,
+                                                 errors.decode()))
+            while work.exists("owned"):
+                if time.monotonic() - died > DEADLINE_SECONDS:
+                    raise AssertionError("what was its own remains")
+            reclaimed = time.monotonic() - died
+            self._expect_others_at_work(work, shared)
+        finally:
+            left = work.listed()
+            for segment_id in TO_STAY:
+                if segment_id in left:
+                    work.remove(segment_id)
+        self.ledger.expect_same(self.daemon, before)
+        if client.returncode == 0:
+            raise kill_matrix.NotPassed()
+        return reclaimed
+
+    def _expect_others_at_work(self, work, shared):
+        """Each of these calls has a deadline."""
+        work.write(shared)
+        work.update(shared, {"after": "death"})
+        left = set(work.listed())
+        unknown = {name for name in left if not name.startswith("shared-")}
+        if unknown - set(TO_STAY):
+            raise AssertionError("left over: %s" % unknown)
+        if not self.daemon.is_running() or self.daemon.pid != self.pid:
+            raise AssertionError("the daemon has died")
+
+
+def main():
+    options = kill_matrix.parse_arguments(default_rounds=5)
+    os.environ["CLIENT_WORKLOAD"] = os.path.abspath(options.program)
+    cells = [(point, backend) for point in points.listed("client")
+             for backend in PASSED_BY.get(point, BACKENDS)]
+    matrix = kill_matrix.Matrix(cells, Peer, options)
+    matrix.run()
+    return matrix.report("reclaimed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
