@@ -136,8 +136,9 @@ int Run(char** argv) {
   ConnectOptions options;
   options.socket_dir = argv[1];
   Workload work{Check(Client::Connect(options), "Connect"), argv[2], argv[4]};
-  work.MakeOwned();
+  // First: once it is answered, this program is a session.
   work.UseShared(argv[3]);
+  work.MakeOwned();
   work.MakeAndChange();
   work.MakeBatch();
   work.MoveFiles();

@@ -6,20 +6,19 @@ import mmap
 import os
 import time
 
-# gRPC's handlers of fork(2) fail now and then, and no child here uses gRPC.
-os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+from google.protobuf import empty_pb2
 
-import grpc  # noqa: E402
-from google.protobuf import empty_pb2  # noqa: E402
-
-import attach_socket  # noqa: E402
-import sysv  # noqa: E402
-from stubs import grant_pb2, segment_pb2, session_pb2  # noqa: E402
+import attach_socket
+import grpcurl
+import raw_grpc
+import sysv
+from stubs import grant_pb2, segment_pb2, session_pb2
 
 PARENT = "namespaces/default"
 PAGE = 4096
 STRANGER = 4242  # a uid that may nothing by itself
 DEADLINE_SECONDS = 30
+_UNAVAILABLE = grpcurl.CODES.index("UNAVAILABLE")
 SEGMENTS, GRANTS, SESSIONS = "SegmentService", "GrantService", "SessionService"
 
 
@@ -30,9 +29,9 @@ class Died(Exception):
 class Refused(Exception):
     """The daemon said no."""
 
-    def __init__(self, error):
-        self.code = error.code().name
-        super().__init__("%s %s" % (self.code, error.details()))
+    def __init__(self, method, code):
+        self.code = grpcurl.CODES[code]
+        super().__init__("%s: %s" % (method, self.code))
 
 
 def pattern(segment_id, size):
@@ -47,36 +46,28 @@ class Workload:
         self.shmd, self.backend, self.heavy = shmd, backend, heavy
         self.facts, self.doubt = {}, None
         self.disowned = set()  # ids, whose objects are still there
-        self.session = self.connection = self._channel = None
+        self.session = self.connection = None
         self.recoveries = 0
 
     # --- calls
 
     def call(self, method, request, reply, service=SEGMENTS):
-        if self._channel is None:
-            self.shmd.wait_until_connectable()
-            self._channel = grpc.insecure_channel(
-                "unix:" + self.shmd.grpc_socket,
-                options=[("grpc.use_local_subchannel_pool", 1)])
-        ask = self._channel.unary_unary(
-            "/shmd.v1.%s/%s" % (service, method),
-            request_serializer=type(request).SerializeToString,
-            response_deserializer=reply.FromString)
         try:
-            return ask(request, timeout=DEADLINE_SECONDS)
-        except grpc.RpcError as error:
-            if error.code() in (grpc.StatusCode.UNAVAILABLE,
-                                grpc.StatusCode.CANCELLED):
-                raise Died(method) from None
-            raise Refused(error) from None
+            code, data = raw_grpc.ask_for_code(
+                self.shmd.grpc_socket, "shmd.v1.%s/%s" % (service, method),
+                request.SerializeToString())
+        except OSError:
+            raise Died(method) from None
+        if code == _UNAVAILABLE:
+            raise Died(method)
+        if code != 0:
+            raise Refused(method, code)
+        return reply.FromString(data)
 
     def name(self, segment_id):
         return "%s/segments/%s" % (PARENT, segment_id)
 
     def close(self):
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
         if self.connection is not None:
             self.connection.socket.close()
             self.connection = None
@@ -355,9 +346,6 @@ class Workload:
         """After a death: the session is back, and everything as it was."""
         for _ in range(10):
             self.recoveries += 1
-            if self._channel is not None:
-                self._channel.close()
-                self._channel = None
             if self.connection is not None:
                 self.connection.socket.close()
                 self.connection = None

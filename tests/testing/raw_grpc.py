@@ -6,6 +6,7 @@ import struct
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _SETTINGS = 0, 1, 4
 _END_STREAM, _END_HEADERS = 1, 4
+_FRAME_BYTES = 16384
 
 
 def _frame(kind, flags, stream, payload):
@@ -35,8 +36,10 @@ def call(stream, method, message):
             (":authority", "localhost"), ("content-type", "application/grpc"),
             ("te", "trailers")))
     body = b"\0" + struct.pack(">I", len(message)) + message
-    return (_frame(_HEADERS, _END_HEADERS, stream, headers) +
-            _frame(_DATA, _END_STREAM, stream, body))
+    starts = range(0, len(body), _FRAME_BYTES)
+    return _frame(_HEADERS, _END_HEADERS, stream, headers) + b"".join(
+        _frame(_DATA, _END_STREAM if start == starts[-1] else 0, stream,
+               body[start:start + _FRAME_BYTES]) for start in starts)
 
 
 def send_and_leave(path, method, message, calls=1):
@@ -57,7 +60,14 @@ def open_calls(path, method, message, calls):
 def ask(path, method, message):
     """Makes one call on a connection of its own; returns the reply message's
     bytes, or None when the call was refused."""
-    reply = None
+    code, reply = ask_for_code(path, method, message)
+    return reply if code == 0 else None
+
+
+def ask_for_code(path, method, message):
+    """The same; returns the number of the status code, and the bytes of the
+    reply message or b"". OSError when the connection ends before."""
+    data, trailers = b"", b""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(path)  # waits while the backlog is full
         client.settimeout(60)
@@ -70,7 +80,18 @@ def ask(path, method, message):
                 length = int.from_bytes(head[:3], "big")
                 kind, flags = head[3], head[4]
                 payload = stream.read(length)
-                if kind == _DATA and payload:
-                    reply = payload[5:]
+                if kind == _DATA:
+                    data += payload
+                elif kind == _HEADERS:
+                    trailers += payload
                 if kind in (_DATA, _HEADERS) and flags & _END_STREAM:
-                    return reply
+                    return _status_code(trailers), data[5:]
+
+
+def _status_code(trailers):
+    # gRPC writes its own headers as literals without Huffman coding: a length
+    # and the name, a length and the value.
+    name, value = trailers.rpartition(b"\x0bgrpc-status")[1:]
+    if not name or not 1 <= value[0] <= 2:
+        raise ConnectionResetError("the call has no status")
+    return int(value[1:1 + value[0]])
