@@ -38,6 +38,24 @@ bool IsGone(const absl::Status& status) {
   return why == reason::kObjectNotFound || why == reason::kObjectReplaced;
 }
 
+// A create that was refused after its record was written has removed its
+// object; whoever repeats it is not to be told of a segment that never was.
+absl::Status ForgetRequestsOf(const std::vector<Uid>& gone, Store& store) {
+  if (gone.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<Record> records,
+                   store.Load(RecordKind::kRequest));
+  const absl::flat_hash_set<Uid> lost(gone.begin(), gone.end());
+  std::vector<Change> removals;
+  for (const Record& record : records) {
+    ASSIGN_OR_RETURN(const StoredRequest request,
+                     ParseRequestRecord(record.key, record.value));
+    if (lost.contains(request.entry.segment)) {
+      removals.push_back(RemovalOf(request.key));
+    }
+  }
+  return store.Commit(removals, Durability::kDaemonDeath);
+}
+
 }  // namespace
 
 // The memfds that were kept while no daemon ran, by what they are.
@@ -165,6 +183,7 @@ absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored(
   }
   result.gone = gone.size();
   SHMD_FAILPOINT("take_up.segments");
+  RETURN_IF_ERROR(ForgetRequestsOf(gone, *parts_.store));
   RETURN_IF_ERROR(
       RemoveSegments(*parts_.store, gone, Durability::kDaemonDeath));
   SHMD_FAILPOINT("take_up.forgotten");
