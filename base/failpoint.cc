@@ -69,8 +69,9 @@ int ErrorNumber(absl::string_view name) {
 
 bool ParseDeed(absl::string_view text, Action* action) {
   const std::vector<absl::string_view> parts = absl::StrSplit(text, ':');
+  // Nothing at all, where there is no `=`, has no parts.
+  if (parts.empty() || parts.size() > 2) return false;
   const absl::string_view deed = parts[0];
-  if (parts.size() > 2) return false;
   if (deed == "sleep" || deed == "fail") {
     if (parts.size() != 2) return false;
     int64_t milliseconds = 0;

@@ -83,7 +83,7 @@ def run_case(case):
     finally:
         work.close()
         shmd.kill_all()
-        work.drop_disowned()
+        work.drop_all()
 
 
 def _await_deaths(shmd, deaths, is_sure):

@@ -19,12 +19,12 @@ _KINDS = {1: "segment", 2: "grant", 3: "namespace", 4: "session", 5: "request",
 class KeptDaemon(daemon.Daemon):
     """shmd --keeper. `failpoints` are for its first start alone."""
 
-    def __init__(self, failpoints="", *flags):
+    def __init__(self, failpoints="", wrapper=()):
         self._armed = tempfile.mkdtemp(prefix="shmd-armed-")
         self.arm(failpoints)
         super().__init__(
             "--keeper", "--failpoints=@" + os.path.join(self._armed, "points"),
-            "--session_grace_seconds=3", *flags)
+            "--session_grace_seconds=3", wrapper=wrapper)
 
     def arm(self, failpoints):
         """Those of the next start."""

@@ -1,6 +1,7 @@
 """What a careful program asks of a daemon that may die at any moment: it asks
 again, under the same request id, and keeps account of what it was told."""
 
+import collections
 import contextlib
 import mmap
 import os
@@ -45,6 +46,8 @@ class Workload:
     def __init__(self, shmd, backend, heavy=False):
         self.shmd, self.backend, self.heavy = shmd, backend, heavy
         self.facts, self.doubt = {}, None
+        self._made = collections.Counter()  # how often, by id
+        self._objects = []  # of those that were disowned
         self.disowned = set()  # ids, whose objects are still there
         self.session = self.connection = None
         self.recoveries = 0
@@ -76,6 +79,8 @@ class Workload:
     def _attach_errors(self):
         try:
             yield
+        except attach_socket.Refused as refused:
+            raise Refused("attach", grpcurl.CODES.index(refused.code)) from None
         except (OSError, AssertionError) as error:
             raise Died("attach: %s" % error) from None
 
@@ -85,17 +90,21 @@ class Workload:
         with self._attach_errors():
             connection = attach_socket.Connection(self.shmd.attach_socket)
             try:
-                resume = self.session or ("", b"")
-                welcome = connection.greet(*resume)
+                welcome = connection.hello(resume=self.session)
             except BaseException:
                 connection.socket.close()
                 raise
         if self.session is not None and not self.ending:
             assert welcome.resumed, "the session was lost"
-        self.session = (welcome.session, welcome.resume_token)
+        self.session = welcome
         self.connection = connection
 
     ending = False
+
+    def leave(self):
+        """Hangs up; the next greeting is that of another session."""
+        self.close()
+        self.session = None
 
     def end_session(self):
         self.ending = True
@@ -125,7 +134,7 @@ class Workload:
         self.doubt = ("made", segment_id)
         request = segment_pb2.CreateSegmentRequest(
             parent=PARENT, segment_id=segment_id,
-            request_id="request-" + segment_id)
+            request_id="%s-%d" % (segment_id, self._made[segment_id]))
         segment = request.segment
         segment.size_bytes = 2 * PAGE
         segment.backend = segment_pb2.Segment.Backend.Value(self.backend)
@@ -141,6 +150,7 @@ class Workload:
         if before is not None:
             assert before.uid == made.uid, "made twice"
             assert before.generation == made.generation
+        self._made[segment_id] += 1
         self.facts[segment_id] = {
             "uid": made.uid, "generation": made.generation,
             "size_bytes": made.size_bytes, "mode": made.mode,
@@ -235,13 +245,20 @@ class Workload:
             self.call(method, request(name=self.name(segment_id)),
                       empty_pb2.Empty)
         except Refused as refused:
-            assert again and refused.code == "NOT_FOUND", refused
+            if not again or refused.code != "NOT_FOUND":
+                raise
         self.facts.pop(segment_id, None)
         if method == "DisownSegment":
             self.disowned.add(segment_id)
         self.doubt = None
 
     def disown(self, segment_id):
+        if self.doubt != ("gone", segment_id):
+            found = self.call(
+                "GetSegment", segment_pb2.GetSegmentRequest(
+                    name=self.name(segment_id), view=segment_pb2.FULL),
+                segment_pb2.Segment)
+            self._objects.append(found)
         self.remove(segment_id, "DisownSegment")
 
     # --- grants
@@ -267,7 +284,8 @@ class Workload:
                           grant_pb2.DeleteGrantRequest(name=one.name),
                           empty_pb2.Empty, GRANTS)
             except Refused as refused:
-                assert refused.code == "NOT_FOUND", refused
+                if refused.code != "NOT_FOUND":
+                    raise
 
     # --- the account
 
@@ -335,12 +353,24 @@ class Workload:
 
     def drop_disowned(self):
         """They are the test's to remove."""
-        for folder in ("/dev/shm", self.shmd.file_root):
-            for name in os.listdir(folder) if os.path.isdir(folder) else ():
-                os.remove(os.path.join(folder, name))
+        for segment in self._objects:
+            with contextlib.suppress(OSError):
+                if self.backend == "POSIX":
+                    os.remove("/dev/shm" + segment.posix_name)
+                elif self.backend == "SYSV":
+                    sysv.remove(segment.status.sysv_id)
+                else:
+                    os.remove(os.path.join(self.shmd.file_root,
+                                           segment.file_path))
+        self._objects.clear()
+        self.disowned.clear()
+
+    def drop_all(self):
+        """After a failure: nothing is left to the next case."""
+        for name in os.listdir("/dev/shm"):
+            os.remove(os.path.join("/dev/shm", name))
         for shmid in sysv.read_table():
             sysv.remove(shmid)
-        self.disowned.clear()
 
     def recover(self):
         """After a death: the session is back, and everything as it was."""
@@ -366,7 +396,7 @@ class Workload:
         yield lambda: self.write("a")
         yield lambda: self.create(
             "b", lifetime=segment_pb2.Segment.SESSION,
-            owner_session=self.session[0])
+            owner_session=self.session.session)
         yield lambda: self.update("a", {"of": "a", "x": "y"}, mode=0o640)
         if grows:
             yield lambda: self.resize("a", 4 * PAGE)
@@ -403,6 +433,10 @@ class Workload:
                 raise AssertionError("a step is never answered")
             self.doubt = None
 
+    def sessions(self):
+        return self.call("ListSessions", session_pb2.ListSessionsRequest(),
+                         session_pb2.ListSessionsResponse, SESSIONS)
+
     def settle(self):
         """After the last death: all is told, and the sessions have ended."""
         try:
@@ -418,9 +452,7 @@ class Workload:
         """Those end as well that nobody can resume."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
-            listing = self.call("ListSessions",
-                                session_pb2.ListSessionsRequest(),
-                                session_pb2.ListSessionsResponse, SESSIONS)
+            listing = self.sessions()
             if not listing.sessions:
                 return
             assert time.monotonic() < deadline, listing
