@@ -223,7 +223,10 @@ absl::Status Run(const Flags& flags) {
   OrphanCensus census(
       [&registry](const ObjectName& name) { return registry.IsSegment(name); },
       Clock::Real(), CensusSettings(flags));
-  const CallerPolicy policy(flags.admin_uids, flags.admin_certificates);
+  CallerPolicy policy(flags.admin_uids, flags.admin_certificates);
+  policy.LetIn([&namespaces](const Caller& caller) {
+    return !namespaces.List(caller, /*after=*/"", /*limit=*/1).empty();
+  });
   const TcpSettings tcp = TcpOf(flags);
   const std::string grpc_path = absl::StrCat(flags.socket_dir, "/grpc.sock");
   const std::string attach_path =

@@ -73,7 +73,8 @@ bool MayEnter(const Caller& caller, const Entrants& entrants) {
   if (caller.is_administrator) return true;
   if (entrants.uids.empty() && entrants.gids.empty() &&
       entrants.certificate_names.empty()) {
-    return true;
+    // Everybody of this host; over TCP nobody is let in who is not named.
+    return caller.certificate_names.empty();
   }
   const auto& uids = entrants.uids;
   if (std::find(uids.begin(), uids.end(), caller.uid) != uids.end()) {

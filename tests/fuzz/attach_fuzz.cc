@@ -34,7 +34,8 @@ class Daemon {
     CreateCommand command;
     command.name_space = kDefaultNamespace;
     command.id = "segment";
-    command.options.size_bytes = 4096;
+    command.options.size_bytes = command.options.page_size_bytes =
+        BasePageSizeBytes();
     command.options.mode = 0666;
     Caller root;
     root.is_administrator = true;

@@ -177,6 +177,36 @@ def delete_orphan(subject):
                {"name": name, "etag": etags[name]}), True
 
 
+NAMESPACES = "shmd.v1.NamespaceService/"
+
+
+@call("NamespaceService.CreateNamespace")
+def create_namespace(subject):
+    subject.remove_namespace_later()
+    return ask(subject, NAMESPACES + "CreateNamespace",
+               {"namespace_id": subject.id}), True
+
+
+@call("NamespaceService.ListNamespaces")
+def list_namespaces(subject):
+    name = subject.name_space()
+    return listed(ask(subject, NAMESPACES + "ListNamespaces",
+                      {"page_size": 1000}), "namespaces", name)
+
+
+call("NamespaceService.GetNamespace")(
+    lambda subject: (ask(subject, NAMESPACES + "GetNamespace",
+                         {"name": subject.name_space()}), True))
+call("NamespaceService.UpdateNamespace")(
+    lambda subject: (ask(subject, NAMESPACES + "UpdateNamespace",
+                         {"namespace": {"name": subject.name_space(),
+                                        "quota": {"segments": 7}},
+                          "update_mask": {"paths": ["quota"]}}), True))
+call("NamespaceService.DeleteNamespace")(
+    lambda subject: (ask(subject, NAMESPACES + "DeleteNamespace",
+                         {"name": subject.name_space()}), True))
+
+
 @call("NodeService.GetNode")
 def get_node(subject):
     return ask(subject, "shmd.v1.NodeService/GetNode", {}), True

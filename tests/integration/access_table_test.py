@@ -34,6 +34,9 @@ CELLS = {
     "absent": ("NOT_FOUND", "SESSION_NOT_FOUND"),
 }
 
+# As "absent" reads for a namespace.
+NO_NAMESPACE = ("NOT_FOUND", "NAMESPACE_NOT_FOUND")
+
 SERVICE = "shmd.v1.SegmentService/"
 
 
@@ -158,6 +161,19 @@ class Subject:
             return {"posix_name": "/" + self.id}, "orphans/posix-%d" % inode
         return {"file_path": self.id}, None
 
+    def name_space(self):
+        """A namespace that OWN may enter; returns its name."""
+        self.remove_namespace_later()
+        made = self.shmd.call("shmd.v1.NamespaceService/CreateNamespace",
+                              {"namespace_id": self.id,
+                               "namespace": {"entrants": {"uids": [OWN]}}})
+        return made.reply["name"]
+
+    def remove_namespace_later(self):
+        self.on_exit(lambda: self.shmd.call(
+            "shmd.v1.NamespaceService/DeleteNamespace",
+            {"name": "namespaces/" + self.id}))
+
     def session(self):
         """A session of OWN's; returns its name."""
         os.setegid(OWN)
@@ -196,6 +212,10 @@ class AccessTableTest(DaemonCase):
                     return
                 self.assertEqual(result, ("OK", ""), outcome)
                 self.assertEqual(shown, wanted == "OK")
+                return
+            if wanted == "absent" and row.key[0].startswith("Namespace"):
+                # Its name is the caller's own word.
+                self.assertEqual(result, NO_NAMESPACE, outcome)
                 return
             self.assertEqual(result, CELLS[wanted], outcome)
             told = outcome.message + str(outcome.metadata)

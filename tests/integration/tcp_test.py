@@ -123,6 +123,29 @@ class TcpTest(DaemonCase):
                         (outcome.code, outcome.reason),
                         ("PERMISSION_DENIED", "CALLER_NOT_ALLOWED"), outcome)
 
+    def test_a_namespace_lets_its_certificates_in(self):
+        guest = self.authority.issue("x", ("DNS:guest.example",))
+        made = self.ok("shmd.v1.NamespaceService/CreateNamespace",
+                       {"namespace_id": self.fresh_id(), "namespace": {
+                           "entrants": {
+                               "certificate_names": ["guest.example"]}}})
+        name = made["name"]
+        try:
+            outcome = self.call(guest, "SegmentService/ListSegments",
+                                {"parent": name})
+            self.assertEqual(outcome.code, "OK", outcome)
+            # Not that which lets in everybody of this host.
+            outcome = self.call(guest, "SegmentService/ListSegments",
+                                {"parent": PARENT})
+            self.assertEqual((outcome.code, outcome.reason),
+                             ("NOT_FOUND", "NAMESPACE_NOT_FOUND"), outcome)
+        finally:
+            self.ok("shmd.v1.NamespaceService/DeleteNamespace",
+                    {"name": name})
+        outcome = self.call(guest, "SegmentService/ListSegments",
+                            {"parent": name})
+        self.assertEqual(outcome.code, "PERMISSION_DENIED", outcome)
+
     def test_the_name_of_the_subject_will_do(self):
         outcome = self.call(self.authority.issue(ADMINISTRATOR),
                             "NodeService/GetNode", {})
