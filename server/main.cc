@@ -187,6 +187,41 @@ TcpSettings TcpOf(const Flags& flags) {
   return tcp;
 }
 
+std::string GrpcPath(const Flags& flags) {
+  return absl::StrCat(flags.socket_dir, "/grpc.sock");
+}
+
+std::string AttachPath(const Flags& flags) {
+  return absl::StrCat(flags.socket_dir, "/attach.sock");
+}
+
+struct Listeners {
+  UniqueFd attach;
+  UniqueFd grpc;
+};
+
+absl::StatusOr<Listeners> Listen(const Flags& flags) {
+  Listeners listeners;
+  ASSIGN_OR_RETURN(
+      listeners.attach,
+      sys::ListenUnix(AttachPath(flags), sys::SocketType::kSeqpacket,
+                      flags.socket_mode));
+  ASSIGN_OR_RETURN(listeners.grpc,
+                   sys::ListenUnix(GrpcPath(flags), sys::SocketType::kStream,
+                                   flags.socket_mode));
+  return listeners;
+}
+
+void AwaitStop(const sigset_t& stop_signals,
+               DescriptorStore& descriptor_store) {
+  int signal_number = 0;
+  sigwait(&stop_signals, &signal_number);
+  Log(LogLevel::kNotice, "stopping");
+  descriptor_store.NotifyStopping();
+  // A second signal ends us at once.
+  pthread_sigmask(SIG_UNBLOCK, &stop_signals, nullptr);
+}
+
 absl::Status Run(const Flags& flags) {
   // Before anything is opened.
   ASSIGN_OR_RETURN(std::vector<KeptDescriptor> kept, TakeListedDescriptors());
@@ -228,21 +263,13 @@ absl::Status Run(const Flags& flags) {
     return !namespaces.List(caller, /*after=*/"", /*limit=*/1).empty();
   });
   const TcpSettings tcp = TcpOf(flags);
-  const std::string grpc_path = absl::StrCat(flags.socket_dir, "/grpc.sock");
-  const std::string attach_path =
-      absl::StrCat(flags.socket_dir, "/attach.sock");
-  ASSIGN_OR_RETURN(UniqueFd attach_listener,
-                   sys::ListenUnix(attach_path, sys::SocketType::kSeqpacket,
-                                   flags.socket_mode));
-  ASSIGN_OR_RETURN(
-      UniqueFd grpc_listener,
-      sys::ListenUnix(grpc_path, sys::SocketType::kStream, flags.socket_mode));
+  ASSIGN_OR_RETURN(Listeners listeners, Listen(flags));
   ASSIGN_OR_RETURN(std::unique_ptr<AttachServer> attach,
-                   AttachServer::Start(std::move(attach_listener),
+                   AttachServer::Start(std::move(listeners.attach),
                                        {&policy, &registry, &sessions,
                                         Clock::Real(), flags.session_grace}));
   ASSIGN_OR_RETURN(const std::unique_ptr<GrpcServer> grpc,
-                   GrpcServer::Start(std::move(grpc_listener),
+                   GrpcServer::Start(std::move(listeners.grpc),
                                      {&policy, &registry, &namespace_registry,
                                       &sessions, &census, start_time,
                                       tcp.address.empty() ? nullptr : &tcp}));
@@ -251,16 +278,11 @@ absl::Status Run(const Flags& flags) {
   std::fflush(stdout);
   descriptor_store.NotifyReady();
   SHMD_FAILPOINT("start.ready");
-  int signal_number = 0;
-  sigwait(&stop_signals, &signal_number);
-  Log(LogLevel::kNotice, "stopping");
-  descriptor_store.NotifyStopping();
-  // A second signal ends us at once.
-  pthread_sigmask(SIG_UNBLOCK, &stop_signals, nullptr);
+  AwaitStop(stop_signals, descriptor_store);
   grpc->Stop(kGrace);
   attach.reset();
-  unlink(grpc_path.c_str());
-  unlink(attach_path.c_str());
+  unlink(GrpcPath(flags).c_str());
+  unlink(AttachPath(flags).c_str());
   return absl::OkStatus();
 }
 
