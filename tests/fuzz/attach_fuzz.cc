@@ -26,8 +26,9 @@ class Daemon {
         backends_(BackendSettings()),
         store_(Store::Open(folder_).value()),
         events_(1, 1024, store_->identity().first_generation),
-        sessions_(Clock::Real()),
-        registry_({&backends_, store_.get(), &events_, &sessions_,
+        namespaces_(Namespace{}),
+        sessions_(Clock::Real(), &namespaces_),
+        registry_({&backends_, store_.get(), &events_, &namespaces_, &sessions_,
                    /*descriptors=*/nullptr, Clock::Real()},
                   Limits()) {
     Expect(registry_.TakeUpStored({}).ok());
@@ -83,8 +84,8 @@ class Daemon {
 
   static Budget::Limits Limits() {
     Budget::Limits limits;
-    limits.memory_bytes = limits.namespace_bytes = uint64_t{1} << 20;
-    limits.namespace_segments = limits.memory_descriptors = 10;
+    limits.memory_bytes = uint64_t{1} << 20;
+    limits.memory_descriptors = 10;
     return limits;
   }
 
@@ -112,6 +113,7 @@ class Daemon {
   const BackendSet backends_;
   const std::unique_ptr<Store> store_;
   EventLog events_;
+  NamespaceTable namespaces_;
   SessionTable sessions_;
   SegmentRegistry registry_;
   Handle handle_;
