@@ -341,7 +341,7 @@ TEST(ShmUsageTest, CompletionScriptsAreValidAndKnowTheVerbs) {
   EXPECT_EQ(RunProgram({"/bin/bash", "-n", "-c", bash.out}, {}).exit_code, 0);
   const ProgramEnd completed = RunProgram(
       {"/bin/bash", "-c",
-       bash.out + "COMP_WORDS=(shm re); COMP_CWORD=1; _shm; "
+       bash.out + "COMP_WORDS=(shm resi); COMP_CWORD=1; _shm; "
                   "echo ${COMPREPLY[@]}; "
                   "COMP_WORDS=(shm create --pos); COMP_CWORD=2; _shm; "
                   "echo ${COMPREPLY[@]}"},
