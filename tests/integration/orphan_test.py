@@ -3,7 +3,6 @@
 import mmap
 import os
 import re
-import time
 import unittest
 
 import daemon
@@ -15,8 +14,6 @@ OWNER, OTHER = 4001, 4002
 
 LIST = "shmd.v1.OrphanService/ListOrphans"
 DELETE = "shmd.v1.OrphanService/DeleteOrphan"
-
-DEADLINE_SECONDS = 30
 
 
 def make_posix(name, size=4096):
