@@ -47,21 +47,26 @@ Population::Population(std::string socket_dir)
 
 Population::~Population() {
   for (size_t first = 0; first < names_.size(); first += kBatch) {
+    DeleteBatch(first, std::min(first + kBatch, names_.size()));
+  }
+}
+
+void Population::DeleteBatch(size_t first, size_t end) {
+  v1::BatchDeleteSegmentsRequest request;
+  request.set_parent(kParent);
+  request.set_force(true);
+  for (size_t i = first; i < end; ++i) request.add_names(names_[i]);
+  grpc::Status status;
+  // The channel finds out by its first call that the daemon was another one.
+  for (int tries = 0; tries < 3; ++tries) {
     grpc::ClientContext context;
     context.set_wait_for_ready(true);
-    v1::BatchDeleteSegmentsRequest request;
-    request.set_parent(kParent);
-    request.set_force(true);
-    const size_t end = std::min(first + kBatch, names_.size());
-    for (size_t i = first; i < end; ++i) request.add_names(names_[i]);
     google::protobuf::Empty reply;
-    const grpc::Status status =
-        segment_stub_->BatchDeleteSegments(&context, request, &reply);
-    if (!status.ok()) {
-      fprintf(stderr, "scale: some segments stay: %s\n",
-              status.error_message().c_str());
-    }
+    status = segment_stub_->BatchDeleteSegments(&context, request, &reply);
+    if (status.ok()) return;
   }
+  fprintf(stderr, "scale: some segments stay: %s\n",
+          status.error_message().c_str());
 }
 
 void Population::GrowTo(size_t segments, size_t sessions) {
@@ -134,10 +139,15 @@ absl::Duration Population::Restart() {
     absl::SleepFor(absl::Milliseconds(1));
   }
   const absl::Duration taken = absl::Now() - start;
-  grpc::ClientContext context;
-  context.set_wait_for_ready(true);
   v1::Node node;
-  const grpc::Status status = node_stub_->GetNode(&context, {}, &node);
+  grpc::Status status;
+  // The channel finds out by its first call that the daemon was another one.
+  for (int tries = 0; tries < 3; ++tries) {
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    status = node_stub_->GetNode(&context, {}, &node);
+    if (status.ok()) break;
+  }
   if (!status.ok()) Fail(status.error_message());
   if (node.segment_count() != names_.size()) {
     Fail(absl::StrCat("only ", node.segment_count(), " of ", names_.size(),

@@ -42,6 +42,7 @@ class Population {
 
  private:
   void CreateBatch(size_t count);
+  void DeleteBatch(size_t first, size_t end);
   void OpenSession();
 
   const std::string socket_dir_;
