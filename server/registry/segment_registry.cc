@@ -152,6 +152,15 @@ absl::StatusOr<EntryPtr> SegmentRegistry::FindEntry(
   return found->second;
 }
 
+absl::StatusOr<EntryPtr> SegmentRegistry::FindManaged(
+    const Caller& caller, const SegmentName& name) const {
+  ASSIGN_OR_RETURN(EntryPtr entry, FindEntry(caller, name));
+  if (!MayManage(caller, entry->segment->ownership())) {
+    return CallerNotAllowed(caller);
+  }
+  return entry;
+}
+
 SegmentView SegmentRegistry::ViewOf(const EntryPtr& entry) const {
   return {entry, entry->segment, entry->attachments};
 }

@@ -246,7 +246,8 @@ class SegmentRegistry {
                  std::string kept_name);
   void Reconcile(const KernelObject& object, Segment* segment);
   absl::Status TakeUpGrants();
-  absl::Status TakeUpRequests();
+  // But for those of segments that are `gone`, which it forgets.
+  absl::Status TakeUpRequests(const std::vector<Uid>& gone);
 
   // segment_registry_change.cc
   absl::StatusOr<SegmentView> Managed(const Caller& caller,
@@ -311,6 +312,10 @@ class SegmentRegistry {
   // As if it were not there for those who may not enter its namespace.
   absl::StatusOr<EntryPtr> FindEntry(const Caller& caller,
                                      const SegmentName& name) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The same; CALLER_NOT_ALLOWED unless the caller may change it.
+  absl::StatusOr<EntryPtr> FindManaged(const Caller& caller,
+                                       const SegmentName& name) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   SegmentView ViewOf(const EntryPtr& entry) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -216,10 +216,7 @@ absl::StatusOr<SegmentRegistry::NewGrant> SegmentRegistry::CreateGrant(
   }
   {
     absl::MutexLock lock(&mutex_);
-    ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(caller, command.name));
-    if (!MayManage(caller, entry->segment->ownership())) {
-      return CallerNotAllowed(caller);
-    }
+    ASSIGN_OR_RETURN(const EntryPtr entry, FindManaged(caller, command.name));
     grant.segment = entry->segment->uid;
     made.handle = UnsignedHandle(*entry->segment, command.access);
     made.handle.grant = secret;
@@ -238,10 +235,7 @@ absl::StatusOr<SegmentRegistry::NewGrant> SegmentRegistry::CreateGrant(
 absl::StatusOr<std::vector<Grant>> SegmentRegistry::ListGrants(
     const Caller& caller, const SegmentName& name) {
   absl::MutexLock lock(&mutex_);
-  ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(caller, name));
-  if (!MayManage(caller, entry->segment->ownership())) {
-    return CallerNotAllowed(caller);
-  }
+  ASSIGN_OR_RETURN(const EntryPtr entry, FindManaged(caller, name));
   return grants_.Of(entry->segment->uid);
 }
 
@@ -251,12 +245,8 @@ absl::Status SegmentRegistry::DeleteGrant(const Caller& caller,
   Grant grant;
   {
     absl::MutexLock lock(&mutex_);
-    ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(caller, name));
-    const Segment& segment = *entry->segment;
-    if (!MayManage(caller, segment.ownership())) {
-      return CallerNotAllowed(caller);
-    }
-    const Grant* const found = grants_.Find(segment.uid, id);
+    ASSIGN_OR_RETURN(const EntryPtr entry, FindManaged(caller, name));
+    const Grant* const found = grants_.Find(entry->segment->uid, id);
     if (found == nullptr) {
       return Error(absl::StatusCode::kNotFound, reason::kGrantNotFound,
                    "there is no such grant")

@@ -69,10 +69,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Managed(const Caller& caller,
                                                      const SegmentName& name,
                                                      const std::string& etag) {
   absl::MutexLock lock(&mutex_);
-  ASSIGN_OR_RETURN(const EntryPtr entry, FindEntry(caller, name));
-  if (!MayManage(caller, entry->segment->ownership())) {
-    return CallerNotAllowed(caller);
-  }
+  ASSIGN_OR_RETURN(const EntryPtr entry, FindManaged(caller, name));
   RETURN_IF_ERROR(CheckEtag(*entry->segment, etag));
   return ViewOf(entry);
 }

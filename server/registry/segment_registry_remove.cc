@@ -75,11 +75,9 @@ absl::StatusOr<std::vector<EntryPtr>> SegmentRegistry::Claim(
   absl::MutexLock lock(&mutex_);
   absl::Status status;
   for (const SegmentName& name : command.names) {
-    absl::StatusOr<EntryPtr> entry = FindEntry(caller, name);
+    absl::StatusOr<EntryPtr> entry = FindManaged(caller, name);
     if (!entry.ok()) {
       status = entry.status();
-    } else if (!MayManage(caller, (*entry)->segment->ownership())) {
-      status = CallerNotAllowed(caller);
     } else {
       status = CheckEtag(*(*entry)->segment, command.etag);
       if (status.ok()) {

@@ -38,24 +38,6 @@ bool IsGone(const absl::Status& status) {
   return why == reason::kObjectNotFound || why == reason::kObjectReplaced;
 }
 
-// A create that was refused after its record was written has removed its
-// object; whoever repeats it is not to be told of a segment that never was.
-absl::Status ForgetRequestsOf(const std::vector<Uid>& gone, Store& store) {
-  if (gone.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::vector<Record> records,
-                   store.Load(RecordKind::kRequest));
-  const absl::flat_hash_set<Uid> lost(gone.begin(), gone.end());
-  std::vector<Change> removals;
-  for (const Record& record : records) {
-    ASSIGN_OR_RETURN(const StoredRequest request,
-                     ParseRequestRecord(record.key, record.value));
-    if (lost.contains(request.entry.segment)) {
-      removals.push_back(RemovalOf(request.key));
-    }
-  }
-  return store.Commit(removals, Durability::kDaemonDeath);
-}
-
 }  // namespace
 
 // The memfds that were kept while no daemon ran, by what they are.
@@ -183,15 +165,15 @@ absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored(
   }
   result.gone = gone.size();
   SHMD_FAILPOINT("take_up.segments");
-  RETURN_IF_ERROR(ForgetRequestsOf(gone, *parts_.store));
+  // First: who repeats a request is not to be told of a segment that is gone.
+  RETURN_IF_ERROR(TakeUpRequests(gone));
+  SHMD_FAILPOINT("take_up.requests");
   RETURN_IF_ERROR(
       RemoveSegments(*parts_.store, gone, Durability::kDaemonDeath));
   SHMD_FAILPOINT("take_up.forgotten");
   RETURN_IF_ERROR(RemoveUnfinished());
   SHMD_FAILPOINT("take_up.removed");
   RETURN_IF_ERROR(TakeUpGrants());
-  RETURN_IF_ERROR(TakeUpRequests());
-  SHMD_FAILPOINT("take_up.requests");
   const std::vector<std::string> left = kept.NamesLeft();
   if (!left.empty()) RETURN_IF_ERROR(parts_.descriptors->Remove(left));
   SHMD_FAILPOINT("take_up.done");
@@ -265,25 +247,35 @@ absl::Status SegmentRegistry::TakeUpGrants() {
   return parts_.store->Commit(gone, Durability::kDaemonDeath);
 }
 
-absl::Status SegmentRegistry::TakeUpRequests() {
+absl::Status SegmentRegistry::TakeUpRequests(const std::vector<Uid>& gone) {
   ASSIGN_OR_RETURN(const std::vector<Record> records,
                    parts_.store->Load(RecordKind::kRequest));
+  const absl::flat_hash_set<Uid> lost(gone.begin(), gone.end());
   std::vector<StoredRequest> requests;
+  std::vector<Change> removals;
   for (const Record& record : records) {
     ASSIGN_OR_RETURN(StoredRequest request,
                      ParseRequestRecord(record.key, record.value));
-    requests.push_back(std::move(request));
+    // A create that was refused after its record was written has removed its
+    // object.
+    if (lost.contains(request.entry.segment)) {
+      removals.push_back(RemovalOf(request.key));
+    } else {
+      requests.push_back(std::move(request));
+    }
   }
   std::sort(requests.begin(), requests.end(),
             [](const StoredRequest& a, const StoredRequest& b) {
               return a.entry.generation < b.entry.generation;
             });
-  absl::MutexLock lock(&mutex_);
-  for (StoredRequest& request : requests) {
-    requests_.Record(request.key.first, request.key.second,
-                     std::move(request.entry));
+  {
+    absl::MutexLock lock(&mutex_);
+    for (StoredRequest& request : requests) {
+      requests_.Record(request.key.first, request.key.second,
+                       std::move(request.entry));
+    }
   }
-  return absl::OkStatus();
+  return parts_.store->Commit(removals, Durability::kDaemonDeath);
 }
 
 }  // namespace shmd
