@@ -42,6 +42,7 @@ absl::StatusCode CodeOfErrno(int error_number) {
     case EIDRM:
       return absl::StatusCode::kNotFound;
     case EBADF:
+    case EIO:
       return absl::StatusCode::kInternal;
     case ENODEV:
     case EOPNOTSUPP:
@@ -128,9 +129,13 @@ absl::Status WithErrorDetail(absl::Status status, const ErrorDetail& detail) {
 
 absl::Status ErrnoStatus(int error_number, absl::string_view call) {
   absl::StatusCode code = CodeOfErrno(error_number);
-  if (code == absl::StatusCode::kOk) code = absl::StatusCode::kInternal;
-  return Error(code, reason::kKernelRefused,
-               absl::StrCat(call, ": ", strerror(error_number)))
+  if (code == absl::StatusCode::kOk || code == absl::StatusCode::kUnknown) {
+    code = absl::StatusCode::kInternal;
+  }
+  // Whichever call it was: a disk, or what stands for one, has failed.
+  const char* const why =
+      error_number == EIO ? reason::kStorageFailed : reason::kKernelRefused;
+  return Error(code, why, absl::StrCat(call, ": ", strerror(error_number)))
       .With("call", call)
       .With("errno", error_number);
 }

@@ -81,6 +81,7 @@ inline constexpr char kAddressInUse[] = "ADDRESS_IN_USE";
 inline constexpr char kFileError[] = "FILE_ERROR";
 inline constexpr char kStoreFailed[] = "STORE_FAILED";
 inline constexpr char kKeeperUnreachable[] = "KEEPER_UNREACHABLE";
+inline constexpr char kStorageFailed[] = "STORAGE_FAILED";
 inline constexpr char kKernelRefused[] = "KERNEL_REFUSED";
 inline constexpr char kInvariantBroken[] = "INVARIANT_BROKEN";
 

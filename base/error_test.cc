@@ -64,13 +64,23 @@ TEST(ErrnoStatusTest, OverridesWhereAbseilMisleads) {
   EXPECT_EQ(ErrnoStatus(ENODEV, "mmap").code(),
             absl::StatusCode::kUnimplemented);
   EXPECT_EQ(ErrnoStatus(0, "mmap").code(), absl::StatusCode::kInternal);
+  // UNKNOWN says nothing that a caller could act upon.
+  EXPECT_EQ(ErrnoStatus(12345, "mmap").code(), absl::StatusCode::kInternal);
 }
 
 TEST(ErrnoStatusTest, SaysWhichCallWasRefusedAndHow) {
-  const ErrorDetail detail = GetErrorDetail(ErrnoStatus(EIO, "msync"));
+  const ErrorDetail detail = GetErrorDetail(ErrnoStatus(ENOSYS, "mseal"));
   EXPECT_EQ(detail.reason, reason::kKernelRefused);
-  EXPECT_EQ(detail.metadata.at("call"), "msync");
-  EXPECT_EQ(detail.metadata.at("errno"), absl::StrCat(EIO));
+  EXPECT_EQ(detail.metadata.at("call"), "mseal");
+  EXPECT_EQ(detail.metadata.at("errno"), absl::StrCat(ENOSYS));
+}
+
+TEST(ErrnoStatusTest, TellsThatStorageHasFailed) {
+  const absl::Status status = ErrnoStatus(EIO, "fsync");
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  const ErrorDetail detail = GetErrorDetail(status);
+  EXPECT_EQ(detail.reason, "STORAGE_FAILED");
+  EXPECT_EQ(detail.metadata.at("call"), "fsync");
 }
 
 }  // namespace

@@ -159,7 +159,8 @@ std::vector<HugePagePool> ReadHugePagePools() {
 absl::StatusOr<uint64_t> ReadMemoryAvailableBytes() {
   uint64_t bytes = 0;
   if (!FindKilobytes(ReadWhole("/proc/meminfo"), "MemAvailable:", &bytes)) {
-    return ErrnoStatus(EIO, "read of /proc/meminfo");
+    return Error(absl::StatusCode::kInternal, reason::kKernelRefused,
+                 "/proc/meminfo could not be read");
   }
   return bytes;
 }

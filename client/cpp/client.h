@@ -144,7 +144,8 @@ class Client {
                                    uint64_t length_bytes);
   absl::Status Write(absl::string_view name, uint64_t offset_bytes,
                      absl::string_view data);
-  // At most 1000 each: all of them, or none.
+  // At most 1000 each: all of them, or none. Of deletes that the kernel
+  // refused, or that were not answered, some may have happened.
   absl::StatusOr<std::vector<Segment>> BatchCreate(
       absl::Span<const SegmentSpec> specs);
   absl::StatusOr<std::vector<Segment>> BatchGet(

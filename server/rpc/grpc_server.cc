@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/error_reason.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -91,8 +92,9 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   }
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr) {
-    return parts.tcp != nullptr ? TcpFailed(*parts.tcp)
-                                : ErrnoStatus(EIO, "start of gRPC");
+    if (parts.tcp != nullptr) return TcpFailed(*parts.tcp);
+    return Error(absl::StatusCode::kInternal, reason::kKernelRefused,
+                 "gRPC could not be started");
   }
   if (parts.tcp != nullptr) LogTcp(*parts.tcp, port);
   CallQueue* const queue = server->queue_.get();
