@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "base/failpoint.h"
 #include "server/registry/registry_fixture.h"
 
 namespace shmd {
@@ -139,6 +140,52 @@ TEST_F(RegistryChangeTest, ModeReachesTheKernelAndComesBackWhenTheStoreFails) {
   EXPECT_EQ(ReasonOf(Update("a", set(0666))), "STORE_FAILED");
   EXPECT_EQ(mode_of_file(), 0640u);
   EXPECT_EQ(registry().Get(Root(), Name("a"))->segment->options.mode, 0640u);
+}
+
+class RegistrySyncTest : public RegistryChangeTest {
+ protected:
+  ~RegistrySyncTest() override { ArmFailpoints("").IgnoreError(); }
+
+  // The next sync of a file fails as that of a broken disk does, after what was
+  // to be synced has been done.
+  static void BreakNextSync() {
+    ASSERT_TRUE(ArmFailpoints("file.sync=fail:EIO@1").ok());
+  }
+};
+
+TEST_F(RegistrySyncTest, CreateIsUndone) {
+  BreakNextSync();
+  const absl::Status refused = registry().Create(Root(), {File("a")}).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(ReasonOf(refused), "STORAGE_FAILED");
+  EXPECT_NE(access(absl::StrCat(folder(), "/a.dat").c_str(), F_OK), 0);
+  EXPECT_EQ(UsedPages(), 0u);
+  Made(File("a"));
+}
+
+TEST_F(RegistrySyncTest, ModeComesBack) {
+  Made(File("a"));
+  BreakNextSync();
+  const auto open_up = [](UpdateCommand& update) { update.mode = 0666; };
+  EXPECT_EQ(ReasonOf(Update("a", open_up)), "STORAGE_FAILED");
+  struct stat found {};
+  ASSERT_EQ(stat(absl::StrCat(folder(), "/a.dat").c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 0777,
+            registry().Get(Root(), Name("a"))->segment->options.mode);
+}
+
+TEST_F(RegistrySyncTest, NoMoreIsPromisedThanTheFileHas) {
+  Made(Resizable(File("a"), 4));
+  BreakNextSync();
+  EXPECT_EQ(ReasonOf(Resize("a", 6)), "STORAGE_FAILED");
+  EXPECT_EQ(Pages("a"), 4u);
+  EXPECT_EQ(KernelPages("a"), 4u);
+  EXPECT_EQ(UsedPages(), 4u);
+  BreakNextSync();
+  EXPECT_EQ(ReasonOf(Resize("a", 2)), "STORAGE_FAILED");
+  EXPECT_EQ(Pages("a"), 2u);
+  EXPECT_EQ(KernelPages("a"), 2u);
+  EXPECT_EQ(UsedPages(), 2u);
 }
 
 TEST_F(RegistryChangeTest, UpdateOfAReplacedObjectIsToldSo) {

@@ -166,11 +166,11 @@ absl::StatusOr<SegmentView> SegmentRegistry::Update(
     absl::StatusOr<SegmentView> published = Republish(view.entry, changed);
     if (published.ok()) return published;
     status = published.status();
-    backend
-        .SetOwnership(view.entry->object, before.mode, before.owner,
-                      before.group)
-        .IgnoreError();
   }
+  // Also where it failed itself: of a file it may only not be on the disk.
+  backend
+      .SetOwnership(view.entry->object, before.mode, before.owner, before.group)
+      .IgnoreError();
   parts_.namespaces->MoveAnyway(name_space, after.owner, before.owner, amounts);
   return status;
 }
@@ -231,11 +231,12 @@ absl::StatusOr<SegmentView> SegmentRegistry::Grow(
         Republish(view.entry, std::move(changed));
     if (published.ok()) return published;
     status = published.status();
-    // Nobody has been told of the new size. A memfd keeps it: that ends here
-    // only because the segment is being removed.
-    backend.Resize(view.entry->object, before.size_bytes, before.allocation)
-        .IgnoreError();
   }
+  // Nobody has been told of the new size, which a file may have although it
+  // could not be synced. A memfd keeps it: that ends here only because the
+  // segment is being removed.
+  backend.Resize(view.entry->object, before.size_bytes, before.allocation)
+      .IgnoreError();
   GiveBackUse(name_space, before.owner, more);
   return status;
 }
@@ -259,11 +260,16 @@ absl::StatusOr<SegmentView> SegmentRegistry::Shrink(
                 Difference(before, after));
     return published;
   }
-  // Should this fail as well, the segment has the smaller size, and what it
-  // took beyond that goes back with it.
+  // A file may be smaller already, and only not be so on the disk: then its
+  // former size must not be promised again.
+  const absl::StatusOr<ObjectStatus> now =
+      BackendOf(*view.segment).Status(view.entry->object, false);
   auto restored = std::make_shared<Segment>(*published.segment);
   restored->options.size_bytes = before.size_bytes;
-  if (!Republish(view.entry, std::move(restored)).ok()) {
+  // Should this fail as well, the segment has the smaller size, and what it
+  // took beyond that goes back with it.
+  if ((now.ok() && now->size_bytes < before.size_bytes) ||
+      !Republish(view.entry, std::move(restored)).ok()) {
     GiveBackUse(view.segment->name.name_space, before.owner,
                 Difference(before, after));
   }

@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "shm/sys/errno_table.h"
 
@@ -237,6 +238,7 @@ absl::Status Fchmod(int fd, mode_t mode) {
 }
 
 absl::Status Fsync(int fd) {
+  RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("file.sync"));
   while (fsync(fd) != 0) {
     if (errno == EINTR) continue;
     return StatusOfErrno(errno, "fsync", kSizeTable);

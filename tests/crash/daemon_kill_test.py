@@ -26,6 +26,7 @@ PASSED_BY = {
     "shrink.resized": FILES, "grow.taken": FILES + ("MEMFD",),
     "grow.resized": FILES + ("MEMFD",), "disown.claimed": NAMED,
     "disown.recorded": NAMED, "store.synced": ("MAPPED_FILE",),
+    "file.sync": ("MAPPED_FILE",),
     # The same for all, and dear.
     "store.switch": ("POSIX",), "store.switched": ("POSIX",),
     "store.retire": ("POSIX",), "store.retired": ("POSIX",),
