@@ -22,6 +22,8 @@ def parse_arguments(default_rounds):
         os.environ.get("SHMD_CRASH_ROUNDS", default_rounds)))
     parser.add_argument("--only", default="", help="a regex of points")
     parser.add_argument("--program", default="")
+    parser.add_argument("--stride", type=int, default=101,
+                        help="of failed allocations: every so many-th")
     return parser.parse_args()
 
 

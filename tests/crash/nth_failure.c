@@ -3,12 +3,17 @@
 // The test and the daemon share the file $SHMD_NTH_FAILURE, a struct Switch.
 // Calls are counted, in all threads, while `kind` is that of the call and
 // `left` is above 0; the one that brings it to 0 fails, and is the only one.
+//
+// A daemon that ends by a bad address afterwards says on standard error where,
+// and which allocation had failed, before it ends.
 
 #define _GNU_SOURCE
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +25,6 @@
 struct Switch {
   volatile int kind;
   volatile int left;
-  volatile int failed;
 };
 
 // The numbers are those of nth_failure_test.py.
@@ -38,6 +42,10 @@ enum {
 
 static struct Switch* shared_switch;
 
+#define MAX_FRAMES 48
+static void* failed_at[MAX_FRAMES];
+static int failed_frames;
+
 void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);
 void* __libc_realloc(void* old, size_t size);
@@ -53,6 +61,31 @@ static int is_keeper(void) {
   return count > 0 && memmem(line, (size_t)count, "--keeper", 8) != NULL;
 }
 
+static void say(const char* text) {
+  const ssize_t written = write(STDERR_FILENO, text, strlen(text));
+  (void)written;
+}
+
+static void tell_where(int number) {
+  void* frames[MAX_FRAMES];
+  const int count = backtrace(frames, MAX_FRAMES);
+  say("nth_failure: a bad address, in\n");
+  backtrace_symbols_fd(frames, count, STDERR_FILENO);
+  say("nth_failure: the allocation that failed, in\n");
+  backtrace_symbols_fd(failed_at, failed_frames, STDERR_FILENO);
+  say("nth_failure: end\n");
+  raise(number);  // which is as it was before: SA_RESETHAND
+}
+
+static void tell_of_bad_addresses(void) {
+  struct sigaction action = {.sa_handler = tell_where,
+                             .sa_flags = SA_RESETHAND | SA_NODEFER};
+  void* frame;
+  backtrace(&frame, 1);  // the first one loads a library
+  sigaction(SIGSEGV, &action, NULL);
+  sigaction(SIGBUS, &action, NULL);
+}
+
 __attribute__((constructor)) static void share(void) {
   const char* const path = getenv("SHMD_NTH_FAILURE");
   if (path == NULL || is_keeper()) return;
@@ -61,6 +94,7 @@ __attribute__((constructor)) static void share(void) {
       (void*)syscall(SYS_mmap, NULL, sizeof(struct Switch),
                      PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0L);
   syscall(SYS_close, fd);
+  tell_of_bad_addresses();
   if (found != MAP_FAILED) shared_switch = found;
 }
 
@@ -68,7 +102,7 @@ static int must_fail(int kind) {
   struct Switch* const now = shared_switch;
   if (now == NULL || now->kind != kind || now->left <= 0) return 0;
   if (__sync_sub_and_fetch(&now->left, 1) != 0) return 0;
-  now->failed = 1;
+  if (kind == KIND_MALLOC) failed_frames = backtrace(failed_at, MAX_FRAMES);
   return 1;
 }
 
@@ -197,4 +231,9 @@ int fdatasync(int fd) {
 int fsync(int fd) {
   if (must_fail(KIND_FDATASYNC)) return errno = EIO, -1;
   return (int)syscall(SYS_fsync, fd);
+}
+
+int msync(void* address, size_t length, int flags) {
+  if (must_fail(KIND_FDATASYNC)) return errno = EIO, -1;
+  return (int)syscall(SYS_msync, address, length, flags);
 }

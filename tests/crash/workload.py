@@ -13,7 +13,7 @@ import attach_socket
 import grpcurl
 import raw_grpc
 import sysv
-from stubs import grant_pb2, segment_pb2, session_pb2
+from stubs import grant_pb2, namespace_pb2, segment_pb2, session_pb2
 
 PARENT = "namespaces/default"
 PAGE = 4096
@@ -21,6 +21,7 @@ STRANGER = 4242  # a uid that may nothing by itself
 DEADLINE_SECONDS = 30
 _UNAVAILABLE = grpcurl.CODES.index("UNAVAILABLE")
 SEGMENTS, GRANTS, SESSIONS = "SegmentService", "GrantService", "SessionService"
+NAMESPACES = "NamespaceService"
 
 
 class Died(Exception):
@@ -31,7 +32,7 @@ class Refused(Exception):
     """The daemon said no."""
 
     def __init__(self, method, code):
-        self.code = grpcurl.CODES[code]
+        self.method, self.code = method, grpcurl.CODES[code]
         super().__init__("%s: %s" % (method, self.code))
 
 
@@ -41,14 +42,18 @@ def pattern(segment_id, size):
 
 class Workload:
     """Steps on one daemon. `facts` has what was acknowledged: by segment id a
-    dict of fields. `doubt` has what was asked for and not answered."""
+    dict of fields. `doubt` has what was asked for and not answered: what was
+    done to which id, or to which ids at once."""
 
     def __init__(self, shmd, backend, heavy=False):
-        self.shmd, self.backend, self.heavy = shmd, backend, heavy
+        self.shmd, self.heavy = shmd, heavy
+        self.backend, self.page = backend, PAGE
         self.facts, self.doubt = {}, None
+        self.leases = {}  # their ends in ns, by id
+        self.spaces = {}  # quotas in segments, by namespace
         self._made = collections.Counter()  # how often, by id
         self._objects = []  # of those that were disowned
-        self.disowned = set()  # ids, whose objects are still there
+        self.disowned = set()  # ids, whose objects are there all the same
         self.session = self.connection = None
         self.recoveries = 0
 
@@ -130,23 +135,25 @@ class Workload:
             return False
         return True
 
-    def create(self, segment_id, **fields):
-        self.doubt = ("made", segment_id)
+    def _creation(self, segment_id, fields):
         request = segment_pb2.CreateSegmentRequest(
             parent=PARENT, segment_id=segment_id,
             request_id="%s-%d" % (segment_id, self._made[segment_id]))
         segment = request.segment
-        segment.size_bytes = 2 * PAGE
+        segment.size_bytes = 2 * self.page
         segment.backend = segment_pb2.Segment.Backend.Value(self.backend)
+        if self.page != PAGE:
+            segment.page_size_bytes = self.page
         segment.resizable = self.backend != "SYSV"
         segment.labels["of"] = segment_id
         if self.backend == "MAPPED_FILE":
             segment.file_path = segment_id
         for field, value in fields.items():
             setattr(segment, field, value)
-        # What a call that was not answered has made is what this one returns.
-        before = self.listed().get(segment_id)
-        made = self.call("CreateSegment", request, segment_pb2.Segment)
+        return request
+
+    def _learn(self, segment_id, made, before):
+        """`before` is what the daemon had made without an answer."""
         if before is not None:
             assert before.uid == made.uid, "made twice"
             assert before.generation == made.generation
@@ -156,6 +163,54 @@ class Workload:
             "size_bytes": made.size_bytes, "mode": made.mode,
             "labels": dict(made.labels), "state": made.state,
             "content": bytes(PAGE)}
+
+    def create(self, segment_id, **fields):
+        self.doubt = ("made", segment_id)
+        # What a call that was not answered has made is what this one returns.
+        before = self.listed().get(segment_id)
+        made = self.call("CreateSegment", self._creation(segment_id, fields),
+                         segment_pb2.Segment)
+        self._learn(segment_id, made, before)
+
+    def create_batch(self, *segment_ids):
+        self.doubt = ("made",) + segment_ids
+        before = self.listed()
+        made = self.call(
+            "BatchCreateSegments", segment_pb2.BatchCreateSegmentsRequest(
+                parent=PARENT,
+                requests=[self._creation(one, {}) for one in segment_ids]),
+            segment_pb2.BatchCreateSegmentsResponse).segments
+        assert len(made) == len(segment_ids)
+        for segment_id, one in zip(segment_ids, made):
+            self._learn(segment_id, one, before.get(segment_id))
+
+    def get_batch(self, *segment_ids):
+        found = self.call(
+            "BatchGetSegments", segment_pb2.BatchGetSegmentsRequest(
+                parent=PARENT, names=[self.name(one) for one in segment_ids]),
+            segment_pb2.BatchGetSegmentsResponse).segments
+        assert [one.uid for one in found] == [
+            self.facts[one]["uid"] for one in segment_ids]
+
+    def remove_batch(self, *segment_ids):
+        again = self.doubt == ("gone",) + segment_ids
+        self.doubt = ("gone",) + segment_ids
+        try:
+            self.call("BatchDeleteSegments",
+                      segment_pb2.BatchDeleteSegmentsRequest(
+                          parent=PARENT,
+                          names=[self.name(one) for one in segment_ids]),
+                      empty_pb2.Empty)
+        except Refused as refused:
+            if not again or refused.code != "NOT_FOUND":
+                raise
+            for segment_id in set(segment_ids) & set(self.listed()):
+                self.facts.pop(segment_id)
+                self.call("DeleteSegment", segment_pb2.DeleteSegmentRequest(
+                    name=self.name(segment_id)), empty_pb2.Empty)
+        for segment_id in segment_ids:
+            self.facts.pop(segment_id, None)
+        self.doubt = None
 
     def write(self, segment_id, uid=None):
         """Attaches, as another uid perhaps with a grant, and writes."""
@@ -190,8 +245,9 @@ class Workload:
                 memory.write(data)
             return
         try:
-            with mmap.mmap(descriptor, len(data)) as memory:
-                memory[:] = data
+            # Whole pages: less of a huge one cannot be unmapped.
+            with mmap.mmap(descriptor, self.page) as memory:
+                memory[:len(data)] = data
         finally:
             os.close(descriptor)
 
@@ -234,6 +290,153 @@ class Workload:
                   segment_pb2.SealSegmentRequest(name=self.name(segment_id)),
                   segment_pb2.Segment)
         self._settle()
+
+    def renew(self, segment_id):
+        request = segment_pb2.RenewLeaseRequest(name=self.name(segment_id))
+        request.ttl.seconds = 3600
+        renewed = self.call("RenewLease", request, segment_pb2.Segment)
+        self.leases[segment_id] = renewed.expire_time.ToNanoseconds()
+
+    def flush(self, segment_id):
+        self.call("FlushSegment", segment_pb2.FlushSegmentRequest(
+            name=self.name(segment_id)), empty_pb2.Empty)
+
+    def make_handle(self, segment_id):
+        request = segment_pb2.CreateHandleRequest(name=self.name(segment_id))
+        request.access = attach_socket.READ
+        self.call("CreateHandle", request, segment_pb2.CreateHandleResponse)
+
+    def watch(self):
+        """Until all that exists was told."""
+        told = set()
+
+        def is_last(data):
+            event = segment_pb2.WatchSegmentsResponse.FromString(data)
+            if event.type == segment_pb2.WatchSegmentsResponse.SYNCED:
+                return True
+            told.add(event.segment.name.split("/")[-1])
+            return False
+
+        try:
+            code = raw_grpc.stream_until(
+                self.shmd.grpc_socket, "shmd.v1.SegmentService/WatchSegments",
+                segment_pb2.WatchSegmentsRequest(
+                    parent=PARENT).SerializeToString(), is_last)
+        except OSError:
+            raise Died("WatchSegments") from None
+        if code == _UNAVAILABLE:
+            raise Died("WatchSegments")
+        if code != 0:
+            raise Refused("WatchSegments", code)
+        assert told == set(self.facts), told
+
+    # --- objects of other programs
+
+    def make_object(self, segment_id):
+        """What another program would have made, to be adopted."""
+        size = 2 * self.page
+        if self.backend == "SYSV":
+            self._foreign = sysv.get(0, size)
+        else:
+            self._foreign = "/shmd-crash-%s" % segment_id
+            if self.backend == "MAPPED_FILE":
+                self._foreign = segment_id
+            with open(self._foreign_path(), "wb") as file:
+                file.truncate(size)
+        self.disowned.add(segment_id)
+
+    def _foreign_path(self):
+        if self.backend == "POSIX":
+            return "/dev/shm" + self._foreign
+        return os.path.join(self.shmd.file_root, self._foreign)
+
+    def drop_object(self, segment_id):
+        if self.backend == "SYSV":
+            sysv.remove(self._foreign)
+        else:
+            os.remove(self._foreign_path())
+        self.disowned.remove(segment_id)
+
+    def adopt(self, segment_id):
+        again = self.doubt == ("made", segment_id)
+        self.doubt = ("made", segment_id)
+        request = segment_pb2.AdoptSegmentRequest(
+            parent=PARENT, segment_id=segment_id)
+        request.segment.backend = segment_pb2.Segment.Backend.Value(
+            self.backend)
+        if self.backend == "SYSV":
+            request.sysv_id = self._foreign
+        elif self.backend == "POSIX":
+            request.segment.posix_name = self._foreign
+        else:
+            request.segment.file_path = self._foreign
+        try:
+            made = self.call("AdoptSegment", request, segment_pb2.Segment)
+        except Refused as refused:
+            if not again or refused.code != "ALREADY_EXISTS":
+                raise
+            made = self.get(segment_id)
+        assert made.adopted
+        self._learn(segment_id, made, None)
+        self.doubt = None
+
+    # --- namespaces
+
+    def make_space(self, space):
+        again = self.doubt == ("space", space, 7)
+        self.doubt = ("space", space, 7)
+        request = namespace_pb2.CreateNamespaceRequest(namespace_id=space)
+        request.namespace.quota.segments = 7
+        try:
+            self.call("CreateNamespace", request, namespace_pb2.Namespace,
+                      NAMESPACES)
+        except Refused as refused:
+            if not again or refused.code != "ALREADY_EXISTS":
+                raise
+        self.spaces[space] = 7
+        self.doubt = None
+
+    def change_space(self, space, segments):
+        self.doubt = ("space", space, segments)
+        request = namespace_pb2.UpdateNamespaceRequest()
+        request.namespace.name = "namespaces/" + space
+        request.namespace.quota.segments = segments
+        request.update_mask.paths.append("quota")
+        self.call("UpdateNamespace", request, namespace_pb2.Namespace,
+                  NAMESPACES)
+        self.spaces[space] = segments
+        self.doubt = None
+
+    def remove_space(self, space):
+        again = self.doubt == ("space", space, None)
+        self.doubt = ("space", space, None)
+        try:
+            self.call("DeleteNamespace", namespace_pb2.DeleteNamespaceRequest(
+                name="namespaces/" + space), empty_pb2.Empty, NAMESPACES)
+        except Refused as refused:
+            if not again or refused.code != "NOT_FOUND":
+                raise
+        self.spaces.pop(space, None)
+        self.doubt = None
+
+    def listed_spaces(self):
+        """Their quotas."""
+        reply = self.call(
+            "ListNamespaces", namespace_pb2.ListNamespacesRequest(),
+            namespace_pb2.ListNamespacesResponse, NAMESPACES)
+        found = {one.name.split("/")[-1]: one.quota.segments
+                 for one in reply.namespaces}
+        found.pop("default")
+        return found
+
+    def _verify_spaces(self):
+        found, expected = self.listed_spaces(), dict(self.spaces)
+        if self.doubt is not None and self.doubt[0] == "space":
+            _, space, asked = self.doubt
+            if found.get(space) == asked:
+                expected.pop(space, None)
+                found.pop(space, None)
+        assert found == expected, "%s, not %s" % (found, expected)
 
     def remove(self, segment_id, method="DeleteSegment"):
         again = self.doubt == ("gone", segment_id)
@@ -297,17 +500,20 @@ class Workload:
     def verify(self):
         """The daemon has what it has acknowledged, and nothing else."""
         found = self.listed()
-        made = gone = None
+        made, gone = set(), set()
         if self.doubt is not None:
-            made = self.doubt[1] if self.doubt[0] == "made" else None
-            gone = self.doubt[1] if self.doubt[0] == "gone" else None
-        missing = set(self.facts) - set(found) - {gone}
-        assert not missing, "lost: %s" % missing
-        extra = set(found) - set(self.facts) - {made}
-        assert not extra, "left over: %s" % extra
-        for segment_id in set(self.facts) & set(found):
+            made = set(self.doubt[1:]) if self.doubt[0] == "made" else made
+            gone = set(self.doubt[1:]) if self.doubt[0] == "gone" else gone
+        missing = set(self.facts) - set(found)
+        assert missing <= gone, "lost: %s" % missing
+        extra = set(found) - set(self.facts)
+        assert extra <= made, "left over: %s" % extra
+        # Batches are made whole or not at all.
+        assert not extra or extra == made - set(self.facts), extra
+        for segment_id in set(self.facts) & set(found) - gone:
             self._verify_one(segment_id, found[segment_id])
-        self._verify_objects(len(found), gone)
+        self._verify_spaces()
+        self._verify_objects(set(found), gone)
 
     def _verify_one(self, segment_id, segment):
         expected = self.facts[segment_id]
@@ -322,17 +528,30 @@ class Workload:
         if self.doubt is not None and self.doubt[:2] == ("changed",
                                                          segment_id):
             asked = self.doubt[2]
+        # Whole again after a restart.
+        assert segment.expire_time.ToNanoseconds() >= self.leases.get(
+            segment_id, 0), "a lease has become shorter"
+        if self.backend == "MAPPED_FILE":
+            self._verify_file(segment_id, segment.size_bytes,
+                              "size_bytes" in asked)
         for field, value in now.items():
             assert value in (expected[field], asked.get(field, value)) and (
                 field in asked or value == expected[field]), (
                     "%s of %s is %r, not %r" % (
                         field, segment_id, value, expected[field]))
 
-    def _verify_objects(self, listed, gone):
+    def _verify_file(self, segment_id, size_bytes, in_doubt):
+        """Less would be a SIGBUS, more is beyond what it was charged for."""
+        size = os.path.getsize(os.path.join(self.shmd.file_root, segment_id))
+        assert size == size_bytes or (in_doubt and size > size_bytes), (
+            "%s has %d bytes, not %d" % (segment_id, size, size_bytes))
+
+    def _verify_objects(self, found, gone):
         """Each segment has its kernel object, and no object is beyond them."""
-        least = listed + len(self.disowned - {gone})
-        most = least + (1 if gone is not None and self.backend != "MEMFD"
-                        and gone == "d" else 0)
+        least = len(found | (self.disowned - gone))
+        most = len(found | self.disowned | (
+            {"d"} if gone == {"d"} and self.backend != "MEMFD" else set()))
+        least -= len(gone & found)  # a file whose removal could not be synced
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
             count = self.objects()
@@ -399,9 +618,9 @@ class Workload:
             owner_session=self.session.session)
         yield lambda: self.update("a", {"of": "a", "x": "y"}, mode=0o640)
         if grows:
-            yield lambda: self.resize("a", 4 * PAGE)
+            yield lambda: self.resize("a", 4 * self.page)
         if grows and named:
-            yield lambda: self.resize("a", 3 * PAGE)
+            yield lambda: self.resize("a", 3 * self.page)
         yield lambda: self.grant("a")
         yield lambda: self.write("a", uid=STRANGER)
         yield lambda: self.create("c")

@@ -1,5 +1,6 @@
 """Unary gRPC requests as bytes, for clients that behave as no library does."""
 
+import contextlib
 import socket
 import struct
 
@@ -68,6 +69,41 @@ def ask_for_code(path, method, message):
     """The same; returns the number of the status code, and the bytes of the
     reply message or b"". OSError when the connection ends before."""
     data, trailers = b"", b""
+    with contextlib.closing(_frames(path, method, message)) as frames:
+        for kind, flags, payload in frames:
+            if kind == _DATA:
+                data += payload
+            elif kind == _HEADERS:
+                trailers += payload
+            if kind in (_DATA, _HEADERS) and flags & _END_STREAM:
+                return _status_code(trailers), data[5:]
+
+
+def stream_until(path, method, message, is_last):
+    """Makes a call with a stream of replies, and hangs up after the first whose
+    bytes is_last() is true of. Returns 0 then, and the number of the status
+    code when the stream ends before; OSError when the connection does."""
+    data, trailers = b"", b""
+    with contextlib.closing(_frames(path, method, message)) as frames:
+        for kind, flags, payload in frames:
+            if kind == _DATA:
+                data += payload
+            elif kind == _HEADERS:
+                trailers += payload
+            while len(data) >= 5:
+                end = 5 + struct.unpack(">I", data[1:5])[0]
+                if len(data) < end:
+                    break
+                if is_last(data[5:end]):
+                    return 0
+                data = data[end:]
+            if kind in (_DATA, _HEADERS) and flags & _END_STREAM:
+                return _status_code(trailers)
+
+
+def _frames(path, method, message):
+    """Makes one call; yields (kind, flags, payload) until the connection ends,
+    which is an OSError."""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(path)  # waits while the backlog is full
         client.settimeout(60)
@@ -78,14 +114,7 @@ def ask_for_code(path, method, message):
                 if len(head) < 9:
                     raise ConnectionResetError("the call did not end")
                 length = int.from_bytes(head[:3], "big")
-                kind, flags = head[3], head[4]
-                payload = stream.read(length)
-                if kind == _DATA:
-                    data += payload
-                elif kind == _HEADERS:
-                    trailers += payload
-                if kind in (_DATA, _HEADERS) and flags & _END_STREAM:
-                    return _status_code(trailers), data[5:]
+                yield head[3], head[4], stream.read(length)
 
 
 def _status_code(trailers):
