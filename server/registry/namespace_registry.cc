@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/access/policy.h"
@@ -74,7 +75,9 @@ absl::StatusOr<NamespaceSnapshot> NamespaceRegistry::Create(
   name_space.create_time = clock_->WallTime();
   absl::MutexLock lock(&change_);
   RETURN_IF_ERROR(table_->CheckAddable(command.id));
+  RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("namespace.create"));
   RETURN_IF_ERROR(CommitOne(*store_, PutOf(name_space)));
+  SHMD_FAILPOINT("namespace.created");
   RETURN_IF_ERROR(table_->Add(std::move(name_space)));
   return table_->Get(caller, command.id);
 }
@@ -104,7 +107,9 @@ absl::StatusOr<NamespaceSnapshot> NamespaceRegistry::Update(
   if (command.quota.has_value()) changed.quota = *command.quota;
   if (command.uid_quota.has_value()) changed.uid_quota = *command.uid_quota;
   ++changed.revision;
+  RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("namespace.update"));
   RETURN_IF_ERROR(CommitOne(*store_, PutOf(changed)));
+  SHMD_FAILPOINT("namespace.updated");
   table_->Replace(std::move(changed));
   return table_->Get(caller, command.name);
 }
@@ -116,7 +121,11 @@ absl::Status NamespaceRegistry::Delete(const Caller& caller,
   ASSIGN_OR_RETURN(NamespaceSnapshot found, Changeable(caller, name, etag));
   // First, so that nothing begins in it while its record goes.
   RETURN_IF_ERROR(table_->Remove(name));
-  const absl::Status recorded = CommitOne(*store_, RemovalOfNamespace(name));
+  absl::Status recorded = SHMD_FAILPOINT_STATUS("namespace.remove");
+  if (recorded.ok()) {
+    recorded = CommitOne(*store_, RemovalOfNamespace(name));
+  }
+  SHMD_FAILPOINT("namespace.removed");
   if (recorded.ok()) return recorded;
   table_->Add(std::move(found.name_space)).IgnoreError();
   return recorded;

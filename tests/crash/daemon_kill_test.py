@@ -27,6 +27,9 @@ PASSED_BY = {
     "grow.resized": FILES + ("MEMFD",), "disown.claimed": NAMED,
     "disown.recorded": NAMED, "store.synced": ("MAPPED_FILE",),
     "file.sync": ("MAPPED_FILE",),
+    "namespace.create": ("POSIX",), "namespace.created": ("POSIX",),
+    "namespace.update": ("POSIX",), "namespace.updated": ("POSIX",),
+    "namespace.remove": ("POSIX",), "namespace.removed": ("POSIX",),
     # The same for all, and dear.
     "store.switch": ("POSIX",), "store.switched": ("POSIX",),
     "store.retire": ("POSIX",), "store.retired": ("POSIX",),

@@ -631,6 +631,10 @@ class Workload:
         if named:
             yield lambda: self.create("d")
             yield lambda: self.disown("d")
+        if self.backend == "POSIX":  # they are the same for all
+            yield lambda: self.make_space("n")
+            yield lambda: self.change_space("n", 8)
+            yield lambda: self.remove_space("n")
         if self.heavy:
             for number in range(260):
                 labels = {"k%d" % i: ("%d-" % number).ljust(255, "x")
