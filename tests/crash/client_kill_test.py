@@ -2,7 +2,9 @@
 what was its alone goes with it, and nobody else notices.
 
 $SHMD_CRASH_ROUNDS, or --rounds, says how often; round N dies at the N-th pass
-of the point, as far as there are so many. --only=REGEX runs some points."""
+of the point, as far as there are so many. --only=REGEX runs some points.
+Memfds of huge pages are a backend of their own where the kernel has pages, or
+can make some for the time of the test."""
 
 import os
 import shutil
@@ -25,7 +27,6 @@ PASSED_BY = {
 }
 
 DEADLINE_SECONDS = 30
-SIZE = 8192
 # What it made to stay, if it came so far.
 TO_STAY = ("made", "first", "second", "put")
 
@@ -40,15 +41,20 @@ class Peer:
         self.ledger = ledger
         self.daemon = daemon.Daemon()
         self.works = {}
-        for backend in BACKENDS:
-            work = workload.Workload(self.daemon, backend)
+        self.workload = workload
+        self.folder = tempfile.mkdtemp(prefix="shmd-client-")
+        self.pid = self.daemon.pid
+
+    def work_on(self, backend):
+        """What uses a shared segment of this backend."""
+        if backend not in self.works:
+            work = self.workload.Workload(self.daemon, backend)
             work.greet()
-            work.create("shared-" + backend, size_bytes=SIZE, resizable=False,
+            work.create("shared-" + backend, resizable=False,
                         **({"file_path": "shared"}
                            if backend == "MAPPED_FILE" else {}))
             self.works[backend] = work
-        self.folder = tempfile.mkdtemp(prefix="shmd-client-")
-        self.pid = self.daemon.pid
+        return self.works[backend]
 
     def close(self):
         for backend, work in self.works.items():
@@ -59,7 +65,7 @@ class Peer:
 
     def run_case(self, case):
         point, backend, at_pass = case
-        work = self.works[backend]
+        work = self.work_on(backend)
         shared = "shared-" + backend
         work.write(shared)
         before = self.ledger.take(self.daemon)
@@ -105,11 +111,9 @@ class Peer:
 def main():
     options = kill_matrix.parse_arguments(default_rounds=5)
     os.environ["CLIENT_WORKLOAD"] = os.path.abspath(options.program)
-    cells = [(point, backend) for point in points.listed("client")
-             for backend in PASSED_BY.get(point, BACKENDS)]
-    matrix = kill_matrix.Matrix(cells, Peer, options)
-    matrix.run()
-    return matrix.report("reclaimed")
+    cells = [(point, PASSED_BY.get(point, BACKENDS))
+             for point in points.listed("client")]
+    return kill_matrix.run(cells, Peer, options, "reclaimed")
 
 
 if __name__ == "__main__":

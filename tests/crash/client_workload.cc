@@ -26,7 +26,7 @@
 namespace shmd {
 namespace {
 
-constexpr uint64_t kSizeBytes = 8192;
+constexpr uint64_t kHugePageBytes = uint64_t{2} << 20;
 
 void Check(const absl::Status& status, const char* what) {
   if (status.ok()) return;
@@ -42,18 +42,27 @@ T Check(absl::StatusOr<T> value, const char* what) {
 
 struct Workload {
   Client client;
-  std::string backend;
+  std::string backend;  // "HUGE": memfds of huge pages
   std::string folder;
+
+  uint64_t PageBytes() const { return backend == "HUGE" ? kHugePageBytes : 0; }
+  uint64_t SizeBytes() const {
+    return 2 * (PageBytes() > 0 ? PageBytes() : uint64_t{4096});
+  }
+
+  bool IsMemfd() const { return backend == "MEMFD" || backend == "HUGE"; }
 
   SegmentSpec Spec(const std::string& id) const {
     static const std::map<std::string, BackendKind> kinds = {
         {"MEMFD", BackendKind::kMemfd},
+        {"HUGE", BackendKind::kMemfd},
         {"POSIX", BackendKind::kPosix},
         {"SYSV", BackendKind::kSysv},
         {"MAPPED_FILE", BackendKind::kMappedFile}};
     SegmentSpec spec;
     spec.id = id;
-    spec.size_bytes = kSizeBytes;
+    spec.size_bytes = SizeBytes();
+    spec.page_size_bytes = PageBytes();
     spec.backend = kinds.at(backend);
     spec.resizable = spec.backend != BackendKind::kSysv;
     if (spec.backend == BackendKind::kMappedFile) spec.file_path = id;
@@ -70,9 +79,13 @@ struct Workload {
     request.set_parent("namespaces/default");
     request.set_segment_id("owned");
     v1::Segment& segment = *request.mutable_segment();
-    segment.set_size_bytes(kSizeBytes);
+    segment.set_size_bytes(SizeBytes());
+    segment.set_page_size_bytes(PageBytes());
     v1::Segment::Backend number;
-    if (!v1::Segment::Backend_Parse(backend, &number)) std::exit(2);
+    if (!v1::Segment::Backend_Parse(backend == "HUGE" ? "MEMFD" : backend,
+                                    &number)) {
+      std::exit(2);
+    }
     segment.set_backend(number);
     if (number == v1::Segment::MAPPED_FILE) segment.set_file_path("owned");
     segment.set_lifetime(v1::Segment::SESSION);
@@ -89,12 +102,12 @@ struct Workload {
     }
     WritableAttached mapping =
         Check(client.MapWritable(made.handle_string()), "MapWritable");
-    std::memset(mapping.bytes().data(), 'o', kSizeBytes);
+    std::memset(mapping.bytes().data(), 'o', SizeBytes());
   }
 
   void UseShared(const std::string& handle) {
     WritableAttached mapping = Check(client.MapWritable(handle), "shared");
-    std::memset(mapping.bytes().data(), 's', kSizeBytes);
+    std::memset(mapping.bytes().data(), 's', SizeBytes());
     const ReadOnlyAttached reader =
         Check(client.MapReadOnly(handle), "MapReadOnly");
     if (reader.bytes()[0] != 's') std::exit(1);
@@ -110,9 +123,9 @@ struct Workload {
     Check(client.Read("made", 0, 7).status(), "Read");
     Check(client.CreateHandle("made").status(), "CreateHandle");
     if (backend != "SYSV") {
-      Check(client.Resize("made", 2 * kSizeBytes).status(), "Resize");
+      Check(client.Resize("made", 2 * SizeBytes()).status(), "Resize");
     }
-    if (backend == "MEMFD") Check(client.Seal("made").status(), "Seal");
+    if (IsMemfd()) Check(client.Seal("made").status(), "Seal");
     Check(client.Delete("made"), "Delete");
   }
 
@@ -124,9 +137,9 @@ struct Workload {
 
   void MoveFiles() {
     const std::string from = absl::StrCat(folder, "/from");
-    std::ofstream(from) << std::string(kSizeBytes, 'f');
-    const Segment put = Check(
-        PutFile(client, from, Spec("put"), backend == "MEMFD"), "PutFile");
+    std::ofstream(from) << std::string(SizeBytes(), 'f');
+    const Segment put =
+        Check(PutFile(client, from, Spec("put"), IsMemfd()), "PutFile");
     Check(GetFile(client, put.handle, absl::StrCat(folder, "/to")), "GetFile");
     Check(client.Delete("put"), "Delete");
   }

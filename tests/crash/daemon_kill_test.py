@@ -2,7 +2,9 @@
 acknowledged is lost, and nothing else is left.
 
 $SHMD_CRASH_ROUNDS, or --rounds, says how often; round N dies at the N-th pass
-of the point, as far as there are so many. --only=REGEX runs some points."""
+of the point, as far as there are so many. --only=REGEX runs some points.
+Memfds of huge pages are a backend of their own where the kernel has pages, or
+can make some for the time of the test."""
 
 import re
 import sys
@@ -27,10 +29,10 @@ PASSED_BY = {
     "grow.resized": FILES + ("MEMFD",), "disown.claimed": NAMED,
     "disown.recorded": NAMED, "store.synced": ("MAPPED_FILE",),
     "file.sync": ("MAPPED_FILE",),
+    # The same for all, and dear.
     "namespace.create": ("POSIX",), "namespace.created": ("POSIX",),
     "namespace.update": ("POSIX",), "namespace.updated": ("POSIX",),
     "namespace.remove": ("POSIX",), "namespace.removed": ("POSIX",),
-    # The same for all, and dear.
     "store.switch": ("POSIX",), "store.switched": ("POSIX",),
     "store.retire": ("POSIX",), "store.retired": ("POSIX",),
 }
@@ -121,11 +123,9 @@ class Runner:
 
 def main():
     options = kill_matrix.parse_arguments(default_rounds=3)
-    cells = [(point, backend) for point in points.listed("daemon")
-             for backend in PASSED_BY.get(point, BACKENDS)]
-    matrix = kill_matrix.Matrix(cells, Runner, options)
-    matrix.run()
-    return matrix.report("a case")
+    cells = [(point, PASSED_BY.get(point, BACKENDS))
+             for point in points.listed("daemon")]
+    return kill_matrix.run(cells, Runner, options, "a case")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,13 @@ import re
 import time
 import traceback
 
+import huge_pages
 import isolation
+
+
+# What is asked for of the pool where memfds of huge pages are killed too: each
+# worker has some segments of them.
+HUGE_PAGES = 96
 
 
 class NotPassed(Exception):
@@ -20,6 +26,8 @@ def parse_arguments(default_rounds):
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=int(
         os.environ.get("SHMD_CRASH_ROUNDS", default_rounds)))
+    parser.add_argument("--minutes", type=float, default=float("inf"),
+                        help="after these no further round is begun")
     parser.add_argument("--only", default="", help="a regex of points")
     parser.add_argument("--program", default="")
     parser.add_argument("--stride", type=int, default=101,
@@ -46,13 +54,31 @@ def _work_off(make_runner, todo, done):
         runner.close()
 
 
+def run(cells, make_runner, options, what):
+    """All rounds of `cells`, (point, backends): and with memfds of huge pages,
+    wherever there are memfds, if there are such pages. Returns the exit
+    status; `what` takes the time that is printed."""
+    with huge_pages.reserved(HUGE_PAGES) as are_there:
+        if not are_there:
+            print("without memfds of huge pages: the kernel has not got %d "
+                  "pages of 2 MiB to spare" % HUGE_PAGES)
+        more = ("HUGE",) if are_there else ()
+        matrix = Matrix([(point, backend) for point, backends in cells
+                         for backend in backends + (
+                             more if "MEMFD" in backends else ())],
+                        make_runner, options)
+        matrix.run()
+    return matrix.report(what)
+
+
 class Matrix:
     """Every cell, a point with a backend, round after round. `make_runner` is
     called once in each process; its run_case(point, backend, pass) returns
     seconds or raises."""
 
     def __init__(self, cells, make_runner, options):
-        self.rounds = options.rounds
+        self.rounds, self.minutes = options.rounds, options.minutes
+        self.rounds_done = 0
         self.passes = {}  # cell -> how often it is passed, once known
         self.cells = [cell for cell in cells
                       if re.search(options.only, cell[0])]
@@ -71,7 +97,10 @@ class Matrix:
             worker.start()
         try:
             for number in range(self.rounds):
+                if time.monotonic() - self._begin > 60 * self.minutes:
+                    break
                 self._run_round(number, todo, done, workers)
+                self.rounds_done += 1
         finally:
             for _ in workers:
                 todo.put(None)
@@ -110,9 +139,9 @@ class Matrix:
     def report(self, what):
         """Prints the figures; returns the exit status."""
         cases = sorted(self.seconds) or [0.0]
-        print("%d points, %d kills in %.0f s; %s in %.1f ms median, "
-              "%.1f ms at most; %d failed" % (
-                  len(self.kills), sum(self.kills.values()),
+        print("%d rounds, %d points, %d kills in %.0f s; %s in %.1f ms "
+              "median, %.1f ms at most; %d failed" % (
+                  self.rounds_done, len(self.kills), sum(self.kills.values()),
                   time.monotonic() - self._begin, what,
                   1e3 * cases[len(cases) // 2], 1e3 * cases[-1],
                   len(self.failures)))

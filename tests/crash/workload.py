@@ -17,6 +17,7 @@ from stubs import grant_pb2, namespace_pb2, segment_pb2, session_pb2
 
 PARENT = "namespaces/default"
 PAGE = 4096
+HUGE_PAGE = 2 << 20
 STRANGER = 4242  # a uid that may nothing by itself
 DEADLINE_SECONDS = 30
 _UNAVAILABLE = grpcurl.CODES.index("UNAVAILABLE")
@@ -43,11 +44,14 @@ def pattern(segment_id, size):
 class Workload:
     """Steps on one daemon. `facts` has what was acknowledged: by segment id a
     dict of fields. `doubt` has what was asked for and not answered: what was
-    done to which id, or to which ids at once."""
+    done to which id, or to which ids at once. The backend "HUGE" is memfds of
+    huge pages."""
 
     def __init__(self, shmd, backend, heavy=False):
         self.shmd, self.heavy = shmd, heavy
         self.backend, self.page = backend, PAGE
+        if backend == "HUGE":
+            self.backend, self.page = "MEMFD", HUGE_PAGE
         self.facts, self.doubt = {}, None
         self.leases = {}  # their ends in ns, by id
         self.spaces = {}  # quotas in segments, by namespace

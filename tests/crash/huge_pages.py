@@ -1,0 +1,38 @@
+"""Huge pages of 2 MiB for the time of a test."""
+
+import contextlib
+
+_POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB/"
+
+
+def _read(name):
+    try:
+        with open(_POOL + name) as file:
+            return int(file.read())
+    except OSError:
+        return 0
+
+
+def _resize(more):
+    """By how many pages the pool has grown, or shrunk: memory may be too
+    scattered for as many as were asked for, and pages in use stay."""
+    before = _read("nr_hugepages")
+    try:
+        with open(_POOL + "nr_hugepages", "w") as file:
+            file.write("%d\n" % max(before + more, 0))
+    except OSError:
+        return 0
+    return _read("nr_hugepages") - before
+
+
+@contextlib.contextmanager
+def reserved(pages):
+    """Whether there are so many free pages, if need be after asking the kernel
+    for more, which it gets back: others use the pool at the same time."""
+    free = _read("free_hugepages") - _read("resv_hugepages")
+    added = _resize(pages - free) if free < pages else 0
+    try:
+        yield _read("free_hugepages") - _read("resv_hugepages") >= pages
+    finally:
+        if added > 0:
+            _resize(-added)
