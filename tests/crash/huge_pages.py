@@ -27,10 +27,10 @@ def _resize(more):
 
 @contextlib.contextmanager
 def reserved(pages):
-    """Whether there are so many free pages, if need be after asking the kernel
-    for more, which it gets back: others use the pool at the same time."""
-    free = _read("free_hugepages") - _read("resv_hugepages")
-    added = _resize(pages - free) if free < pages else 0
+    """Whether there are so many free pages, after asking the kernel for as many
+    more, which it gets back. Not for those that are missing: free ones may be
+    another test's, which takes them away when it ends."""
+    added = _resize(pages)
     try:
         yield _read("free_hugepages") - _read("resv_hugepages") >= pages
     finally:
