@@ -3,6 +3,7 @@
 
 #include "server/store/grant_record.h"
 #include "server/store/intent_record.h"
+#include "server/store/namespace_record.h"
 #include "server/store/request_record.h"
 #include "server/store/segment_record.h"
 #include "server/store/session_record.h"
@@ -30,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const uint8_t kind = input.TakeByte();
   const absl::string_view key = input.TakePiece();
   const absl::string_view value = input.TakeRest();
-  switch (kind % 5) {
+  switch (kind % 6) {
     case 0:
       shmd::Try(&shmd::ParseSegmentRecord, key, value);
       break;
@@ -43,8 +44,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 3:
       shmd::Try(&shmd::ParseRequestRecord, key, value);
       break;
-    default:
+    case 4:
       shmd::Try(&shmd::ParseIntentRecord, key, value);
+      break;
+    default:
+      shmd::Try(&shmd::ParseNamespaceRecord, key, value);
   }
   return 0;
 }

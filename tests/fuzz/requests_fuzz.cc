@@ -5,6 +5,7 @@
 #include <string>
 
 #include "server/rpc/commands_from_proto.h"
+#include "server/rpc/namespace_from_proto.h"
 #include "server/rpc/options_from_proto.h"
 #include "server/rpc/page.h"
 #include "server/session/session.h"
@@ -115,10 +116,28 @@ void TryNames(absl::string_view bytes) {
   ReadPageToken("query", bytes).IgnoreError();
 }
 
+void ExpectNamespace(const Entrants& entrants) {
+  Expect(entrants.uids.size() <= kMaxEntrants);
+  Expect(entrants.gids.size() <= kMaxEntrants);
+  Expect(entrants.certificate_names.size() <= kMaxEntrants);
+}
+
+void TryNamespace(absl::string_view bytes) {
+  v1::CreateNamespaceRequest create;
+  if (Parse(bytes, &create)) {
+    const auto command = CreateFromProto(create);
+    if (command.ok()) ExpectNamespace(command->entrants);
+  }
+  v1::UpdateNamespaceRequest update;
+  if (!Parse(bytes, &update)) return;
+  const auto command = UpdateFromProto(update);
+  if (!command.ok()) return;
+  Expect(CheckNamespaceId("name", command->name).ok());
+  if (command->entrants.has_value()) ExpectNamespace(*command->entrants);
+}
+
 // The others have nothing but names and numbers, but any bytes must do.
 void TryOthers(absl::string_view bytes) {
-  v1::CreateNamespaceRequest name_space;
-  Parse(bytes, &name_space);
   v1::ListOrphansRequest orphans;
   if (Parse(bytes, &orphans)) PageLimit(orphans.page_size()).IgnoreError();
   v1::WatchSegmentsRequest watch;
@@ -126,8 +145,9 @@ void TryOthers(absl::string_view bytes) {
 }
 
 constexpr void (*kParsers[])(absl::string_view) = {
-    &TryCreate, &TryBatchCreate, &TryAdopt,   &TryUpdate, &TryList,
-    &TryHandle, &TryGrant,       &TryNumbers, &TryNames,  &TryOthers,
+    &TryCreate, &TryBatchCreate, &TryAdopt,     &TryUpdate,
+    &TryList,   &TryHandle,      &TryGrant,     &TryNumbers,
+    &TryNames,  &TryOthers,      &TryNamespace,
 };
 
 }  // namespace
