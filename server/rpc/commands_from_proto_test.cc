@@ -3,8 +3,10 @@
 #include <functional>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "gtest/gtest.h"
+#include "server/rpc/namespace_from_proto.h"
 
 namespace shmd {
 namespace {
@@ -189,6 +191,32 @@ TEST(UpdateFromProtoTest, MaskTellsWhatIsChangedAndWhatIsCleared) {
   EXPECT_FALSE(command.owner.has_value());
   ASSERT_TRUE(command.expiration.has_value());
   EXPECT_FALSE(command.expiration->time.has_value());
+}
+
+// What one request has room for. Were each path applied as often as it is
+// there, this would take many minutes, and the test run out of its time.
+TEST(UpdateFromProtoTest, APathCountsOnceHoweverOftenItIsNamed) {
+  v1::UpdateSegmentRequest request =
+      UpdateRequest(std::vector<std::string>(50000, "labels"));
+  for (int i = 0; i < 30000; ++i) {
+    (*request.mutable_segment()->mutable_labels())[absl::StrCat(i)] = "x";
+  }
+  ASSERT_LT(request.ByteSizeLong(), size_t{1} << 20);
+  EXPECT_EQ(UpdateFromProto(request).value().labels->size(), 30000u);
+
+  v1::UpdateNamespaceRequest change;
+  v1::Namespace& name_space = *change.mutable_namespace_();
+  name_space.set_name("namespaces/blue");
+  for (uint32_t i = 0; i < kMaxEntrants; ++i) {
+    name_space.mutable_entrants()->add_uids(i);
+    name_space.mutable_entrants()->add_certificate_names(std::string(200, 'x'));
+  }
+  for (int i = 0; i < 70000; ++i) {
+    change.mutable_update_mask()->add_paths("entrants");
+  }
+  ASSERT_LT(change.ByteSizeLong(), size_t{1} << 20);
+  EXPECT_EQ(UpdateFromProto(change).value().entrants->uids.size(),
+            kMaxEntrants);
 }
 
 TEST(UpdateFromProtoTest, WithoutAMaskAllThatIsSet) {

@@ -1,7 +1,7 @@
 #include "server/rpc/namespace_from_proto.h"
 
+#include <set>
 #include <string>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
@@ -91,11 +91,11 @@ absl::Status ApplyPath(const std::string& path, const v1::Namespace& proto,
 }
 
 // Without a mask: every field that can be changed and is set.
-std::vector<std::string> SetPaths(const v1::Namespace& proto) {
-  std::vector<std::string> paths;
-  if (proto.has_entrants()) paths.push_back("entrants");
-  if (proto.has_quota()) paths.push_back("quota");
-  if (proto.has_uid_quota()) paths.push_back("uid_quota");
+std::set<std::string> SetPaths(const v1::Namespace& proto) {
+  std::set<std::string> paths;
+  if (proto.has_entrants()) paths.insert("entrants");
+  if (proto.has_quota()) paths.insert("quota");
+  if (proto.has_uid_quota()) paths.insert("uid_quota");
   return paths;
 }
 
@@ -122,9 +122,10 @@ absl::StatusOr<NamespaceRegistry::UpdateCommand> UpdateFromProto(
                    ParseNamespaceName("namespace.name", proto.name()));
   command.etag = proto.etag();
   const auto& mask = request.update_mask().paths();
-  const std::vector<std::string> paths =
+  // Each once, as for segments.
+  const std::set<std::string> paths =
       mask.empty() ? SetPaths(proto)
-                   : std::vector<std::string>(mask.begin(), mask.end());
+                   : std::set<std::string>(mask.begin(), mask.end());
   if (paths.empty()) {
     return InvalidField("update_mask", reason::kFieldNotUpdatable,
                         "names nothing, and nothing is set");
