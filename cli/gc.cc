@@ -17,12 +17,14 @@ namespace {
 struct Options {
   bool yes = false;
   bool dry_run = false;
+  bool allow_living_creator = false;
 };
 
 // What became of the orphans.
 struct Outcome {
   std::vector<const Orphan*> removed;
-  std::vector<const Orphan*> kept;  // by choice
+  std::vector<const Orphan*> kept;     // by choice
+  std::vector<const Orphan*> skipped;  // their creator lives
   std::vector<std::pair<const Orphan*, absl::Status>> failed;
 };
 
@@ -46,6 +48,11 @@ Outcome Collect(Client& client, const Options& options, bool json,
   bool quit = options.dry_run;
   for (const Orphan& orphan : orphans) {
     if (!json) PrintOrphan(orphan);
+    if (orphan.creator_alive && !options.allow_living_creator) {
+      if (!json) printf("  kept: its creator lives (--allow_living_creator)\n");
+      out.skipped.push_back(&orphan);
+      continue;
+    }
     if (!all && !quit) {
       const Answer answer = Ask();
       all = answer == Answer::kAll;
@@ -58,7 +65,8 @@ Outcome Collect(Client& client, const Options& options, bool json,
       out.kept.push_back(&orphan);
       continue;
     }
-    const absl::Status status = client.DeleteOrphan(orphan);
+    const absl::Status status =
+        client.DeleteOrphan(orphan, options.allow_living_creator);
     if (status.ok()) {
       out.removed.push_back(&orphan);
     } else {
@@ -88,6 +96,7 @@ nlohmann::ordered_json ToJson(const Outcome& outcome) {
   };
   out["removed"] = list(outcome.removed);
   out["kept"] = list(outcome.kept);
+  out["skipped"] = list(outcome.skipped);
   out["failed"] = nlohmann::ordered_json::array();
   for (const auto& [orphan, status] : outcome.failed) {
     nlohmann::ordered_json one = OrphanToJson(*orphan);
@@ -110,11 +119,15 @@ void PrintSum(const Outcome& outcome, bool dry_run) {
   if (dry_run) {
     printf("%zu orphans, %s of memory; nothing was removed (--dry_run)\n",
            outcome.kept.size(), HumanSize(kept_bytes).c_str());
-    return;
+  } else {
+    printf("%zu removed, %s of memory; %zu kept, %zu could not be removed\n",
+           outcome.removed.size(), HumanSize(freed_bytes).c_str(),
+           outcome.kept.size(), outcome.failed.size());
   }
-  printf("%zu removed, %s of memory; %zu kept, %zu could not be removed\n",
-         outcome.removed.size(), HumanSize(freed_bytes).c_str(),
-         outcome.kept.size(), outcome.failed.size());
+  if (!outcome.skipped.empty()) {
+    printf("%zu more have a creator that lives (--allow_living_creator)\n",
+           outcome.skipped.size());
+  }
 }
 
 absl::Status Run(Context& context, const Options& options) {
@@ -147,6 +160,10 @@ void AddGc(CLI::App& app, Context& context) {
   verb.add_flag("--dry_run,--dry-run", options->dry_run,
                 "show what would be removed, and remove nothing")
       ->excludes(yes);
+  verb.add_flag("--allow_living_creator,--allow-living-creator",
+                options->allow_living_creator,
+                "also System V segments whose creator lives and may be about "
+                "to attach them");
   verb.callback([options, &context] {
     if (!options->yes && !options->dry_run &&
         (context.json || isatty(STDIN_FILENO) == 0)) {

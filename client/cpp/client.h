@@ -183,9 +183,11 @@ class Client {
   // Who has it mapped, also programs that never knew shmd.
   absl::StatusOr<SegmentUsers> ListSegmentUsers(absl::string_view name);
 
-  // What leaked on this host; and its removal, unless it was used since.
+  // What leaked on this host; and its removal, unless it was used since. A
+  // System V segment whose creator may live is refused unless that is allowed.
   absl::StatusOr<std::vector<Orphan>> ListOrphans();
-  absl::Status DeleteOrphan(const Orphan& orphan);
+  absl::Status DeleteOrphan(const Orphan& orphan,
+                            bool allow_living_creator = false);
 
   // Calls `visit` for each event, on this thread, until it returns false (OK)
   // or the options' token is cancelled (CANCELLED). When the daemon goes away

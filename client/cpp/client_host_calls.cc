@@ -42,10 +42,12 @@ absl::StatusOr<std::vector<Orphan>> Client::ListOrphans() {
   return out;
 }
 
-absl::Status Client::DeleteOrphan(const Orphan& orphan) {
+absl::Status Client::DeleteOrphan(const Orphan& orphan,
+                                  bool allow_living_creator) {
   v1::DeleteOrphanRequest request;
   request.set_name(orphan.name);
   request.set_etag(orphan.etag);
+  request.set_allow_living_creator(allow_living_creator);
   google::protobuf::Empty reply;
   return impl_->Call(&OrphanStub::DeleteOrphan, request, reply,
                      Repeat::kHarmful);

@@ -283,7 +283,8 @@ absl::Status OrphanCensus::CheckRemovable(const Orphan& orphan,
 }
 
 absl::Status OrphanCensus::Remove(const Caller& caller, const std::string& id,
-                                  const std::string& etag) {
+                                  const std::string& etag,
+                                  bool allow_living_creator) {
   absl::MutexLock lock(&looking_);
   const std::vector<FoundObject> objects = FindAll();
   const auto object =
@@ -299,6 +300,10 @@ absl::Status OrphanCensus::Remove(const Caller& caller, const std::string& id,
   }
   if (object->etag != etag) return Replaced();
   RETURN_IF_ERROR(CheckRemovable(*orphan, seen));
+  if (orphan->creator_alive && !allow_living_creator) {
+    return InUse("its creator lives, and may be about to attach it")
+        .With("creator_pid", object->creator);
+  }
   return RemovalStatus(IsSysv(*object) ? RemoveSysv(*object)
                                        : RemoveFile(*object));
 }

@@ -57,7 +57,9 @@ class OrphanCensus {
   // What the caller owns; for an administrator all. By id.
   absl::StatusOr<std::vector<Orphan>> List(const Caller& caller);
 
-  // Removes the object `id` if all is still so.
+  // Removes the object `id` if all is still so. A System V segment whose
+  // creator may live, and attach it in a moment, is refused unless
+  // `allow_living_creator`.
   //
   // What can still happen at the same moment: a file that another program
   // opens behind our last look is unlinked when that program gets it, as if it
@@ -66,7 +68,7 @@ class OrphanCensus {
   // kernel holds up whoever opens the file (TakeLease). A System V segment that
   // is attached in that moment stays until it is detached.
   absl::Status Remove(const Caller& caller, const std::string& id,
-                      const std::string& etag);
+                      const std::string& etag, bool allow_living_creator);
 
  private:
   struct Seen;

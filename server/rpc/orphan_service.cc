@@ -90,7 +90,8 @@ absl::Status OrphanService::DeleteOrphan(const Caller& caller,
                                          google::protobuf::Empty*) {
   ASSIGN_OR_RETURN(const std::string id,
                    ParseOrphanName("name", request.name()));
-  return census_->Remove(caller, id, request.etag());
+  return census_->Remove(caller, id, request.etag(),
+                         request.allow_living_creator());
 }
 
 }  // namespace shmd

@@ -69,6 +69,25 @@ class LeakTest : public ::testing::Test {
     return name;
   }
 
+  // The shmid of a segment whose creator has gone; negative when that fails.
+  static int LeakSysv() {
+    int ends[2];
+    if (pipe(ends) != 0) return -1;
+    const pid_t creator = fork();
+    if (creator == 0) {
+      const int made = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+      _exit(write(ends[1], &made, sizeof(made)) == sizeof(made) ? 0 : 1);
+    }
+    int shmid = -1;
+    EXPECT_EQ(waitpid(creator, nullptr, 0), creator);
+    EXPECT_EQ(read(ends[0], &shmid, sizeof(shmid)),
+              static_cast<ssize_t>(sizeof(shmid)));
+    close(ends[0]);
+    close(ends[1]);
+    EXPECT_GE(shmid, 0);
+    return shmid;
+  }
+
   static bool Exists(const std::string& name) {
     return access(absl::StrCat("/dev/shm", name).c_str(), F_OK) == 0;
   }
@@ -139,7 +158,7 @@ TEST_F(LeakTest, GcRemovesWhatNobodyUsesAndNothingElse) {
                  "/" + server_->token()})
                 .exit_code,
             0);
-  const int shmid = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+  const int shmid = LeakSysv();
   const auto json = ShmJson({"gc", "--yes"});
   close(fd);
   EXPECT_EQ(json["removed"].size(), 2u) << json;
@@ -150,6 +169,28 @@ TEST_F(LeakTest, GcRemovesWhatNobodyUsesAndNothingElse) {
   shmid_ds found = {};
   EXPECT_EQ(shmctl(shmid, IPC_STAT, &found), -1);
   shm_unlink(used.c_str());
+}
+
+TEST_F(LeakTest, GcPassesOverWhatHasALivingCreatorUnlessTold) {
+  const int own = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+  const std::string left = Leak("left");
+  const ProgramEnd dry = Shm({"gc", "--dry_run"});
+  EXPECT_THAT(dry.out, HasSubstr("  kept: its creator lives"));
+  EXPECT_THAT(dry.out, HasSubstr("1 orphans, 8 KiB of memory; nothing"));
+  EXPECT_THAT(dry.out, HasSubstr("\n1 more have a creator that lives"));
+  const auto json = ShmJson({"gc", "--yes"});
+  EXPECT_EQ(json["removed"].size(), 1u) << json;
+  EXPECT_EQ(json["failed"].size(), 0u);
+  ASSERT_EQ(json["skipped"].size(), 1u);
+  EXPECT_EQ(json["skipped"][0]["creator_pid"], getpid());
+  EXPECT_FALSE(Exists(left));
+  shmid_ds found = {};
+  EXPECT_EQ(shmctl(own, IPC_STAT, &found), 0);
+
+  const ProgramEnd told = Shm({"gc", "--yes", "--allow_living_creator"});
+  EXPECT_EQ(told.exit_code, 0) << told.err;
+  EXPECT_THAT(told.out, HasSubstr("1 removed, "));
+  EXPECT_EQ(shmctl(own, IPC_STAT, &found), -1);
 }
 
 TEST_F(LeakTest, GcTellsWhatItCouldNotRemove) {

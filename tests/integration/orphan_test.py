@@ -110,6 +110,23 @@ class OrphanTest(DaemonCase):
             self.assertNotIn(name, self.listed())
         self.assertIn(name, self.listed())
 
+    def test_a_living_creator_keeps_its_segment(self):
+        shmid = sysv.get(0, 5000)
+        self.addCleanup(lambda: shmid in sysv.read_table()
+                        and sysv.remove(shmid))
+        orphan = next(orphan for orphan in self.listed().values()
+                      if orphan["name"] == "orphans/sysv-%d" % shmid)
+        self.assertEqual(orphan["creator_pid"], os.getpid())
+        self.assertTrue(orphan["creator_alive"])
+        outcome = self.delete(orphan)
+        self.assertEqual((outcome.code, outcome.reason),
+                         ("FAILED_PRECONDITION", "ORPHAN_IN_USE"), outcome)
+        self.assertEqual(outcome.metadata["creator_pid"], str(os.getpid()))
+        self.assertIn(shmid, sysv.read_table())
+        self.ok(DELETE, {"name": orphan["name"], "etag": orphan["etag"],
+                         "allow_living_creator": True})
+        self.assertNotIn(shmid, sysv.read_table())
+
     def test_segments_are_none(self):
         for fields in ({"backend": "POSIX"}, {"backend": "SYSV"}):
             with self.subTest(fields):
