@@ -7,6 +7,11 @@ import raw_grpc
 from daemon_case import DaemonCase, PARENT, name_of
 from stubs import segment_pb2
 
+WATCH = "shmd.v1.SegmentService/WatchSegments"
+OUT_OF_RANGE = 11
+# What the daemon keeps, as docs/operations.md says.
+KEPT_CHANGES = 16384
+
 # (what is wrong, code, reason, the request)
 REFUSED = [
     ("no parent", "INVALID_ARGUMENT", "NAME_INVALID", {"parent": ""}),
@@ -140,8 +145,7 @@ class WatchTest(DaemonCase):
                 {"namespace": {"name": PARENT, "uid_quota": {}}})
         request = segment_pb2.WatchSegmentsRequest(parent=PARENT)
         connections = [
-            raw_grpc.open_calls(self.shmd.grpc_socket,
-                                "shmd.v1.SegmentService/WatchSegments",
+            raw_grpc.open_calls(self.shmd.grpc_socket, WATCH,
                                 request.SerializeToString(), 50)
             for _ in range(21)]  # 1050 watches, more than the limit
         try:
@@ -166,6 +170,38 @@ class WatchTest(DaemonCase):
             if outcome.code == code:
                 return
             self.assertLess(time.monotonic(), deadline, outcome)
+
+    def make_changes(self, count, batch=400):
+        for _ in range(count // (2 * batch)):
+            made = self.ok("BatchCreateSegments", {
+                "parent": PARENT,
+                "requests": [{"segment": {"size_bytes": 4096}}] * batch})
+            self.ok("BatchDeleteSegments", {
+                "parent": PARENT,
+                "names": [segment["name"] for segment in made["segments"]]})
+
+    def test_who_stops_reading_is_cut_off_and_may_begin_anew(self):
+        request = segment_pb2.WatchSegmentsRequest(parent=PARENT)
+        event = segment_pb2.WatchSegmentsResponse()
+        with raw_grpc.Replies(self.shmd.grpc_socket, WATCH,
+                              request.SerializeToString()) as stopped:
+            while event.type != event.SYNCED:
+                event.ParseFromString(stopped.next())
+            count = KEPT_CHANGES + 4000
+            self.make_changes(count)
+            stopped.open_window()
+            messages = list(iter(stopped.next, None))
+        self.assertEqual(stopped.code, OUT_OF_RANGE)
+        # What was on its way came, without a gap, and nothing behind it.
+        self.assertGreater(len(messages), 0)
+        self.assertLess(len(messages), count - KEPT_CHANGES)
+        event.ParseFromString(messages[-1])
+        self.refused("OUT_OF_RANGE", "RESUME_TOKEN_EXPIRED", "WatchSegments",
+                     {"parent": PARENT, "resume_token": event.resume_token})
+        with self.watch() as stream:
+            while stream.next()["type"] != "SYNCED":
+                pass
+            self.expect(stream, "CREATED", self.create()["name"])
 
     def test_a_name_used_anew_is_another_segment(self):
         segment_id = self.fresh_id()

@@ -5,7 +5,7 @@ import socket
 import struct
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_DATA, _HEADERS, _SETTINGS = 0, 1, 4
+_DATA, _HEADERS, _SETTINGS, _WINDOW_UPDATE = 0, 1, 4, 8
 _END_STREAM, _END_HEADERS = 1, 4
 _FRAME_BYTES = 16384
 
@@ -115,6 +115,55 @@ def _frames(path, method, message):
                     raise ConnectionResetError("the call did not end")
                 length = int.from_bytes(head[:3], "big")
                 yield head[3], head[4], stream.read(length)
+
+
+class Replies:
+    """The replies of one call, at the pace of who reads. Beyond HTTP/2's first
+    window of 64 KiB the server has to wait until `open_window`."""
+
+    def __init__(self, path, method, message):
+        self.code = None  # of the status, once `next` has returned None
+        self._trailers, self._waiting = b"", b""
+        self._client = open_calls(path, method, message, 1)
+        self._client.settimeout(60)
+        self._stream = self._client.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stream.close()
+        self._client.close()
+
+    def open_window(self):
+        """Lets a GiB come, of the connection and of the call."""
+        increment = struct.pack(">I", 1 << 30)
+        self._client.sendall(_frame(_WINDOW_UPDATE, 0, 0, increment) +
+                             _frame(_WINDOW_UPDATE, 0, 1, increment))
+
+    def next(self):
+        """The bytes of the next message; None at the end of the call."""
+        while True:
+            size = int.from_bytes(self._waiting[1:5], "big")
+            if len(self._waiting) >= 5 + size:
+                message = self._waiting[5:5 + size]
+                self._waiting = self._waiting[5 + size:]
+                return message
+            if self.code is not None:
+                return None
+            self._read_frame()
+
+    def _read_frame(self):
+        head = self._stream.read(9)
+        if len(head) < 9:
+            raise ConnectionResetError("the call did not end")
+        payload = self._stream.read(int.from_bytes(head[:3], "big"))
+        if head[3] == _DATA:
+            self._waiting += payload
+        elif head[3] == _HEADERS:
+            self._trailers += payload
+            if head[4] & _END_STREAM:
+                self.code = _status_code(self._trailers)
 
 
 def _status_code(trailers):
