@@ -15,10 +15,12 @@ namespace {
 
 struct Verb {
   std::string name;
+  std::string path;  // its name behind those of the verbs above it
   std::string description;
   std::vector<std::string> options;  // with their dashes
   bool takes_segment = false;
   bool takes_file = false;
+  std::vector<Verb> verbs;  // below it, of which one must follow
 };
 
 void CollectOptions(const CLI::App& app, Verb* verb) {
@@ -38,15 +40,18 @@ void CollectOptions(const CLI::App& app, Verb* verb) {
   }
 }
 
-std::vector<Verb> CollectVerbs(const CLI::App& app) {
+std::vector<Verb> CollectVerbs(const CLI::App& app, const std::string& above) {
   std::vector<Verb> verbs;
   for (const CLI::App* sub : app.get_subcommands(
            [](const CLI::App* verb) { return !verb->get_name().empty(); })) {
     Verb verb;
     verb.name = sub->get_name();
+    verb.path = absl::StrCat(above, above.empty() ? "" : " ", verb.name);
     verb.description = sub->get_description();
-    CollectOptions(*sub, &verb);
-    CollectOptions(app, &verb);
+    for (const CLI::App* one = sub; one != nullptr; one = one->get_parent()) {
+      CollectOptions(*one, &verb);
+    }
+    verb.verbs = CollectVerbs(*sub, verb.path);
     verbs.push_back(std::move(verb));
   }
   return verbs;
@@ -63,27 +68,48 @@ std::string QuotedForShell(const std::string& text) {
   return absl::StrReplaceAll(text, {{"'", "'\\''"}});
 }
 
-std::string Bash(const std::vector<Verb>& verbs) {
-  std::string cases;
+// The cases of verbs that are the last, and of those that others follow.
+struct Cases {
+  std::string last;
+  std::string followed;
+};
+
+void AppendBashCases(const std::vector<Verb>& verbs, Cases* cases) {
   for (const Verb& verb : verbs) {
-    absl::StrAppend(&cases, "    ", verb.name, ") options='",
+    if (!verb.verbs.empty()) {
+      absl::StrAppend(&cases->followed, "      '", verb.path, "') names='",
+                      VerbNames(verb.verbs), "' ;;\n");
+      AppendBashCases(verb.verbs, cases);
+      continue;
+    }
+    absl::StrAppend(&cases->last, "    '", verb.path, "') options='",
                     absl::StrJoin(verb.options, " "), "'",
                     verb.takes_segment ? "; segments=1" : "",
                     verb.takes_file ? "; files=1" : "", " ;;\n");
   }
+}
+
+std::string Bash(const std::vector<Verb>& verbs) {
+  Cases cases;
+  AppendBashCases(verbs, &cases);
   return absl::StrReplaceAll(
       R"sh(# bash completion for shm: source <(shm completion bash)
 _shm() {
-  local word=${COMP_WORDS[COMP_CWORD]} verb= options= segments= files= i
+  local word=${COMP_WORDS[COMP_CWORD]} verb= names='@VERBS@'
+  local options= segments= files= i
   for ((i = 1; i < COMP_CWORD; i++)); do
-    if [[ " @VERBS@ " == *" ${COMP_WORDS[i]} "* ]]; then
-      verb=${COMP_WORDS[i]}
-      break
-    fi
+    [[ " $names " == *" ${COMP_WORDS[i]} "* ]] || continue
+    verb+=${verb:+ }${COMP_WORDS[i]}
+    case $verb in
+@FOLLOWED@      *) names=; break ;;
+    esac
   done
   COMPREPLY=()
+  if [[ $names ]]; then
+    COMPREPLY=($(compgen -W "$names" -- "$word"))
+    return
+  fi
   case $verb in
-    '') COMPREPLY=($(compgen -W "@VERBS@" -- "$word")); return ;;
 @CASES@  esac
   if [[ $word == -* ]]; then
     COMPREPLY=($(compgen -W "$options" -- "$word"))
@@ -95,20 +121,39 @@ _shm() {
 }
 complete -o filenames -F _shm shm
 )sh",
-      {{"@VERBS@", VerbNames(verbs)}, {"@CASES@", cases}});
+      {{"@VERBS@", VerbNames(verbs)},
+       {"@FOLLOWED@", cases.followed},
+       {"@CASES@", cases.last}});
 }
 
-std::string Zsh(const std::vector<Verb>& verbs) {
-  std::string descriptions;
-  std::string cases;
+// The words of a list of verbs.
+std::string ZshList(const std::vector<Verb>& verbs) {
+  std::string out;
   for (const Verb& verb : verbs) {
-    absl::StrAppend(&descriptions, "    '", verb.name, ":",
+    absl::StrAppend(&out, "    '", verb.name, ":",
                     QuotedForShell(verb.description), "'\n");
-    absl::StrAppend(&cases, "    ", verb.name, ") compadd -- ",
+  }
+  return out;
+}
+
+void AppendZshCases(const std::vector<Verb>& verbs, Cases* cases) {
+  for (const Verb& verb : verbs) {
+    if (!verb.verbs.empty()) {
+      absl::StrAppend(&cases->followed, "    '", verb.path, "') verbs=(\n",
+                      ZshList(verb.verbs), "    ) ;;\n");
+      AppendZshCases(verb.verbs, cases);
+      continue;
+    }
+    absl::StrAppend(&cases->last, "    '", verb.path, "') compadd -- ",
                     absl::StrJoin(verb.options, " "),
                     verb.takes_segment ? "; _shm_segments" : "",
                     verb.takes_file ? "; _files" : "", " ;;\n");
   }
+}
+
+std::string Zsh(const std::vector<Verb>& verbs) {
+  Cases cases;
+  AppendZshCases(verbs, &cases);
   return absl::StrReplaceAll(
       R"sh(#compdef shm
 # zsh completion for shm; put it as _shm into a folder of $fpath
@@ -119,18 +164,46 @@ _shm_segments() {
 }
 _shm() {
   local -a verbs
+  local verb= i
   verbs=(
 @DESCRIPTIONS@  )
-  if (( CURRENT == 2 )); then
+  for ((i = 2; i < CURRENT && $#verbs; i++)); do
+    verb+=${verb:+ }$words[i]
+    case $verb in
+@FOLLOWED@    *) verbs=() ;;
+    esac
+  done
+  if (( $#verbs )); then
     _describe verb verbs
     return
   fi
-  case $words[2] in
+  case $verb in
 @CASES@  esac
 }
 compdef _shm shm
 )sh",
-      {{"@DESCRIPTIONS@", descriptions}, {"@CASES@", cases}});
+      {{"@DESCRIPTIONS@", ZshList(verbs)},
+       {"@FOLLOWED@", cases.followed},
+       {"@CASES@", cases.last}});
+}
+
+// A condition that the line has `verb`, for fish. Names of verbs may also be
+// those of verbs below `others`.
+std::string FishSeen(const std::string& verb, const std::string& others) {
+  return absl::StrCat(
+      "__fish_seen_subcommand_from ", verb,
+      others.empty() ? "" : "; and not __fish_seen_subcommand_from ", others);
+}
+
+void AppendFish(const Verb& verb, const std::string& when, std::string* out) {
+  const std::string begin = absl::StrCat("complete -c shm -n '", when, "'");
+  for (const std::string& option : verb.options) {
+    absl::StrAppend(out, begin, " -l ", option.substr(2), "\n");
+  }
+  if (verb.takes_segment) {
+    absl::StrAppend(out, begin, " -a '(shm ls --quiet 2>/dev/null)'\n");
+  }
+  if (verb.takes_file) absl::StrAppend(out, begin, " -F\n");
 }
 
 std::string Fish(const std::vector<Verb>& verbs) {
@@ -138,19 +211,28 @@ std::string Fish(const std::vector<Verb>& verbs) {
       "# fish completion for shm; put it into "
       "~/.config/fish/completions/shm.fish\n"
       "complete -c shm -f\n";
+  std::string followed;
+  for (const Verb& verb : verbs) {
+    if (verb.verbs.empty()) continue;
+    absl::StrAppend(&followed, followed.empty() ? "" : " ", verb.name);
+  }
   for (const Verb& verb : verbs) {
     absl::StrAppend(&out, "complete -c shm -n __fish_use_subcommand -a ",
                     verb.name, " -d '", QuotedForShell(verb.description),
                     "'\n");
-    const std::string when = absl::StrCat(
-        "complete -c shm -n '__fish_seen_subcommand_from ", verb.name, "'");
-    for (const std::string& option : verb.options) {
-      absl::StrAppend(&out, when, " -l ", option.substr(2), "\n");
+    if (verb.verbs.empty()) {
+      AppendFish(verb, FishSeen(verb.name, followed), &out);
     }
-    if (verb.takes_segment) {
-      absl::StrAppend(&out, when, " -a '(shm ls --quiet 2>/dev/null)'\n");
+    for (const Verb& below : verb.verbs) {
+      absl::StrAppend(&out, "complete -c shm -n '",
+                      FishSeen(verb.name, VerbNames(verb.verbs)), "' -a ",
+                      below.name, " -d '", QuotedForShell(below.description),
+                      "'\n");
+      AppendFish(below,
+                 absl::StrCat(FishSeen(verb.name, ""), "; and ",
+                              FishSeen(below.name, "")),
+                 &out);
     }
-    if (verb.takes_file) absl::StrAppend(&out, when, " -F\n");
   }
   return out;
 }
@@ -165,7 +247,7 @@ void AddCompletion(CLI::App& app, Context& context) {
       ->required()
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   verb.callback([shell, &app, &context] {
-    const std::vector<Verb> verbs = CollectVerbs(app);
+    const std::vector<Verb> verbs = CollectVerbs(app, "");
     const std::string script = *shell == "bash"  ? Bash(verbs)
                                : *shell == "zsh" ? Zsh(verbs)
                                                  : Fish(verbs);

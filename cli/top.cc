@@ -16,17 +16,25 @@ namespace shmd::cli {
 namespace {
 
 struct Options {
+  std::string name_space;  // empty: all that the caller may enter
   bool once = false;
   double interval_seconds = 2;
   size_t limit = 15;
 };
 
+// What of one namespace there is to see.
+struct Domain {
+  std::string name;  // namespaces/default
+  size_t segments = 0;
+  uint64_t resident_bytes = 0;
+  uint64_t attachments = 0;
+};
+
 // What one refresh shows.
 struct Picture {
   Node node;
-  std::vector<Segment> segments;  // the largest first
-  uint64_t resident_bytes = 0;
-  uint64_t attachments = 0;
+  std::vector<Domain> namespaces;  // by name
+  std::vector<Segment> segments;   // of all of them, the largest first
   // Absent with a daemon that knows no sessions.
   std::optional<std::vector<Session>> sessions;
 };
@@ -39,13 +47,49 @@ uint64_t Attachments(const Segment& segment) {
   return segment.status.has_value() ? segment.status->attachment_count : 0;
 }
 
-absl::StatusOr<Picture> Take(Client& client) {
+std::string NamespaceOf(const Segment& segment) {
+  return segment.name.substr(0, segment.name.find("/segments/"));
+}
+
+// The names of those to show.
+absl::StatusOr<std::vector<std::string>> Names(Client& client,
+                                               const std::string& only) {
+  if (!only.empty()) {
+    return std::vector<std::string>{absl::StrCat("namespaces/", only)};
+  }
+  std::vector<std::string> out;
+  ASSIGN_OR_RETURN(const std::vector<Namespace> all, client.ListNamespaces());
+  for (const Namespace& one : all) out.push_back(one.name);
+  return out;
+}
+
+absl::Status Include(Client& client, const std::string& name,
+                     Picture* picture) {
+  ListOptions options;
+  options.parent = name;
+  ASSIGN_OR_RETURN(std::vector<Segment> segments, client.List(options));
+  Domain domain;
+  domain.name = name;
+  domain.segments = segments.size();
+  for (Segment& segment : segments) {
+    domain.resident_bytes += Resident(segment);
+    domain.attachments += Attachments(segment);
+    picture->segments.push_back(std::move(segment));
+  }
+  picture->namespaces.push_back(std::move(domain));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Picture> Take(Client& client, const std::string& name_space) {
   Picture out;
   ASSIGN_OR_RETURN(out.node, client.GetNode());
-  ASSIGN_OR_RETURN(out.segments, client.List());
-  for (const Segment& segment : out.segments) {
-    out.resident_bytes += Resident(segment);
-    out.attachments += Attachments(segment);
+  ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                   Names(client, name_space));
+  for (const std::string& name : names) {
+    const absl::Status added = Include(client, name, &out);
+    // One that was listed can be gone by now.
+    if (absl::IsNotFound(added) && name_space.empty()) continue;
+    RETURN_IF_ERROR(added);
   }
   std::sort(out.segments.begin(), out.segments.end(),
             [](const Segment& a, const Segment& b) {
@@ -54,6 +98,13 @@ absl::StatusOr<Picture> Take(Client& client) {
             });
   absl::StatusOr<std::vector<Session>> sessions = client.ListSessions();
   if (sessions.ok()) {
+    if (!name_space.empty()) {
+      sessions->erase(std::remove_if(sessions->begin(), sessions->end(),
+                                     [&names](const Session& session) {
+                                       return session.name_space != names[0];
+                                     }),
+                      sessions->end());
+    }
     std::sort(sessions->begin(), sessions->end(),
               [](const Session& a, const Session& b) {
                 return a.held_bytes > b.held_bytes;
@@ -63,6 +114,10 @@ absl::StatusOr<Picture> Take(Client& client) {
     return sessions.status();
   }
   return out;
+}
+
+std::string LastPart(const std::string& name) {
+  return name.substr(name.rfind('/') + 1);
 }
 
 std::string Text(const Picture& picture, size_t limit) {
@@ -77,21 +132,26 @@ std::string Text(const Picture& picture, size_t limit) {
     absl::StrAppend(&out, "  pages of ", HumanSize(pool.page_size_bytes), " ",
                     pool.available_pages, "/", pool.total_pages);
   }
-  absl::StrAppend(&out, "\nnamespace default  ", picture.segments.size(),
-                  " segments to see, ", HumanSize(picture.resident_bytes),
-                  " resident, ", picture.attachments, " attachments\n\n");
+  absl::StrAppend(&out, "\n");
+  for (const Domain& domain : picture.namespaces) {
+    absl::StrAppend(&out, "namespace ", LastPart(domain.name), "  ",
+                    domain.segments, " segments to see, ",
+                    HumanSize(domain.resident_bytes), " resident, ",
+                    domain.attachments, " attachments\n");
+  }
+  absl::StrAppend(&out, "\n");
   std::vector<std::vector<std::string>> rows;
   for (const Segment& segment : picture.segments) {
     if (rows.size() == limit) break;
-    rows.push_back({segment.id(), HumanSize(segment.size_bytes),
-                    HumanSize(Resident(segment)), BackendName(segment.backend),
-                    SegmentStateName(segment.state),
-                    absl::StrCat(Attachments(segment)),
-                    UserName(segment.owner)});
+    rows.push_back(
+        {LastPart(NamespaceOf(segment)), segment.id(),
+         HumanSize(segment.size_bytes), HumanSize(Resident(segment)),
+         BackendName(segment.backend), SegmentStateName(segment.state),
+         absl::StrCat(Attachments(segment)), UserName(segment.owner)});
   }
-  absl::StrAppend(&out, FormatTable({"SEGMENT", "SIZE", "RESIDENT", "BACKEND",
-                                     "STATE", "ATTACHED", "OWNER"},
-                                    rows, {1, 2, 5}));
+  absl::StrAppend(&out, FormatTable({"NAMESPACE", "SEGMENT", "SIZE", "RESIDENT",
+                                     "BACKEND", "STATE", "ATTACHED", "OWNER"},
+                                    rows, {2, 3, 6}));
   if (picture.sessions.has_value()) {
     std::vector<Session> shown = *picture.sessions;
     if (shown.size() > limit) shown.resize(limit);
@@ -104,8 +164,20 @@ std::string Text(const Picture& picture, size_t limit) {
 nlohmann::ordered_json ToJson(const Picture& picture, size_t limit) {
   nlohmann::ordered_json out;
   out["node"] = NodeToJson(picture.node);
-  out["resident_bytes"] = picture.resident_bytes;
-  out["attachment_count"] = picture.attachments;
+  uint64_t resident_bytes = 0;
+  uint64_t attachments = 0;
+  nlohmann::ordered_json namespaces = nlohmann::ordered_json::array();
+  for (const Domain& domain : picture.namespaces) {
+    resident_bytes += domain.resident_bytes;
+    attachments += domain.attachments;
+    namespaces.push_back({{"name", domain.name},
+                          {"segment_count", domain.segments},
+                          {"resident_bytes", domain.resident_bytes},
+                          {"attachment_count", domain.attachments}});
+  }
+  out["resident_bytes"] = resident_bytes;
+  out["attachment_count"] = attachments;
+  out["namespaces"] = std::move(namespaces);
   out["segments"] = nlohmann::ordered_json::array();
   for (const Segment& segment : picture.segments) {
     if (out["segments"].size() == limit) break;
@@ -123,7 +195,7 @@ nlohmann::ordered_json ToJson(const Picture& picture, size_t limit) {
 absl::Status Run(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   for (;;) {
-    ASSIGN_OR_RETURN(const Picture picture, Take(*client));
+    ASSIGN_OR_RETURN(const Picture picture, Take(*client, options.name_space));
     if (context.json) {
       printf("%s\n",
              ToText(ToJson(picture, options.limit), options.once ? 2 : -1)
@@ -153,8 +225,11 @@ void AddTop(CLI::App& app, Context& context) {
       ->check(CLI::Range(0.1, 86400.0));
   verb.add_option("--limit,-n", options->limit,
                   "at most this many segments and sessions (15)");
-  verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+  verb.callback([options, &app, &context] {
+    // Said, and not the default that other verbs have.
+    if (app.count("--namespace") > 0) options->name_space = context.name_space;
+    context.status = Run(context, *options);
+  });
 }
 
 }  // namespace shmd::cli

@@ -51,6 +51,7 @@ struct AttachOptions {
 };
 
 struct ListOptions {
+  std::string parent;  // namespaces/NAME; empty: the connection's own
   std::string filter;  // as in ListSegmentsRequest
   bool full = false;   // with pages per memory node
   size_t limit = SIZE_MAX;

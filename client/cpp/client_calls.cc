@@ -95,7 +95,7 @@ absl::StatusOr<Segment> Client::Get(absl::string_view name, bool full) {
 absl::Status Client::ForEach(const ListOptions& options,
                              const std::function<bool(Segment)>& visit) {
   v1::ListSegmentsRequest request;
-  request.set_parent(impl_->Parent());
+  request.set_parent(options.parent.empty() ? impl_->Parent() : options.parent);
   request.set_filter(options.filter);
   request.set_view(ViewToProto(options.full));
   size_t left = options.limit;

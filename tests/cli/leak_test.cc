@@ -223,6 +223,36 @@ TEST_F(LeakTest, TopShowsTheLargestFirst) {
   EXPECT_EQ(Shm({"top", "--interval", "0"}).exit_code, 2);
 }
 
+TEST_F(LeakTest, TopShowsAllNamespacesOrTheOneNamed) {
+  ASSERT_EQ(Shm({"namespace", "create", "blue"}).exit_code, 0);
+  ASSERT_EQ(Shm({"create", "here", "-s", "4k"}).exit_code, 0);
+  ASSERT_EQ(
+      Shm({"--namespace", "blue", "create", "there", "-s", "8k"}).exit_code, 0);
+  const ProgramEnd all = Shm({"top", "--once"});
+  EXPECT_EQ(all.exit_code, 0) << all.err;
+  EXPECT_THAT(all.out, HasSubstr("namespace blue  1 segments to see, "));
+  EXPECT_THAT(all.out, HasSubstr("namespace default  1 segments to see, "));
+  EXPECT_THAT(all.out, HasSubstr("default    here"));
+  EXPECT_THAT(all.out, HasSubstr("blue       there"));
+  const auto json = ShmJson({"top", "--once"});
+  EXPECT_EQ(json["namespaces"].size(), 2u);
+  EXPECT_EQ(json["segments"][0]["name"], "namespaces/blue/segments/there");
+  EXPECT_EQ(json["segments"][1]["name"], "namespaces/default/segments/here");
+
+  for (const char* name : {"blue", "default"}) {
+    const auto one = ShmJson({"top", "--once", "--namespace", name});
+    ASSERT_EQ(one["segments"].size(), 1u) << one;
+    EXPECT_EQ(one["segments"][0]["size_bytes"],
+              std::string(name) == "blue" ? 8192 : 4096);
+    EXPECT_EQ(one["namespaces"][0]["name"], absl::StrCat("namespaces/", name));
+    for (const auto& session : one["sessions"]) {
+      EXPECT_EQ(session["namespace"], absl::StrCat("namespaces/", name));
+    }
+    EXPECT_GE(one["sessions"].size(), 1u);  // its own
+  }
+  EXPECT_EQ(Shm({"top", "--once", "--namespace", "green"}).exit_code, 3);
+}
+
 TEST_F(LeakTest, TopGoesOnUntilNobodyReads) {
   const ProgramEnd end =
       RunProgram({"/bin/bash", "-c",

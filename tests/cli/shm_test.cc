@@ -335,6 +335,37 @@ TEST(ShmUsageTest, HealthFailsWithoutADaemon) {
   EXPECT_THAT(end.err, HasSubstr("SERVER_UNREACHABLE"));
 }
 
+// What bash makes of a line whose last word is to be completed.
+std::string Completed(const std::string& script, const std::string& line) {
+  return RunProgram({"/bin/bash", "-c",
+                     absl::StrCat(script, "COMP_WORDS=(", line,
+                                  "); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); "
+                                  "_shm; echo ${COMPREPLY[@]}")},
+                    {})
+      .out;
+}
+
+TEST(ShmUsageTest, CompletionKnowsTheVerbsOfNamespace) {
+  const std::string bash = RunShm({"completion", "bash"}, "/nowhere").out;
+  EXPECT_EQ(Completed(bash, "shm namespace ''"), "create set show rm\n");
+  EXPECT_EQ(Completed(bash, "shm namespace cr"), "create\n");
+  EXPECT_EQ(Completed(bash, "shm namespace create blue --everyb"),
+            "--everybody\n");
+  EXPECT_EQ(Completed(bash, "shm namespace rm --everyb"), "\n");
+  // The verb `create` has other options.
+  EXPECT_EQ(Completed(bash, "shm namespace create blue --posix"), "\n");
+  EXPECT_EQ(Completed(bash, "shm create blue --everyb"), "\n");
+  const std::string zsh = RunShm({"completion", "zsh"}, "/nowhere").out;
+  EXPECT_THAT(zsh, HasSubstr("'namespace') verbs=(\n    'create:"));
+  EXPECT_THAT(zsh, HasSubstr("'namespace create') compadd -- "));
+  const std::string fish = RunShm({"completion", "fish"}, "/nowhere").out;
+  EXPECT_THAT(fish, HasSubstr("from create set show rm' -a create -d '"));
+  EXPECT_THAT(fish, HasSubstr("'__fish_seen_subcommand_from namespace; and "
+                              "__fish_seen_subcommand_from create' -l uid\n"));
+  EXPECT_THAT(fish, HasSubstr("'__fish_seen_subcommand_from create; and not "
+                              "__fish_seen_subcommand_from namespace' -l "));
+}
+
 TEST(ShmUsageTest, CompletionScriptsAreValidAndKnowTheVerbs) {
   const ProgramEnd bash = RunShm({"completion", "bash"}, "/nowhere");
   ASSERT_EQ(bash.exit_code, 0) << bash.err;
