@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "absl/strings/escaping.h"
@@ -19,11 +20,57 @@ constexpr absl::string_view kPrefix = "shm1.";
 constexpr uint8_t kLayoutVersion = 1;
 constexpr size_t kNamespaceOffset = 60;
 
-void Append64(std::string& out, uint64_t value) {
-  for (int shift = 0; shift < 64; shift += 8) {
-    out.push_back(static_cast<char>((value >> shift) & 0xff));
+// The bytes of a handle without a heap: one is made for each segment of a
+// batch.
+class HandleBytes {
+ public:
+  // Those that the signature covers.
+  explicit HandleBytes(const Handle& handle) {
+    Append8(kLayoutVersion);
+    Append8(static_cast<uint8_t>(handle.access));
+    Append8(static_cast<uint8_t>(handle.name_space.size()));
+    Append8(static_cast<uint8_t>(handle.grant.has_value()));
+    Append64(handle.node);
+    AppendArray(handle.uid);
+    Append64(handle.generation);
+    Append64(handle.offset_bytes);
+    Append64(handle.length_bytes);
+    Append64(static_cast<uint64_t>(handle.expire_unix_ms));
+    // No handle has a longer one; a longer one could not be encoded.
+    Append(handle.name_space.data(),
+           std::min(handle.name_space.size(), kMaxNamespaceBytes));
+    if (handle.grant.has_value()) AppendArray(*handle.grant);
   }
-}
+
+  template <typename Array>
+  void AppendArray(const Array& array) {
+    Append(array.data(), array.size());
+  }
+
+  const uint8_t* data() const { return bytes_; }
+  size_t size() const { return size_; }
+  absl::string_view view() const {
+    return {reinterpret_cast<const char*>(bytes_), size_};
+  }
+
+ private:
+  void Append(const void* bytes, size_t size) {
+    std::memcpy(bytes_ + size_, bytes, size);
+    size_ += size;
+  }
+  void Append8(uint8_t value) { bytes_[size_++] = value; }
+  void Append64(uint64_t value) {
+    for (int i = 0; i < 8; ++i) {
+      bytes_[size_ + static_cast<size_t>(i)] =
+          static_cast<uint8_t>(value >> (8 * i));
+    }
+    size_ += 8;
+  }
+
+  size_t size_ = 0;
+  // With a grant's secret and the signature.
+  uint8_t bytes_[kNamespaceOffset + kMaxNamespaceBytes + 16 + 16];
+};
 
 uint64_t Read64(absl::string_view bytes, size_t offset) {
   uint64_t value = 0;
@@ -31,30 +78,6 @@ uint64_t Read64(absl::string_view bytes, size_t offset) {
     value = value << 8 | static_cast<uint8_t>(bytes[offset + i]);
   }
   return value;
-}
-
-template <typename Array>
-void AppendArray(std::string& out, const Array& array) {
-  out.append(reinterpret_cast<const char*>(array.data()), array.size());
-}
-
-// What the signature covers.
-std::string SignedBytes(const Handle& handle) {
-  std::string out;
-  out.reserve(kNamespaceOffset + handle.name_space.size() + 32);
-  out.push_back(static_cast<char>(kLayoutVersion));
-  out.push_back(static_cast<char>(handle.access));
-  out.push_back(static_cast<char>(handle.name_space.size()));
-  out.push_back(static_cast<char>(handle.grant.has_value()));
-  Append64(out, handle.node);
-  AppendArray(out, handle.uid);
-  Append64(out, handle.generation);
-  Append64(out, handle.offset_bytes);
-  Append64(out, handle.length_bytes);
-  Append64(out, static_cast<uint64_t>(handle.expire_unix_ms));
-  out.append(handle.name_space);
-  if (handle.grant.has_value()) AppendArray(out, *handle.grant);
-  return out;
 }
 
 Error Invalid(absl::string_view why) {
@@ -65,15 +88,19 @@ Error Invalid(absl::string_view why) {
 }  // namespace
 
 bool operator==(const Handle& a, const Handle& b) {
-  return SignedBytes(a) == SignedBytes(b) && a.signature == b.signature;
+  return HandleBytes(a).view() == HandleBytes(b).view() &&
+         a.signature == b.signature;
 }
 
 std::string EncodeHandle(const Handle& handle) {
-  std::string bytes = SignedBytes(handle);
-  AppendArray(bytes, handle.signature);
+  HandleBytes bytes(handle);
+  bytes.AppendArray(handle.signature);
   std::string text;
-  absl::WebSafeBase64Escape(bytes, &text);
-  return absl::StrCat(kPrefix, text);
+  // Once, with room for the prefix.
+  text.reserve(kPrefix.size() + (bytes.size() + 2) / 3 * 4);
+  absl::WebSafeBase64Escape(bytes.view(), &text);
+  text.insert(0, kPrefix.data(), kPrefix.size());
+  return text;
 }
 
 absl::StatusOr<Handle> DecodeHandle(absl::string_view text) {
@@ -135,17 +162,16 @@ HandleSigner::Key HandleSigner::RandomKey() {
 }
 
 void HandleSigner::Sign(Handle& handle) const {
-  const std::string bytes = SignedBytes(handle);
+  const HandleBytes bytes(handle);
   static_assert(crypto_shorthash_siphashx24_BYTES ==
                 std::tuple_size_v<decltype(handle.signature)>);
   static_assert(crypto_shorthash_siphashx24_KEYBYTES == std::tuple_size_v<Key>);
-  crypto_shorthash_siphashx24(
-      handle.signature.data(),
-      reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
-      key_.data());
+  crypto_shorthash_siphashx24(handle.signature.data(), bytes.data(),
+                              bytes.size(), key_.data());
 }
 
 bool HandleSigner::Verify(const Handle& handle) const {
+  if (handle.name_space.size() > kMaxNamespaceBytes) return false;
   Handle expected = handle;
   Sign(expected);
   return sodium_memcmp(expected.signature.data(), handle.signature.data(),

@@ -19,6 +19,14 @@ absl::Status Check(uint64_t used, uint64_t more, uint64_t limit,
 
 }  // namespace
 
+void Budget::Use::Add(const Use& more) {
+  memory_bytes += more.memory_bytes;
+  bytes += more.bytes;
+  segments += more.segments;
+  descriptors += more.descriptors;
+  huge_page_bytes += more.huge_page_bytes;
+}
+
 absl::Status Budget::Take(const Use& more) {
   absl::MutexLock lock(&mutex_);
   RETURN_IF_ERROR(Check(used_.memory_bytes, more.memory_bytes,
@@ -28,21 +36,13 @@ absl::Status Budget::Take(const Use& more) {
       Check(used_.descriptors, more.descriptors, limits_.memory_descriptors,
             reason::kDescriptorsExhausted,
             "the daemon's descriptors (RLIMIT_NOFILE)", "descriptors"));
-  used_.memory_bytes += more.memory_bytes;
-  used_.bytes += more.bytes;
-  used_.segments += more.segments;
-  used_.descriptors += more.descriptors;
-  used_.huge_page_bytes += more.huge_page_bytes;
+  used_.Add(more);
   return absl::OkStatus();
 }
 
 void Budget::TakeAnyway(const Use& more) {
   absl::MutexLock lock(&mutex_);
-  used_.memory_bytes += more.memory_bytes;
-  used_.bytes += more.bytes;
-  used_.segments += more.segments;
-  used_.descriptors += more.descriptors;
-  used_.huge_page_bytes += more.huge_page_bytes;
+  used_.Add(more);
 }
 
 void Budget::GiveBack(const Use& less) {

@@ -25,6 +25,8 @@ class Budget {
     uint64_t segments = 0;
     uint64_t descriptors = 0;
     uint64_t huge_page_bytes = 0;
+
+    void Add(const Use& more);
   };
 
   explicit Budget(const Limits& limits) : limits_(limits) {}

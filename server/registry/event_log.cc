@@ -30,6 +30,13 @@ void EventLog::Append(EventType type, std::shared_ptr<Segment> segment,
   if (events_.size() > capacity_) events_.pop_front();
 }
 
+void EventLog::AppendRemoval(SegmentPtr last) {
+  absl::MutexLock lock(&mutex_);
+  events_.push_back(
+      {++last_revision_, EventType::kDeleted, nullptr, std::move(last)});
+  if (events_.size() > capacity_) events_.pop_front();
+}
+
 uint64_t EventLog::LastRevision() const {
   absl::MutexLock lock(&mutex_);
   return last_revision_;
@@ -44,7 +51,15 @@ absl::StatusOr<std::optional<SegmentEvent>> EventLog::NextAfter(
   if (revision + 1 < first) {
     return absl::StatusOr<std::optional<SegmentEvent>>(TokenExpired());
   }
-  return std::optional<SegmentEvent>(events_[revision + 1 - first]);
+  SegmentEvent event = events_[revision + 1 - first];
+  if (event.segment == nullptr) {
+    // Made here and not for each removal: often nobody watches.
+    auto removed = std::make_shared<Segment>(*event.previous);
+    removed->state = SegmentState::kDeleted;
+    removed->revision = event.revision;
+    event.segment = std::move(removed);
+  }
+  return std::optional<SegmentEvent>(std::move(event));
 }
 
 void EventLog::WaitBeyond(uint64_t revision, absl::Duration timeout) const {

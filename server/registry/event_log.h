@@ -39,6 +39,10 @@ class EventLog {
   void Append(EventType type, std::shared_ptr<Segment> segment,
               SegmentPtr previous = nullptr);
 
+  // Appends the removal of `last`, which stays as it is: what a reader gets as
+  // the event's segment is a copy in the state kDeleted.
+  void AppendRemoval(SegmentPtr last);
+
   // Revision of the last change; `first_revision` before the first.
   uint64_t LastRevision() const;
 

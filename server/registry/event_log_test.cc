@@ -19,7 +19,7 @@ TEST(EventLogTest, ReadsInOrderFromAnyPlace) {
   EXPECT_EQ(log.LastRevision(), 0u);
   const auto first = Sample("a"), second = Sample("b");
   log.Append(EventType::kCreated, first);
-  log.Append(EventType::kDeleted, second, first);
+  log.Append(EventType::kUpdated, second, first);
   EXPECT_EQ(first->revision, 1u);
   EXPECT_EQ(second->revision, 2u);
   auto event = log.NextAfter(0);
@@ -28,11 +28,29 @@ TEST(EventLogTest, ReadsInOrderFromAnyPlace) {
   EXPECT_EQ((*event)->previous, nullptr);
   event = log.NextAfter(1);
   ASSERT_TRUE(event.ok() && event->has_value());
-  EXPECT_EQ((*event)->type, EventType::kDeleted);
+  EXPECT_EQ((*event)->type, EventType::kUpdated);
   EXPECT_EQ((*event)->previous, first);
   event = log.NextAfter(2);
   ASSERT_TRUE(event.ok());
   EXPECT_FALSE(event->has_value());
+}
+
+TEST(EventLogTest, RemovalShowsWhatWasAsDeleted) {
+  EventLog log(7, 10);
+  const auto segment = Sample("a");
+  log.Append(EventType::kCreated, segment);
+  log.AppendRemoval(segment);
+  const auto event = log.NextAfter(1);
+  ASSERT_TRUE(event.ok() && event->has_value());
+  EXPECT_EQ((*event)->type, EventType::kDeleted);
+  EXPECT_EQ((*event)->revision, 2u);
+  EXPECT_EQ((*event)->previous, segment);
+  EXPECT_EQ((*event)->segment->state, SegmentState::kDeleted);
+  EXPECT_EQ((*event)->segment->revision, 2u);
+  EXPECT_EQ((*event)->segment->name.id, "a");
+  // Who still holds the segment sees no change.
+  EXPECT_EQ(segment->state, SegmentState::kActive);
+  EXPECT_EQ(segment->revision, 1u);
 }
 
 TEST(EventLogTest, SlowReaderIsToldThatTheLogHasMovedOn) {

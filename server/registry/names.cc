@@ -4,7 +4,6 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 
@@ -18,6 +17,13 @@ bool IsNameByte(char c) {
 bool IsPathSafe(absl::string_view part, size_t max_bytes) {
   return !part.empty() && part.size() <= max_bytes && part != "." &&
          part != ".." && std::all_of(part.begin(), part.end(), IsNameByte);
+}
+
+// The part up to the next slash, which it takes off together with that.
+absl::string_view TakePart(absl::string_view& rest) {
+  const absl::string_view part = rest.substr(0, rest.find('/'));
+  rest.remove_prefix(std::min(part.size() + 1, rest.size()));
+  return part;
 }
 
 bool IsLabelKey(absl::string_view key) {
@@ -40,15 +46,19 @@ std::string SegmentName::ToString() const {
 
 absl::StatusOr<SegmentName> ParseSegmentName(absl::string_view field,
                                              absl::string_view name) {
-  const std::vector<absl::string_view> parts = absl::StrSplit(name, '/');
-  if (parts.size() != 4 || parts[0] != "namespaces" || parts[2] != "segments" ||
-      !IsPathSafe(parts[1], kMaxNamespaceBytes) ||
-      !IsPathSafe(parts[3], kMaxSegmentIdBytes)) {
+  absl::string_view id = name;
+  const absl::string_view namespaces = TakePart(id);
+  const absl::string_view name_space = TakePart(id);
+  const absl::string_view segments = TakePart(id);
+  // What is left has no slash in it, as no safe part has.
+  if (namespaces != "namespaces" || segments != "segments" ||
+      !IsPathSafe(name_space, kMaxNamespaceBytes) ||
+      !IsPathSafe(id, kMaxSegmentIdBytes)) {
     return absl::StatusOr<SegmentName>(
         InvalidField(field, reason::kNameInvalid,
                      "is not namespaces/{namespace}/segments/{segment}"));
   }
-  return SegmentName{std::string(parts[1]), std::string(parts[3])};
+  return SegmentName{std::string(name_space), std::string(id)};
 }
 
 std::string GrantName::ToString() const {
@@ -75,13 +85,13 @@ absl::StatusOr<GrantName> ParseGrantName(absl::string_view field,
 
 absl::StatusOr<std::string> ParseNamespaceName(absl::string_view field,
                                                absl::string_view name) {
-  const std::vector<absl::string_view> parts = absl::StrSplit(name, '/');
-  if (parts.size() != 2 || parts[0] != "namespaces" ||
-      !IsPathSafe(parts[1], kMaxNamespaceBytes)) {
+  absl::string_view id = name;
+  const absl::string_view namespaces = TakePart(id);
+  if (namespaces != "namespaces" || !IsPathSafe(id, kMaxNamespaceBytes)) {
     return absl::StatusOr<std::string>(InvalidField(
         field, reason::kNameInvalid, "is not namespaces/{namespace}"));
   }
-  return std::string(parts[1]);
+  return std::string(id);
 }
 
 absl::Status CheckSegmentId(absl::string_view field, absl::string_view id) {

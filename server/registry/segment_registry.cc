@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
@@ -79,12 +78,8 @@ Amounts AmountsOf(const Budget::Use& use) {
   return amounts;
 }
 
-std::string IndexKey(const SegmentName& name) {
-  return absl::StrCat(name.name_space, "/", name.id);
-}
-
 std::string EtagOf(const Segment& segment) {
-  return absl::StrFormat("%x", segment.revision);
+  return absl::StrCat(absl::Hex(segment.revision));
 }
 
 absl::Status CheckEtag(const Segment& segment, const std::string& etag) {
@@ -144,8 +139,14 @@ void SegmentRegistry::GiveBackUse(absl::string_view name_space, uid_t owner,
 absl::StatusOr<EntryPtr> SegmentRegistry::FindEntry(
     const Caller& caller, const SegmentName& name) const {
   RETURN_IF_ERROR(CheckEntry(caller, name.name_space));
-  const auto found = by_name_.find(IndexKey(name));
-  if (found == by_name_.end() || found->second->claimed) {
+  return FindEntered(name);
+}
+
+absl::StatusOr<EntryPtr> SegmentRegistry::FindEntered(
+    const SegmentName& name) const {
+  const auto found = by_name_.find(IndexKey(name).view());
+  if (found == by_name_.end() || found->second == nullptr ||
+      found->second->claimed) {
     return absl::StatusOr<EntryPtr>(
         SegmentNotFound().With("name", name.ToString()));
   }
@@ -165,9 +166,9 @@ SegmentView SegmentRegistry::ViewOf(const EntryPtr& entry) const {
   return {entry, entry->segment, entry->attachments};
 }
 
-void SegmentRegistry::Index(const EntryPtr& entry, std::string key) {
+void SegmentRegistry::Index(const EntryPtr& entry) {
   const Segment& segment = *entry->segment;
-  by_name_[std::move(key)] = entry;
+  by_name_[IndexKey(segment.name).view()] = entry;
   by_uid_[segment.uid] = entry;
   const std::string object = ObjectKey(entry->object.name);
   if (!object.empty()) objects_[object] = segment.uid;
@@ -195,8 +196,8 @@ absl::StatusOr<SegmentView> SegmentRegistry::Get(const Caller& caller,
 std::optional<BackendKind> SegmentRegistry::BackendOf(
     const SegmentName& name) const {
   absl::MutexLock lock(&mutex_);
-  const auto found = by_name_.find(IndexKey(name));
-  if (found == by_name_.end()) return std::nullopt;
+  const auto found = by_name_.find(IndexKey(name).view());
+  if (found == by_name_.end() || found->second == nullptr) return std::nullopt;
   return found->second->segment->options.backend;
 }
 
@@ -211,6 +212,7 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::List(
                 : by_name_.upper_bound(prefix + command.after_id);
   for (; at != by_name_.end() && views.size() < command.limit; ++at) {
     if (at->first.compare(0, prefix.size(), prefix) != 0) break;
+    if (at->second == nullptr) continue;
     const SegmentEntry& entry = *at->second;
     if (entry.claimed ||
         !MayAccess(caller, entry.segment->ownership(), Access::kRead) ||

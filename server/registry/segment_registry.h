@@ -10,6 +10,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -168,7 +169,6 @@ class SegmentRegistry {
   // A create between its reservation and its end.
   struct Pending {
     SegmentName name;
-    std::string key;  // IndexKey of the name
     Uid uid = {};
     uid_t owner = 0;
     uint64_t generation = 0;
@@ -198,12 +198,17 @@ class SegmentRegistry {
   absl::StatusOr<std::vector<SegmentView>> FindRepeated(
       const Caller& caller, const std::vector<CreateCommand>& commands)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes the name; what the segment takes of quota and budget is the caller's
+  // to take.
   absl::StatusOr<Pending> Reserve(const Uid& uid, const std::string& name_space,
-                                  const std::string& id,
-                                  const SegmentOptions& options)
+                                  std::string id, const SegmentOptions& options)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes the ids out of the commands.
   absl::StatusOr<std::vector<Pending>> ReserveAll(
-      const Caller& caller, const std::vector<CreateCommand>& commands)
+      const Caller& caller, std::vector<CreateCommand>& commands)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status TakeUseOfAll(absl::Span<const Pending> pending);
+  void ForgetPending(const Pending& pending)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void UnreserveLocked(absl::Span<const Pending> pending)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -313,15 +318,16 @@ class SegmentRegistry {
   absl::StatusOr<EntryPtr> FindEntry(const Caller& caller,
                                      const SegmentName& name) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // For callers who may enter its namespace.
+  absl::StatusOr<EntryPtr> FindEntered(const SegmentName& name) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The same; CALLER_NOT_ALLOWED unless the caller may change it.
   absl::StatusOr<EntryPtr> FindManaged(const Caller& caller,
                                        const SegmentName& name) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   SegmentView ViewOf(const EntryPtr& entry) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // `key` is IndexKey of its name.
-  void Index(const EntryPtr& entry, std::string key)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Index(const EntryPtr& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Parts parts_;
   const StoreIdentity identity_;
@@ -334,13 +340,15 @@ class SegmentRegistry {
 
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(reservation_);
   uint64_t next_generation_ ABSL_GUARDED_BY(mutex_);
-  // By "namespace/id", so that a namespace's segments are neighbours.
+  // By "namespace/id", so that a namespace's segments are neighbours. Null
+  // where a name is taken by no segment: by a create that is under way, or by a
+  // record that a start could not take up.
   absl::btree_map<std::string, EntryPtr> by_name_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<Uid, EntryPtr> by_uid_ ABSL_GUARDED_BY(mutex_);
   // Whose kernel objects are segments, by ObjectKey. A file system may give the
   // inode of a removed file to the next one before the first is forgotten.
   absl::flat_hash_map<std::string, Uid> objects_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_set<std::string> pending_names_ ABSL_GUARDED_BY(mutex_);
+  // Of creates under way that have a request id.
   absl::flat_hash_set<Uid> pending_uids_ ABSL_GUARDED_BY(mutex_);
   RequestLog requests_ ABSL_GUARDED_BY(mutex_);
   GrantTable grants_ ABSL_GUARDED_BY(mutex_);
@@ -350,8 +358,21 @@ class SegmentRegistry {
 // twice.
 std::string ObjectKey(const ObjectName& name);
 
-// The registry's key of a name: "namespace/id".
-std::string IndexKey(const SegmentName& name);
+// The registry's key of a name: "namespace/id". Without a heap, for names of
+// the lengths that are allowed.
+class IndexKey {
+ public:
+  explicit IndexKey(const SegmentName& name)
+      : bytes_(name.name_space.begin(), name.name_space.end()) {
+    bytes_.push_back('/');
+    bytes_.insert(bytes_.end(), name.id.begin(), name.id.end());
+  }
+
+  absl::string_view view() const { return {bytes_.data(), bytes_.size()}; }
+
+ private:
+  absl::InlinedVector<char, kMaxNamespaceBytes + 1 + kMaxSegmentIdBytes> bytes_;
+};
 
 // ETAG_MISMATCH (ABORTED) unless `etag` is empty or the segment's own.
 absl::Status CheckEtag(const Segment& segment, const std::string& etag);

@@ -1,5 +1,7 @@
 // Creation and adoption.
 
+#include <sched.h>
+
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -26,47 +28,86 @@ absl::Status OfMember(const absl::Status& status, size_t index, size_t count) {
   return AtIndex(status, "requests", index);
 }
 
+// Those that this thread may run on.
+int CountProcessors() {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return 1;
+  return CPU_COUNT(&allowed);
+}
+
 }  // namespace
 
 absl::StatusOr<SegmentRegistry::Pending> SegmentRegistry::Reserve(
-    const Uid& uid, const std::string& name_space, const std::string& id,
+    const Uid& uid, const std::string& name_space, std::string id,
     const SegmentOptions& options) {
   Pending pending;
   pending.uid = uid;
   pending.owner = options.owner;
-  pending.name = {name_space, id.empty() ? UidToHex(pending.uid) : id};
+  pending.name = {name_space, id.empty() ? UidToHex(uid) : std::move(id)};
   pending.use = UseOf(options);
-  pending.key = IndexKey(pending.name);
-  if (by_name_.contains(pending.key) || pending_names_.contains(pending.key)) {
+  pending.backend = options.backend;
+  if (!by_name_.try_emplace(IndexKey(pending.name).view(), nullptr).second) {
     return Error(absl::StatusCode::kAlreadyExists, reason::kSegmentExists,
                  "the name is taken by another segment")
         .With("name", pending.name.ToString());
   }
-  RETURN_IF_ERROR(TakeUse(name_space, pending.owner, pending.use));
   pending.generation = next_generation_++;
-  pending_names_.insert(pending.key);
-  pending_uids_.insert(pending.uid);
   return pending;
+}
+
+void SegmentRegistry::ForgetPending(const Pending& pending) {
+  by_name_.erase(IndexKey(pending.name).view());
+  pending_uids_.erase(pending.uid);
+}
+
+absl::Status SegmentRegistry::TakeUseOfAll(absl::Span<const Pending> pending) {
+  // Of one owner and namespace, as the members of a batch are, in one go.
+  const Pending& first = pending.front();
+  Budget::Use sum;
+  bool is_of_one = pending.size() > 1;
+  for (const Pending& one : pending) {
+    is_of_one = is_of_one && one.owner == first.owner &&
+                one.name.name_space == first.name.name_space;
+    sum.Add(one.use);
+  }
+  if (is_of_one && TakeUse(first.name.name_space, first.owner, sum).ok()) {
+    return absl::OkStatus();
+  }
+  // One by one, also to find which of them is too much.
+  for (size_t i = 0; i < pending.size(); ++i) {
+    const Pending& one = pending[i];
+    const absl::Status taken = TakeUse(one.name.name_space, one.owner, one.use);
+    if (taken.ok()) continue;
+    for (const Pending& before : pending.subspan(0, i)) {
+      GiveBackUse(before.name.name_space, before.owner, before.use);
+    }
+    return OfMember(taken, i, pending.size());
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<SegmentRegistry::Pending>>
 SegmentRegistry::ReserveAll(const Caller& caller,
-                            const std::vector<CreateCommand>& commands) {
+                            std::vector<CreateCommand>& commands) {
   const std::vector<Uid> uids = RandomUids(commands.size());
   std::vector<Pending> all;
   all.reserve(commands.size());
-  for (size_t i = 0; i < commands.size(); ++i) {
-    absl::StatusOr<Pending> one = Reserve(uids[i], commands[i].name_space,
-                                          commands[i].id, commands[i].options);
-    if (!one.ok()) {
-      UnreserveLocked(all);
-      return OfMember(one.status(), i, commands.size());
-    }
-    one->backend = commands[i].options.backend;
-    all.push_back(*std::move(one));
+  absl::Status status;
+  for (size_t i = 0; i < commands.size() && status.ok(); ++i) {
+    CreateCommand& command = commands[i];
+    absl::StatusOr<Pending> one = Reserve(
+        uids[i], command.name_space, std::move(command.id), command.options);
+    status = OfMember(one.status(), i, commands.size());
+    if (status.ok()) all.push_back(*std::move(one));
+  }
+  if (status.ok()) status = TakeUseOfAll(all);
+  if (!status.ok()) {
+    for (const Pending& one : all) ForgetPending(one);
+    return status;
   }
   for (size_t i = 0; i < commands.size(); ++i) {
     if (commands[i].request_id.empty()) continue;
+    pending_uids_.insert(all[i].uid);
     all[i].forgotten_request = requests_.Record(
         caller.uid, commands[i].request_id,
         {commands[i].fingerprint, all[i].uid, all[i].generation});
@@ -76,8 +117,7 @@ SegmentRegistry::ReserveAll(const Caller& caller,
 
 void SegmentRegistry::UnreserveLocked(absl::Span<const Pending> pending) {
   for (const Pending& one : pending) {
-    pending_names_.erase(one.key);
-    pending_uids_.erase(one.uid);
+    ForgetPending(one);
     GiveBackUse(one.name.name_space, one.owner, one.use);
   }
 }
@@ -133,7 +173,11 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Create(
   absl::flat_hash_set<absl::string_view> request_ids;
   for (size_t i = 0; i < commands.size(); ++i) {
     const CreateCommand& command = commands[i];
-    absl::Status status = CheckEntry(caller, command.name_space);
+    absl::Status status;
+    // The members of a batch are of one namespace.
+    if (i == 0 || command.name_space != commands[i - 1].name_space) {
+      status = CheckEntry(caller, command.name_space);
+    }
     status.Update(CheckNewOwnership(caller, command.options.owner,
                                     command.options.group));
     if (!command.request_id.empty() &&
@@ -210,7 +254,9 @@ absl::Status SegmentRegistry::MakeAll(absl::Span<const Pending> pending,
     }
     return status;
   };
-  if (count < kParallelBatch || std::thread::hardware_concurrency() < 2) {
+  made->entries.reserve(count);
+  made->segments.reserve(count);
+  if (count < kParallelBatch || CountProcessors() < 2) {
     return make(0, count, made);
   }
   // The kernel makes objects on two processors in little more than half of the
@@ -260,14 +306,16 @@ absl::StatusOr<KernelObject> SegmentRegistry::CreateObject(
 
 absl::Status SegmentRegistry::SetExpiration(const Expiration& expiration,
                                             Segment* segment) const {
+  segment->expire_time.reset();
+  segment->expire_at.reset();
+  segment->lease_ttl = expiration.ttl;
+  if (!expiration.ttl.has_value() && !expiration.time.has_value()) {
+    return absl::OkStatus();
+  }
   const absl::Time now = parts_.clock->WallTime();
   absl::Duration left = absl::InfiniteDuration();
   if (expiration.ttl.has_value()) left = *expiration.ttl;
   if (expiration.time.has_value()) left = *expiration.time - now;
-  segment->expire_time.reset();
-  segment->expire_at.reset();
-  segment->lease_ttl = expiration.ttl;
-  if (left == absl::InfiniteDuration()) return absl::OkStatus();
   if (left <= absl::ZeroDuration()) {
     return InvalidField("segment.expire_time", reason::kFieldInvalid,
                         "has passed");
@@ -286,9 +334,8 @@ std::vector<SegmentView> SegmentRegistry::Publish(Made& made,
   for (size_t i = 0; i < entries.size(); ++i) {
     parts_.events->Append(EventType::kCreated, made.segments[i]);
     entries[i]->segment = std::move(made.segments[i]);
-    pending_names_.erase(pending[i].key);
+    Index(entries[i]);
     pending_uids_.erase(pending[i].uid);
-    Index(entries[i], std::move(pending[i].key));
     DoomUnlessOwned(entries[i]);
     views.push_back(ViewOf(entries[i]));
   }
@@ -336,6 +383,12 @@ absl::StatusOr<SegmentView> SegmentRegistry::Adopt(const Caller& caller,
     }
     ASSIGN_OR_RETURN(pending, Reserve(RandomUid(), command.name_space,
                                       command.id, segment->options));
+    const absl::Status taken =
+        TakeUse(pending.name.name_space, pending.owner, pending.use);
+    if (!taken.ok()) {
+      ForgetPending(pending);
+      return taken;
+    }
     // From here on nobody else can adopt it.
     objects_[key] = pending.uid;
   }

@@ -72,12 +72,21 @@ bool IsDue(const SegmentEntry& entry, absl::Duration now) {
 absl::StatusOr<std::vector<EntryPtr>> SegmentRegistry::Claim(
     const Caller& caller, const RemoveCommand& command, RemoveKind kind) {
   std::vector<EntryPtr> entries;
+  entries.reserve(command.names.size());
   absl::MutexLock lock(&mutex_);
   absl::Status status;
+  const SegmentName* previous = nullptr;
   for (const SegmentName& name : command.names) {
-    absl::StatusOr<EntryPtr> entry = FindManaged(caller, name);
+    // The members of a batch are of one namespace.
+    const bool entered =
+        previous != nullptr && previous->name_space == name.name_space;
+    previous = &name;
+    absl::StatusOr<EntryPtr> entry =
+        entered ? FindEntered(name) : FindEntry(caller, name);
     if (!entry.ok()) {
       status = entry.status();
+    } else if (!MayManage(caller, (*entry)->segment->ownership())) {
+      status = CallerNotAllowed(caller);
     } else {
       status = CheckEtag(*(*entry)->segment, command.etag);
       if (status.ok()) {
@@ -107,15 +116,18 @@ void SegmentRegistry::Unclaim(const EntryPtr& entry) {
 }
 
 void SegmentRegistry::Unpublish(const EntryPtr& entry) {
-  auto last = std::make_shared<Segment>(*entry->segment);
-  last->state = SegmentState::kDeleted;
-  by_name_.erase(IndexKey(last->name));
+  const SegmentPtr& last = entry->segment;
+  by_name_.erase(IndexKey(last->name).view());
   by_uid_.erase(last->uid);
-  const auto object = objects_.find(ObjectKey(entry->object.name));
-  if (object != objects_.end() && object->second == last->uid) {
-    objects_.erase(object);
+  if (entry->object.name.backend != BackendKind::kMemfd) {
+    const auto object = objects_.find(ObjectKey(entry->object.name));
+    if (object != objects_.end() && object->second == last->uid) {
+      objects_.erase(object);
+    }
   }
-  expiries_.Set(last->uid, absl::InfiniteDuration());
+  if (last->expire_at.has_value() || entry->doomed) {
+    expiries_.Set(last->uid, absl::InfiniteDuration());
+  }
   if (last->lifetime != Lifetime::kUntilDeleted) {
     parts_.sessions->Disown(last->owner_session, last->uid);
   }
@@ -124,7 +136,7 @@ void SegmentRegistry::Unpublish(const EntryPtr& entry) {
   GiveBackUse(
       last->name.name_space, last->options.owner,
       entry->attachments > 0 ? UseWithoutMemory() : UseOf(last->options));
-  parts_.events->Append(EventType::kDeleted, last, entry->segment);
+  parts_.events->AppendRemoval(last);
 }
 
 absl::Status SegmentRegistry::DeleteClaimed(
@@ -132,6 +144,7 @@ absl::Status SegmentRegistry::DeleteClaimed(
   SHMD_FAILPOINT("delete.claimed");
   absl::Status first_failure;
   std::vector<EntryPtr> removed, kept;
+  removed.reserve(entries.size());
   for (const EntryPtr& entry : entries) {
     absl::MutexLock operation(&entry->operation);
     SHMD_FAILPOINT("delete.remove");

@@ -157,7 +157,7 @@ absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored(
       ++result.out_of_reach;
       // A segment of the same name would replace the record.
       absl::MutexLock lock(&mutex_);
-      pending_names_.insert(IndexKey(segment->name));
+      by_name_[IndexKey(segment->name).view()] = nullptr;
       parts_.namespaces->TakeAnyway(segment->name.name_space,
                                     segment->options.owner,
                                     AmountsOf(UseOf(segment->options)));
@@ -202,9 +202,8 @@ void SegmentRegistry::TakeUpOne(std::shared_ptr<Segment> segment,
                                 segment->options.owner, AmountsOf(use));
   absl::MutexLock lock(&mutex_);
   parts_.events->Append(EventType::kCreated, segment);
-  std::string key = IndexKey(segment->name);
   entry->segment = std::move(segment);
-  Index(entry, std::move(key));
+  Index(entry);
   DoomUnlessOwned(entry);
 }
 
