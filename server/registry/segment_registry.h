@@ -157,6 +157,9 @@ class SegmentRegistry {
   void CleanUpSessions();
   ExpiryQueue& expiries() { return expiries_; }
 
+  // Whether memfds are given to a keeper, for whom a create may have to wait.
+  bool KeepsMemfds() const;
+
   uint64_t node() const { return identity_.node; }
   Budget& budget() { return budget_; }
   NamespaceTable& namespaces() { return *parts_.namespaces; }

@@ -60,11 +60,13 @@ absl::Status SegmentRegistry::Intend(absl::Span<const Pending> pending,
   return parts_.store->Commit(changes, Durability::kDaemonDeath);
 }
 
+bool SegmentRegistry::KeepsMemfds() const {
+  return parts_.descriptors != nullptr && parts_.descriptors->available();
+}
+
 absl::Status SegmentRegistry::Keep(const Made& made) {
   DescriptorStore* const descriptors = parts_.descriptors;
-  if (descriptors == nullptr || !descriptors->available()) {
-    return absl::OkStatus();
-  }
+  if (!KeepsMemfds()) return absl::OkStatus();
   std::vector<int> fds;
   std::vector<SegmentEntry*> entries;
   for (const EntryPtr& entry : made.entries) {

@@ -85,7 +85,11 @@ class SegmentService final : public RpcService {
 
   void AddMethods();
   // Whether what is asked of the segment leads to storage.
-  bool IsMappedFile(const std::string& name);
+  bool IsMappedFile(const std::string& name) const;
+  // Whether the request has to wait for more than a few system calls.
+  bool CreateMayWait(const v1::CreateSegmentRequest& request) const;
+  bool BatchCreateMayWait(const v1::BatchCreateSegmentsRequest& request) const;
+  bool GetMayWait(const v1::GetSegmentRequest& request) const;
 
   // The whole of a segment: metadata, handle and status.
   void Fill(const Caller& caller, const SegmentView& view, bool with_nodes,

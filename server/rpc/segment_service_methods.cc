@@ -14,28 +14,41 @@ using Async = v1::SegmentService::AsyncService;
 // give it a thread.
 constexpr int kLongBatch = 16;
 
-// A memfd without pages takes a few system calls that never sleep. A request
-// id may be that of a call that is still at work.
-bool CreateMayWait(const v1::CreateSegmentRequest& request) {
-  const v1::Segment& segment = request.segment();
+// A memfd without pages takes a few system calls that never sleep.
+bool IsLazyMemfd(const v1::Segment& segment) {
   const bool is_memfd = segment.backend() == v1::Segment::MEMFD ||
                         segment.backend() == v1::Segment::BACKEND_UNSPECIFIED;
   const bool is_lazy =
       segment.allocation() == v1::Segment::ALLOCATION_UNSPECIFIED ||
       segment.allocation() == v1::Segment::LAZY;
-  return !is_memfd || !is_lazy || segment.populate() ||
-         segment.lock_in_memory() ||
-         segment.page_size_bytes() > BasePageSizeBytes() ||
-         !request.request_id().empty();
-}
-
-bool BatchCreateMayWait(const v1::BatchCreateSegmentsRequest& request) {
-  return request.requests_size() >= kLongBatch ||
-         std::any_of(request.requests().begin(), request.requests().end(),
-                     &CreateMayWait);
+  return is_memfd && is_lazy && !segment.populate() &&
+         !segment.lock_in_memory() &&
+         segment.page_size_bytes() <= BasePageSizeBytes();
 }
 
 }  // namespace
+
+// The keeper's queue may be full, and a memfd that is kept is recorded, which
+// is a write. A request id may be that of a call that is still at work.
+bool SegmentService::CreateMayWait(
+    const v1::CreateSegmentRequest& request) const {
+  return !IsLazyMemfd(request.segment()) || registry_->KeepsMemfds() ||
+         !request.request_id().empty();
+}
+
+bool SegmentService::BatchCreateMayWait(
+    const v1::BatchCreateSegmentsRequest& request) const {
+  const auto& members = request.requests();
+  return members.size() >= kLongBatch ||
+         std::any_of(
+             members.begin(), members.end(),
+             [this](const auto& member) { return CreateMayWait(member); });
+}
+
+// A full view counts pages one by one.
+bool SegmentService::GetMayWait(const v1::GetSegmentRequest& request) const {
+  return request.view() != v1::BASIC || IsMappedFile(request.name());
+}
 
 SegmentService::SegmentService(const ConnectionTable* connections,
                                SegmentRegistry* registry, WatchHub* watches)
@@ -62,7 +75,7 @@ void SegmentService::Await(CallQueue* queue) {
       &watch_, queue);
 }
 
-bool SegmentService::IsMappedFile(const std::string& name) {
+bool SegmentService::IsMappedFile(const std::string& name) const {
   const absl::StatusOr<SegmentName> parsed = ParseSegmentName("name", name);
   return parsed.ok() &&
          registry_->BackendOf(*parsed) == BackendKind::kMappedFile;
@@ -70,14 +83,11 @@ bool SegmentService::IsMappedFile(const std::string& name) {
 
 void SegmentService::AddMethods() {
   methods_.Add("CreateSegment", &service_, &Async::RequestCreateSegment,
-               &SegmentService::CreateSegment, &CreateMayWait);
+               &SegmentService::CreateSegment,
+               [this](const auto& request) { return CreateMayWait(request); });
   methods_.Add("GetSegment", &service_, &Async::RequestGetSegment,
                &SegmentService::GetSegment,
-               [this](const v1::GetSegmentRequest& request) {
-                 // A full view counts pages one by one.
-                 return request.view() != v1::BASIC ||
-                        IsMappedFile(request.name());
-               });
+               [this](const auto& request) { return GetMayWait(request); });
   methods_.Add("ListSegments", &service_, &Async::RequestListSegments,
                &SegmentService::ListSegments,
                &MayAlwaysWait<v1::ListSegmentsRequest>);
@@ -115,9 +125,10 @@ void SegmentService::AddMethods() {
                  // Only bytes touch pages.
                  return !request.data().empty();
                });
-  methods_.Add("BatchCreateSegments", &service_,
-               &Async::RequestBatchCreateSegments,
-               &SegmentService::BatchCreateSegments, &BatchCreateMayWait);
+  methods_.Add(
+      "BatchCreateSegments", &service_, &Async::RequestBatchCreateSegments,
+      &SegmentService::BatchCreateSegments,
+      [this](const auto& request) { return BatchCreateMayWait(request); });
   methods_.Add("BatchGetSegments", &service_, &Async::RequestBatchGetSegments,
                &SegmentService::BatchGetSegments,
                &MayAlwaysWait<v1::BatchGetSegmentsRequest>);

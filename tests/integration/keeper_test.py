@@ -1,5 +1,6 @@
 """shmd --keeper: the daemon is started again, and ends when it should."""
 
+import concurrent.futures
 import os
 import select
 import signal
@@ -82,6 +83,40 @@ class KeeperTest(unittest.TestCase):
         self.assertTrue(ended)
         # So that the clean-up finds a running one.
         self.shmd.start()
+
+
+class KeptCreateTest(unittest.TestCase):
+
+    def setUp(self):
+        isolation.enter()
+
+    def test_other_calls_are_served_while_one_waits_for_the_keeper(self):
+        for name, create in (
+                ("CreateSegment", {"segment_id": "one"}),
+                ("BatchCreateSegments", {"requests": [
+                    {"segment_id": "one", "segment": {"size_bytes": 4096}}]})):
+            create["parent"] = "namespaces/default"
+            if name == "CreateSegment":
+                create["segment"] = {"size_bytes": 4096}
+            with self.subTest(name):
+                shmd = daemon.Daemon("--keeper",
+                                     "--failpoints=create.keep=sleep:5000@1")
+                self.addCleanup(shmd.close)
+                # Also readies the client, which two threads must not do.
+                self.assertEqual(shmd.call(NODE).code, "OK")
+                self.check_the_first_answer(shmd, name, create)
+
+    def check_the_first_answer(self, shmd, name, create):
+        """Of two that want the same name the first to be served sleeps before
+        the keeper, and the other is refused meanwhile."""
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            calls = [pool.submit(shmd.call, name, create) for _ in range(2)]
+            done, waiting = concurrent.futures.wait(
+                calls, daemon.DEADLINE_SECONDS,
+                concurrent.futures.FIRST_COMPLETED)
+            self.assertEqual([one.result().code for one in done],
+                             ["ALREADY_EXISTS"])
+            self.assertEqual([one.result().code for one in waiting], ["OK"])
 
 
 if __name__ == "__main__":
