@@ -295,16 +295,17 @@ absl::StatusOr<FlushMode> FlushModeFromProto(
   }
 }
 
-absl::StatusOr<bool> IsFullView(v1::SegmentView view, bool unspecified) {
+absl::StatusOr<v1::SegmentView> ReadView(v1::SegmentView view,
+                                         v1::SegmentView unspecified) {
   switch (view) {
     case v1::SEGMENT_VIEW_UNSPECIFIED:
       return unspecified;
     case v1::BASIC:
-      return false;
     case v1::FULL:
-      return true;
+    case v1::IDENTITY:
+      return view;
     default:
-      return absl::StatusOr<bool>(UnknownNumber("view"));
+      return absl::StatusOr<v1::SegmentView>(UnknownNumber("view"));
   }
 }
 

@@ -43,8 +43,9 @@ absl::StatusOr<SealExtent> ExtentFromProto(
 absl::StatusOr<FlushMode> FlushModeFromProto(
     v1::FlushSegmentRequest::Mode mode);
 
-// Whether pages per node are asked for; `unspecified` is the default.
-absl::StatusOr<bool> IsFullView(v1::SegmentView view, bool unspecified);
+// How much of a segment is asked for; `unspecified` is the default.
+absl::StatusOr<v1::SegmentView> ReadView(v1::SegmentView view,
+                                         v1::SegmentView unspecified);
 
 }  // namespace shmd
 

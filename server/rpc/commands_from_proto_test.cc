@@ -308,7 +308,7 @@ TEST(EnumsFromProtoTest, UnknownNumbersAreNamed) {
       FlushModeFromProto(static_cast<v1::FlushSegmentRequest::Mode>(4))
           .status(),
       "FIELD_INVALID", "mode");
-  ExpectRefusal(IsFullView(static_cast<v1::SegmentView>(3), true).status(),
+  ExpectRefusal(ReadView(static_cast<v1::SegmentView>(4), v1::FULL).status(),
                 "FIELD_INVALID", "view");
   v1::CreateHandleRequest request;
   request.set_name(kName);
@@ -330,9 +330,11 @@ TEST(EnumsFromProtoTest, UnspecifiedMeansTheDefault) {
   EXPECT_EQ(
       FlushModeFromProto(v1::FlushSegmentRequest::MODE_UNSPECIFIED).value(),
       FlushMode::kSynchronous);
-  EXPECT_TRUE(IsFullView(v1::SEGMENT_VIEW_UNSPECIFIED, true).value());
-  EXPECT_FALSE(IsFullView(v1::SEGMENT_VIEW_UNSPECIFIED, false).value());
-  EXPECT_TRUE(IsFullView(v1::FULL, false).value());
+  EXPECT_EQ(ReadView(v1::SEGMENT_VIEW_UNSPECIFIED, v1::FULL).value(), v1::FULL);
+  EXPECT_EQ(ReadView(v1::SEGMENT_VIEW_UNSPECIFIED, v1::BASIC).value(),
+            v1::BASIC);
+  EXPECT_EQ(ReadView(v1::FULL, v1::BASIC).value(), v1::FULL);
+  EXPECT_EQ(ReadView(v1::IDENTITY, v1::BASIC).value(), v1::IDENTITY);
   v1::CreateHandleRequest request;
   request.set_name(kName);
   EXPECT_EQ(HandleCommandFromProto(request)->access, Access::kRead);

@@ -26,8 +26,19 @@ absl::StatusOr<RemoveCommand> RemoveOne(const std::string& name, bool force,
 }  // namespace
 
 void SegmentService::Fill(const Caller& caller, const SegmentView& view,
-                          bool with_nodes, v1::Segment* reply) {
-  FillWith(caller, view, registry_->Status(view, with_nodes), reply);
+                          v1::SegmentView extent, v1::Segment* reply) {
+  if (extent == v1::IDENTITY) {
+    FillIdentity(caller, *view.segment, reply);
+    return;
+  }
+  FillWith(caller, view, registry_->Status(view, extent == v1::FULL), reply);
+}
+
+void SegmentService::FillIdentity(const Caller& caller, const Segment& segment,
+                                  v1::Segment* reply) {
+  IdentityToProto(segment, reply);
+  reply->set_handle_string(
+      EncodeHandle(registry_->WholeHandle(caller, segment)));
 }
 
 void SegmentService::FillWith(const Caller& caller, const SegmentView& view,
@@ -49,13 +60,15 @@ absl::Status SegmentService::CreateSegment(
     v1::Segment* reply) {
   std::vector<CreateCommand> commands(1);
   ASSIGN_OR_RETURN(commands[0], CreateFromProto(request, "", caller));
+  ASSIGN_OR_RETURN(const v1::SegmentView extent,
+                   ReadView(request.view(), v1::BASIC));
   ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
                    registry_->Create(caller, std::move(commands)));
   // Under a request id it may have been made long ago.
-  if (request.request_id().empty()) {
+  if (extent == v1::BASIC && request.request_id().empty()) {
     FillWith(caller, made[0], registry_->FreshStatus(made[0]), reply);
   } else {
-    Fill(caller, made[0], /*with_nodes=*/false, reply);
+    Fill(caller, made[0], extent, reply);
   }
   return absl::OkStatus();
 }
@@ -65,9 +78,10 @@ absl::Status SegmentService::GetSegment(const Caller& caller,
                                         v1::Segment* reply) {
   ASSIGN_OR_RETURN(const SegmentName name,
                    ParseSegmentName("name", request.name()));
-  ASSIGN_OR_RETURN(const bool full, IsFullView(request.view(), true));
+  ASSIGN_OR_RETURN(const v1::SegmentView extent,
+                   ReadView(request.view(), v1::FULL));
   ASSIGN_OR_RETURN(const SegmentView view, registry_->Get(caller, name));
-  Fill(caller, view, full, reply);
+  Fill(caller, view, extent, reply);
   return absl::OkStatus();
 }
 
@@ -75,13 +89,14 @@ absl::Status SegmentService::ListSegments(
     const Caller& caller, const v1::ListSegmentsRequest& request,
     v1::ListSegmentsResponse* reply) {
   ASSIGN_OR_RETURN(ListCommand command, ListFromProto(request));
-  ASSIGN_OR_RETURN(const bool full, IsFullView(request.view(), false));
+  ASSIGN_OR_RETURN(const v1::SegmentView extent,
+                   ReadView(request.view(), v1::BASIC));
   // One more than asked for tells whether there is a next page.
   const size_t limit = command.limit++;
   ASSIGN_OR_RETURN(const std::vector<SegmentView> views,
                    registry_->List(caller, command));
   for (size_t i = 0; i < views.size() && i < limit; ++i) {
-    Fill(caller, views[i], full, reply->add_segments());
+    Fill(caller, views[i], extent, reply->add_segments());
   }
   if (views.size() > limit) {
     reply->set_next_page_token(
@@ -95,7 +110,7 @@ absl::Status SegmentService::UpdateSegment(
     v1::Segment* reply) {
   ASSIGN_OR_RETURN(const UpdateCommand command, UpdateFromProto(request));
   ASSIGN_OR_RETURN(const SegmentView view, registry_->Update(caller, command));
-  Fill(caller, view, /*with_nodes=*/false, reply);
+  Fill(caller, view, v1::BASIC, reply);
   return absl::OkStatus();
 }
 
@@ -110,7 +125,7 @@ absl::Status SegmentService::RenewLease(const Caller& caller,
   }
   ASSIGN_OR_RETURN(const SegmentView view,
                    registry_->RenewLease(caller, name, ttl));
-  Fill(caller, view, /*with_nodes=*/false, reply);
+  Fill(caller, view, v1::BASIC, reply);
   return absl::OkStatus();
 }
 
@@ -140,7 +155,7 @@ absl::Status SegmentService::SealSegment(const Caller& caller,
   ASSIGN_OR_RETURN(const SealExtent extent, ExtentFromProto(request.extent()));
   ASSIGN_OR_RETURN(const SegmentView view,
                    registry_->Seal(caller, name, request.etag(), extent));
-  Fill(caller, view, /*with_nodes=*/false, reply);
+  Fill(caller, view, v1::BASIC, reply);
   return absl::OkStatus();
 }
 
@@ -153,7 +168,7 @@ absl::Status SegmentService::ResizeSegment(
   ASSIGN_OR_RETURN(
       const SegmentView view,
       registry_->Resize(caller, name, request.etag(), request.size_bytes()));
-  Fill(caller, view, /*with_nodes=*/false, reply);
+  Fill(caller, view, v1::BASIC, reply);
   return absl::OkStatus();
 }
 
@@ -173,7 +188,7 @@ absl::Status SegmentService::AdoptSegment(
   ASSIGN_OR_RETURN(AdoptCommand command, AdoptFromProto(request));
   ASSIGN_OR_RETURN(const SegmentView view,
                    registry_->Adopt(caller, std::move(command)));
-  Fill(caller, view, /*with_nodes=*/false, reply);
+  Fill(caller, view, v1::BASIC, reply);
   return absl::OkStatus();
 }
 

@@ -91,9 +91,12 @@ class SegmentService final : public RpcService {
   bool BatchCreateMayWait(const v1::BatchCreateSegmentsRequest& request) const;
   bool GetMayWait(const v1::GetSegmentRequest& request) const;
 
-  // The whole of a segment: metadata, handle and status.
-  void Fill(const Caller& caller, const SegmentView& view, bool with_nodes,
-            v1::Segment* reply);
+  // As much of a segment as `extent` says, which is not unspecified: metadata,
+  // handle and status.
+  void Fill(const Caller& caller, const SegmentView& view,
+            v1::SegmentView extent, v1::Segment* reply);
+  void FillIdentity(const Caller& caller, const Segment& segment,
+                    v1::Segment* reply);
   // With a status that was got otherwise.
   void FillWith(const Caller& caller, const SegmentView& view,
                 const absl::StatusOr<ObjectStatus>& status, v1::Segment* reply);

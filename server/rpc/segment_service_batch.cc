@@ -29,6 +29,7 @@ absl::StatusOr<std::vector<SegmentName>> ParseNames(
   ASSIGN_OR_RETURN(const std::string name_space,
                    ParseNamespaceName("parent", parent));
   std::vector<SegmentName> parsed;
+  parsed.reserve(static_cast<size_t>(names.size()));
   for (int i = 0; i < names.size(); ++i) {
     const size_t index = static_cast<size_t>(i);
     absl::StatusOr<SegmentName> name = ParseSegmentName("names", names[i]);
@@ -50,6 +51,8 @@ absl::Status SegmentService::BatchCreateSegments(
     v1::BatchCreateSegmentsResponse* reply) {
   RETURN_IF_ERROR(CheckBatch("requests", request.requests_size()));
   RETURN_IF_ERROR(ParseNamespaceName("parent", request.parent()).status());
+  ASSIGN_OR_RETURN(const v1::SegmentView extent,
+                   ReadView(request.view(), v1::BASIC));
   std::vector<CreateCommand> commands;
   commands.reserve(static_cast<size_t>(request.requests_size()));
   for (int i = 0; i < request.requests_size(); ++i) {
@@ -64,6 +67,10 @@ absl::Status SegmentService::BatchCreateSegments(
   reply->mutable_segments()->Reserve(static_cast<int>(made.size()));
   for (const SegmentView& view : made) {
     v1::Segment* const segment = reply->add_segments();
+    if (extent == v1::IDENTITY) {
+      FillIdentity(caller, *view.segment, segment);
+      continue;
+    }
     SegmentToProto(*view.segment, segment);
     segment->set_handle_string(
         EncodeHandle(registry_->WholeHandle(caller, *view.segment)));
@@ -75,13 +82,14 @@ absl::Status SegmentService::BatchGetSegments(
     const Caller& caller, const v1::BatchGetSegmentsRequest& request,
     v1::BatchGetSegmentsResponse* reply) {
   RETURN_IF_ERROR(CheckBatch("names", request.names_size()));
-  ASSIGN_OR_RETURN(const bool full, IsFullView(request.view(), false));
+  ASSIGN_OR_RETURN(const v1::SegmentView extent,
+                   ReadView(request.view(), v1::BASIC));
   ASSIGN_OR_RETURN(const std::vector<SegmentName> names,
                    ParseNames(request.parent(), request.names()));
   for (size_t i = 0; i < names.size(); ++i) {
     const absl::StatusOr<SegmentView> view = registry_->Get(caller, names[i]);
     if (!view.ok()) return AtIndex(view.status(), "names", i);
-    Fill(caller, *view, full, reply->add_segments());
+    Fill(caller, *view, extent, reply->add_segments());
   }
   return absl::OkStatus();
 }

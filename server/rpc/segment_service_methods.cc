@@ -29,11 +29,12 @@ bool IsLazyMemfd(const v1::Segment& segment) {
 }  // namespace
 
 // The keeper's queue may be full, and a memfd that is kept is recorded, which
-// is a write. A request id may be that of a call that is still at work.
+// is a write. A request id may be that of a call that is still at work. A full
+// view counts pages one by one.
 bool SegmentService::CreateMayWait(
     const v1::CreateSegmentRequest& request) const {
   return !IsLazyMemfd(request.segment()) || registry_->KeepsMemfds() ||
-         !request.request_id().empty();
+         !request.request_id().empty() || request.view() == v1::FULL;
 }
 
 bool SegmentService::BatchCreateMayWait(
@@ -47,7 +48,8 @@ bool SegmentService::BatchCreateMayWait(
 
 // A full view counts pages one by one.
 bool SegmentService::GetMayWait(const v1::GetSegmentRequest& request) const {
-  return request.view() != v1::BASIC || IsMappedFile(request.name());
+  return request.view() != v1::IDENTITY &&
+         (request.view() != v1::BASIC || IsMappedFile(request.name()));
 }
 
 SegmentService::SegmentService(const ConnectionTable* connections,

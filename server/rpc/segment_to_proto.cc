@@ -112,15 +112,19 @@ void OptionsToProto(const SegmentOptions& options, v1::Segment* proto) {
 
 }  // namespace
 
-void SegmentToProto(const Segment& segment, v1::Segment* proto) {
+void IdentityToProto(const Segment& segment, v1::Segment* proto) {
   proto->set_name(segment.name.ToString());
   proto->set_uid(UidToHex(segment.uid));
+  proto->set_generation(segment.generation);
+}
+
+void SegmentToProto(const Segment& segment, v1::Segment* proto) {
+  IdentityToProto(segment, proto);
   OptionsToProto(segment.options, proto);
   for (const auto& [key, value] : segment.labels) {
     (*proto->mutable_labels())[key] = value;
   }
   proto->set_state(ToProto(segment.state));
-  proto->set_generation(segment.generation);
   TimeToProto(segment.create_time, proto->mutable_create_time());
   if (segment.expire_time.has_value()) {
     TimeToProto(*segment.expire_time, proto->mutable_expire_time());

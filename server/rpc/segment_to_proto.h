@@ -8,6 +8,9 @@
 
 namespace shmd {
 
+// What IDENTITY has of it, without a handle.
+void IdentityToProto(const Segment& segment, v1::Segment* proto);
+
 // The metadata; neither handle nor status.
 void SegmentToProto(const Segment& segment, v1::Segment* proto);
 

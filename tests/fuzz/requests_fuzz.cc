@@ -100,7 +100,7 @@ void TryNumbers(absl::string_view bytes) {
   v1::FlushSegmentRequest flush;
   if (Parse(bytes, &flush)) FlushModeFromProto(flush.mode()).IgnoreError();
   v1::GetSegmentRequest get;
-  if (Parse(bytes, &get)) IsFullView(get.view(), true).IgnoreError();
+  if (Parse(bytes, &get)) ReadView(get.view(), v1::FULL).IgnoreError();
   v1::RenewLeaseRequest renew;
   if (Parse(bytes, &renew)) TtlFromProto("ttl", renew.ttl()).IgnoreError();
 }

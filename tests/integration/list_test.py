@@ -145,6 +145,33 @@ class BatchTest(DaemonCase):
         self.refused("NOT_FOUND", "SEGMENT_NOT_FOUND", "BatchGetSegments",
                      {"parent": PARENT, "names": names[:1]})
 
+    def test_identity_is_what_it_says_and_nothing_else(self):
+        requests = self.requests(20)
+        outcome = self.shmd.call("BatchCreateSegments", {
+            "parent": PARENT, "requests": requests[1:], "view": "IDENTITY"})
+        self.assertEqual(outcome.code, "OK", outcome)
+        alone = self.ok("CreateSegment", {
+            "parent": PARENT, "view": "IDENTITY", **requests[0]})
+        for made in [alone] + outcome.reply["segments"]:
+            self.assertEqual(
+                set(made), {"name", "uid", "generation", "handle_string"})
+            basic = self.ok("GetSegment", {"name": made["name"],
+                                           "view": "BASIC"})
+            self.assertEqual({key: basic[key] for key in made}, made)
+        self.assertEqual(self.ok("GetSegment", {"name": alone["name"],
+                                                "view": "IDENTITY"}), alone)
+        # Without a view the metadata is there.
+        again = self.batch(self.requests(1)).reply["segments"][0]
+        self.assertEqual(again["size_bytes"], "1")
+        self.refused(BAD, "FIELD_INVALID", "BatchCreateSegments",
+                     {"parent": PARENT, "requests": self.requests(1),
+                      "view": 9})
+        self.refused(BAD, "FIELD_INVALID", "CreateSegment",
+                     {"parent": PARENT, **self.requests(1)[0], "view": 9})
+        self.ok("BatchDeleteSegments", {"parent": PARENT, "names": [
+            made["name"]
+            for made in [alone, again] + outcome.reply["segments"]]})
+
     def test_one_bad_member_and_nothing_is_made(self):
         taken = self.create()["name"].rpartition("/")[2]
         for what, code, reason, bad in (
