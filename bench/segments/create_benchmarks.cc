@@ -2,6 +2,7 @@
 // kernel's part of each.
 
 #include <benchmark/benchmark.h>
+#include <google/protobuf/arena.h>
 
 #include <deque>
 #include <functional>
@@ -90,11 +91,13 @@ struct Kind {
   }
 };
 
-void TimeCreate(benchmark::State& state, Daemon& daemon, const Kind& kind) {
+void TimeCreate(benchmark::State& state, Daemon& daemon, const Kind& kind,
+                v1::SegmentView view) {
   Stopwatch watch(state);
   for (auto _ : state) {
-    const v1::CreateSegmentRequest request =
+    v1::CreateSegmentRequest request =
         daemon.NewSegment(kind.backend, kind.size_bytes);
+    request.set_view(view);
     v1::Segment made;
     watch.Time([&] { made = daemon.Create(request); });
     daemon.Delete(made.name());
@@ -155,22 +158,35 @@ void TimeCallAmid(benchmark::State& state, Daemon& daemon, const Call& call) {
   }
 }
 
-v1::BatchCreateSegmentsRequest NewBatch(Daemon& daemon, const Kind& kind,
-                                        int count) {
-  v1::BatchCreateSegmentsRequest batch;
-  batch.set_parent("namespaces/default");
-  for (int i = 0; i < count; ++i) {
-    *batch.add_requests() = daemon.NewSegment(kind.backend, kind.size_bytes);
+// How many segments at a time, and how much the reply has of them.
+struct Batch {
+  Kind kind;
+  int count;
+  v1::SegmentView view;
+
+  std::string name() const {
+    return absl::StrCat(view == v1::IDENTITY ? "memfd_identity/" : "memfd/",
+                        count);
   }
-  return batch;
+};
+
+v1::BatchCreateSegmentsRequest NewBatch(Daemon& daemon, const Batch& batch) {
+  v1::BatchCreateSegmentsRequest request;
+  request.set_parent("namespaces/default");
+  request.set_view(batch.view);
+  for (int i = 0; i < batch.count; ++i) {
+    v1::CreateSegmentRequest& member = *request.add_requests();
+    member = daemon.NewSegment(batch.kind.backend, batch.kind.size_bytes);
+    // That of the batch, said once.
+    member.clear_parent();
+  }
+  return request;
 }
 
-v1::BatchCreateSegmentsResponse CreateBatch(
-    Daemon& daemon, const v1::BatchCreateSegmentsRequest& batch) {
+void CreateBatch(Daemon& daemon, const v1::BatchCreateSegmentsRequest& request,
+                 v1::BatchCreateSegmentsResponse* made) {
   grpc::ClientContext context;
-  v1::BatchCreateSegmentsResponse made;
-  Require(daemon.segments().BatchCreateSegments(&context, batch, &made));
-  return made;
+  Require(daemon.segments().BatchCreateSegments(&context, request, made));
 }
 
 v1::BatchDeleteSegmentsRequest DeletionOf(
@@ -189,24 +205,30 @@ void DeleteBatch(Daemon& daemon, const v1::BatchDeleteSegmentsRequest& batch) {
   Require(daemon.segments().BatchDeleteSegments(&context, batch, &reply));
 }
 
-void TimeBatchCreate(benchmark::State& state, Daemon& daemon, const Kind& kind,
-                     int count) {
+// Times the creation of batches, or their deletion.
+void TimeBatch(benchmark::State& state, Daemon& daemon, const Batch& batch,
+               bool time_removal) {
   Stopwatch watch(state);
   for (auto _ : state) {
-    const v1::BatchCreateSegmentsRequest batch = NewBatch(daemon, kind, count);
-    v1::BatchCreateSegmentsResponse made;
-    watch.Time([&] { made = CreateBatch(daemon, batch); });
-    DeleteBatch(daemon, DeletionOf(made));
-  }
-}
-
-void TimeBatchDelete(benchmark::State& state, Daemon& daemon, const Kind& kind,
-                     int count) {
-  Stopwatch watch(state);
-  for (auto _ : state) {
-    const v1::BatchDeleteSegmentsRequest deletion =
-        DeletionOf(CreateBatch(daemon, NewBatch(daemon, kind, count)));
-    watch.Time([&] { DeleteBatch(daemon, deletion); });
+    const v1::BatchCreateSegmentsRequest request = NewBatch(daemon, batch);
+    // The reply on an arena, as a program that cares has it.
+    google::protobuf::Arena arena;
+    auto* const made =
+        google::protobuf::Arena::CreateMessage<v1::BatchCreateSegmentsResponse>(
+            &arena);
+    const auto create = [&] { CreateBatch(daemon, request, made); };
+    if (time_removal) {
+      create();
+    } else {
+      watch.Time(create);
+    }
+    const v1::BatchDeleteSegmentsRequest deletion = DeletionOf(*made);
+    const auto remove = [&] { DeleteBatch(daemon, deletion); };
+    if (time_removal) {
+      watch.Time(remove);
+    } else {
+      remove();
+    }
   }
 }
 
@@ -236,16 +258,18 @@ void TimeKernelBatch(benchmark::State& state, const Kind& kind, int count,
 }
 
 void RegisterBatches(Daemon& daemon) {
-  const Kind kind{BackendKind::kMemfd, 1 << 20};
+  const Kind kind{BackendKind::kMemfd, kPage};
   for (const int count : {64, 900}) {
-    Register(absl::StrCat("batch_create/memfd/", count),
-             [&daemon, kind, count](benchmark::State& state) {
-               TimeBatchCreate(state, daemon, kind, count);
-             });
-    Register(absl::StrCat("batch_delete/memfd/", count),
-             [&daemon, kind, count](benchmark::State& state) {
-               TimeBatchDelete(state, daemon, kind, count);
-             });
+    const auto add = [&](const char* operation, const Batch& batch,
+                         bool removal) {
+      Register(absl::StrCat(operation, batch.name()),
+               [&daemon, batch, removal](benchmark::State& state) {
+                 TimeBatch(state, daemon, batch, removal);
+               });
+    };
+    add("batch_create/", {kind, count, v1::BASIC}, false);
+    add("batch_create/", {kind, count, v1::IDENTITY}, false);
+    add("batch_delete/", {kind, count, v1::BASIC}, true);
     for (const bool removal : {false, true}) {
       Register(
           absl::StrCat(removal ? "kernel_batch_delete" : "kernel_batch_create",
@@ -260,10 +284,16 @@ void RegisterBatches(Daemon& daemon) {
 void RegisterKind(Daemon& daemon, const std::string& folder, const Kind& kind) {
   using RpcBenchmark = void (*)(benchmark::State&, Daemon&, const Kind&);
   const std::pair<const char*, RpcBenchmark> rpcs[] = {
-      {"create", TimeCreate},
       {"delete", TimeDelete},
       {"create_delete", TimeCreateDelete},
   };
+  for (const v1::SegmentView view : {v1::BASIC, v1::IDENTITY}) {
+    Register(absl::StrCat(view == v1::IDENTITY ? "create_identity/" : "create/",
+                          kind.name()),
+             [&daemon, kind, view](benchmark::State& state) {
+               TimeCreate(state, daemon, kind, view);
+             });
+  }
   for (const auto& [name, run] : rpcs) {
     Register(absl::StrCat(name, "/", kind.name()),
              [&daemon, kind, run = run](benchmark::State& state) {

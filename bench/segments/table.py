@@ -18,6 +18,8 @@ import statistics
 MIB = 1 << 20
 NOTHING = "unary/write_nothing"
 LARGE_BYTES = 64 * MIB
+# Of rows whose replies have only what that view has.
+IDENTITY = ", IDENTITY"
 BACKENDS = ("memfd", "posix", "sysv", "mapped_file")
 SIZES = ((4096, "4 KiB"), (MIB, "1 MiB"))
 
@@ -74,10 +76,10 @@ def simple(label, name):
     return Row(label, [name], lambda r: r.time(name))
 
 
-def create_row(operation, backend, size, size_name):
+def create_row(operation, backend, size, size_name, view=""):
     kind = "%s/%d" % (backend, size)
-    ours, kernel = "%s/%s" % (operation, kind), "kernel_%s/%s" % (operation,
-                                                                  kind)
+    ours = "%s%s/%s" % (operation, view.replace(", ", "_").lower(), kind)
+    kernel = "kernel_%s/%s" % (operation, kind)
 
     def cell(results):
         allowed = 1.15 * results[NOTHING] + results[kernel]
@@ -85,12 +87,13 @@ def create_row(operation, backend, size, size_name):
             results.time(ours), results[kernel],
             results[ours] / results[NOTHING],
             verdict(results[ours] / allowed, 1))
-    return Row("%s %s, %s" % (operation, backend, size_name),
+    return Row("%s %s, %s%s" % (operation, backend, size_name, view),
                [ours, kernel, NOTHING], cell)
 
 
-def batch_row(operation, count):
-    ours = "batch_%s/memfd/%d" % (operation, count)
+def batch_row(operation, count, view=""):
+    ours = "batch_%s/memfd%s/%d" % (
+        operation, view.replace(", ", "_").lower(), count)
     kernel = "kernel_batch_%s/memfd/%d" % (operation, count)
 
     def cell(results):
@@ -100,7 +103,7 @@ def batch_row(operation, count):
                     results.time(ours, count), results[kernel] / count,
                     verdict(results[ours] / results[kernel], 1.2),
                     net / results[kernel]))
-    return Row("%s %d memfd segments in a batch" % (operation, count),
+    return Row("%s %d memfd segments in a batch%s" % (operation, count, view),
                [ours, kernel, NOTHING], cell)
 
 
@@ -128,11 +131,13 @@ def all_rows():
             simple("DeleteSegment of an absent name", "unary/delete_absent"),
             simple("CreateHandle", "unary/create_handle"),
             simple("GetSegment, BASIC", "unary/get_basic")]
-    for operation in ("create", "delete"):
-        rows += [create_row(operation, backend, size, size_name)
+    for operation, view in (("create", ""), ("create", IDENTITY),
+                            ("delete", "")):
+        rows += [create_row(operation, backend, size, size_name, view)
                  for backend in BACKENDS for size, size_name in SIZES]
-    rows += [batch_row(operation, count)
-             for operation in ("create", "delete") for count in (64, 900)]
+    rows += [batch_row(operation, count, view)
+             for operation, view in (("create", ""), ("create", IDENTITY),
+                                     ("delete", "")) for count in (64, 900)]
     for backend in BACKENDS:
         rows.append(attach_row("attach %s" % backend, "attach/%s" % backend,
                                "kernel_attach/reopened"))
