@@ -157,10 +157,14 @@ static_assert(offsetof(Answer, reason) == 28);
 struct AnswersHeader {
   uint64_t magic;
   uint32_t version;
-  // Not 0 while the daemon reads no ring until its eventfd is written to.
+  // Not 0 while the daemon does not look at this session's ring until its
+  // eventfd is written to.
   uint32_t asleep;
   uint64_t session_bytes;  // sizeof(SessionPage)
-  uint64_t unused[5];
+  // `taken` when this run of the daemon began: what was taken before and has
+  // no answer will have none.
+  uint64_t lost_before;
+  uint64_t unused[4];
   // Answers that were made, counted from 0. Its first four bytes are the futex
   // that a program sleeps on.
   uint64_t produced;
@@ -176,7 +180,8 @@ static_assert(offsetof(AnswersHeader, magic) == 0);
 static_assert(offsetof(AnswersHeader, version) == 8);
 static_assert(offsetof(AnswersHeader, asleep) == 12);
 static_assert(offsetof(AnswersHeader, session_bytes) == 16);
-static_assert(offsetof(AnswersHeader, unused) == 24);
+static_assert(offsetof(AnswersHeader, lost_before) == 24);
+static_assert(offsetof(AnswersHeader, unused) == 32);
 static_assert(offsetof(AnswersHeader, produced) == 64);
 static_assert(offsetof(AnswersHeader, unused_line) == 72);
 static_assert(offsetof(AnswersHeader, taken) == 128);
