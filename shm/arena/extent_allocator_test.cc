@@ -1,0 +1,281 @@
+#include "shm/arena/extent_allocator.h"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <optional>
+#include <random>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace shmd {
+namespace {
+
+constexpr uint64_t kGranule = ExtentAllocator::kGranuleBytes;
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+
+TEST(ExtentAllocatorTest, GivesWholeGranulesAtTheAlignment) {
+  ExtentAllocator allocator(kMiB);
+  for (uint64_t alignment = 1; alignment <= 65536; alignment *= 2) {
+    const auto extent = allocator.Allocate(100, alignment);
+    ASSERT_TRUE(extent.has_value());
+    EXPECT_EQ(extent->size_bytes, 128u);
+    EXPECT_EQ(extent->offset_bytes % std::max(alignment, kGranule), 0u);
+  }
+}
+
+TEST(ExtentAllocatorTest, NothingHasAPlaceOfItsOwn) {
+  ExtentAllocator allocator(2 * kGranule);
+  const auto first = allocator.Allocate(0);
+  const auto second = allocator.Allocate(0);
+  ASSERT_TRUE(first.has_value() && second.has_value());
+  EXPECT_NE(first->offset_bytes, second->offset_bytes);
+  EXPECT_FALSE(allocator.Allocate(0).has_value());
+}
+
+TEST(ExtentAllocatorTest, RefusesWhatCannotBe) {
+  ExtentAllocator allocator(kMiB);
+  EXPECT_FALSE(allocator.Allocate(kMiB + 1).has_value());
+  EXPECT_FALSE(allocator.Allocate(~uint64_t{0}).has_value());
+  EXPECT_FALSE(allocator.Allocate(64, 3 * 64).has_value());
+  EXPECT_FALSE(allocator.Allocate(64, uint64_t{1} << 63).has_value());
+  EXPECT_FALSE(allocator.Free(0));
+  EXPECT_FALSE(allocator.Free(kMiB));
+  EXPECT_TRUE(allocator.Allocate(kMiB).has_value());
+  EXPECT_FALSE(allocator.Free(64));
+  EXPECT_FALSE(allocator.Free(1));
+  EXPECT_TRUE(allocator.Free(0));
+  EXPECT_FALSE(allocator.Free(0));
+}
+
+TEST(ExtentAllocatorTest, LargestArenaIsUsedToItsEnd) {
+  ExtentAllocator allocator(~uint64_t{0});
+  EXPECT_EQ(allocator.size_bytes(), ExtentAllocator::kMaxSizeBytes);
+  const auto whole = allocator.Allocate(ExtentAllocator::kMaxSizeBytes);
+  ASSERT_TRUE(whole.has_value());
+  EXPECT_FALSE(allocator.Allocate(1).has_value());
+  EXPECT_TRUE(allocator.Free(*whole));
+  EXPECT_EQ(allocator.FreeExtents().size(), 1u);
+}
+
+TEST(ExtentAllocatorTest, WhatWasFreedLastIsGivenFirst) {
+  ExtentAllocator allocator(kMiB);
+  std::vector<Extent> extents;
+  for (int i = 0; i < 6; ++i) extents.push_back(*allocator.Allocate(5000));
+  const uint64_t high_water = allocator.high_water_bytes();
+  // Not neighbours, which would be joined.
+  allocator.Free(extents[1]);
+  allocator.Free(extents[3]);
+  EXPECT_EQ(allocator.Allocate(5000)->offset_bytes, extents[3].offset_bytes);
+  EXPECT_EQ(allocator.Allocate(5000)->offset_bytes, extents[1].offset_bytes);
+  EXPECT_EQ(allocator.high_water_bytes(), high_water);
+}
+
+TEST(ExtentAllocatorTest, TouchedMemoryComesBeforeUntouched) {
+  ExtentAllocator allocator(kMiB);
+  const Extent large = *allocator.Allocate(kMiB / 2);
+  allocator.Free(large);
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_LT(allocator.Allocate(kMiB / 16)->offset_bytes, kMiB / 2);
+  }
+  EXPECT_EQ(allocator.high_water_bytes(), kMiB / 2);
+  EXPECT_EQ(allocator.Allocate(64)->offset_bytes, kMiB / 2);
+}
+
+TEST(ExtentAllocatorTest, FreeEndIsGrownRatherThanLeft) {
+  ExtentAllocator allocator(kMiB);
+  const Extent half = *allocator.Allocate(kMiB / 2);
+  allocator.Free(half);
+  EXPECT_EQ(allocator.Allocate(kMiB)->offset_bytes, 0u);
+}
+
+TEST(ExtentAllocatorTest, IdlePagesAreToldOnceAndComeAfterWarmOnes) {
+  ExtentAllocator allocator(kMiB);
+  const Extent cold = *allocator.Allocate(100000);
+  const Extent between = *allocator.Allocate(64);
+  const Extent warm = *allocator.Allocate(100000);
+  const Extent end = *allocator.Allocate(64);
+  allocator.Free(cold);
+  EXPECT_TRUE(allocator.TakeIdle(kMiB).empty());
+  const std::vector<Extent> idle = allocator.TakeIdle(65536);
+  ASSERT_EQ(idle.size(), 1u);
+  EXPECT_EQ(idle[0].offset_bytes, 0u);
+  EXPECT_EQ(idle[0].size_bytes, cold.size_bytes / 4096 * 4096);
+  EXPECT_TRUE(allocator.TakeIdle(4096).empty());
+  allocator.Free(warm);
+  EXPECT_EQ(allocator.Allocate(5000)->offset_bytes, warm.offset_bytes);
+  EXPECT_TRUE(allocator.Allocate(99000)->offset_bytes == cold.offset_bytes);
+  allocator.Free(between);
+  allocator.Free(end);
+}
+
+TEST(ExtentAllocatorTest, IdlePagesAreWholeAndFree) {
+  ExtentAllocator allocator(kMiB);
+  allocator.Allocate(64);
+  const Extent middle = *allocator.Allocate(3 * 4096);
+  allocator.Allocate(64);
+  allocator.Free(middle);
+  const std::vector<Extent> idle = allocator.TakeIdle(1);
+  ASSERT_EQ(idle.size(), 1u);
+  EXPECT_EQ(idle[0].offset_bytes, 4096u);
+  EXPECT_EQ(idle[0].size_bytes, 2 * 4096u);
+}
+
+TEST(ExtentAllocatorTest, ReserveRefusesWhatIsInUse) {
+  ExtentAllocator allocator(kMiB);
+  ASSERT_TRUE(allocator.Reserve({4096, 100}));
+  EXPECT_FALSE(allocator.Reserve({4096, 100}));
+  EXPECT_FALSE(allocator.Reserve({4096 + 64, 1}));
+  EXPECT_FALSE(allocator.Reserve({4096 - 64, 65}));
+  EXPECT_FALSE(allocator.Reserve({0, kMiB}));
+  EXPECT_FALSE(allocator.Reserve({1, 1}));
+  EXPECT_FALSE(allocator.Reserve({kMiB, 0}));
+  EXPECT_FALSE(allocator.Reserve({kMiB - 64, 65}));
+  EXPECT_TRUE(allocator.Reserve({4096 - 64, 64}));
+  EXPECT_TRUE(allocator.Reserve({4096 + 128, 8192}));
+  EXPECT_TRUE(allocator.Free(4096));
+  EXPECT_EQ(allocator.extents(), 2u);
+  EXPECT_EQ(allocator.used_bytes(), 64u + 8192u);
+}
+
+// The allocator beside a model that knows only what is live.
+class Model {
+ public:
+  explicit Model(uint64_t size_bytes)
+      : size_bytes_(size_bytes), allocator_(size_bytes) {}
+
+  void Allocate(uint64_t size_bytes, uint64_t alignment) {
+    const auto extent = allocator_.Allocate(size_bytes, alignment);
+    if (!extent.has_value()) {
+      ExpectNoRoom(size_bytes, alignment);
+      return;
+    }
+    ASSERT_GE(extent->size_bytes, size_bytes);
+    ASSERT_LT(extent->size_bytes, size_bytes + kGranule + (size_bytes == 0));
+    ASSERT_EQ(extent->offset_bytes % alignment, 0u);
+    ASSERT_LE(extent->offset_bytes + extent->size_bytes, size_bytes_);
+    const auto after = live_.lower_bound(extent->offset_bytes);
+    if (after != live_.end()) {
+      ASSERT_LE(extent->offset_bytes + extent->size_bytes, after->first);
+    }
+    if (after != live_.begin()) {
+      const auto before = std::prev(after);
+      ASSERT_LE(before->first + before->second, extent->offset_bytes);
+    }
+    live_.emplace(extent->offset_bytes, extent->size_bytes);
+    offsets_.push_back(extent->offset_bytes);
+    used_ += extent->size_bytes;
+  }
+
+  void FreeOne(uint64_t random) {
+    if (offsets_.empty()) return;
+    std::swap(offsets_[random % offsets_.size()], offsets_.back());
+    const auto found = live_.find(offsets_.back());
+    ASSERT_TRUE(allocator_.Free({found->first, found->second}));
+    used_ -= found->second;
+    live_.erase(found);
+    offsets_.pop_back();
+  }
+
+  void FreeAll() {
+    while (!offsets_.empty()) FreeOne(offsets_.size() * 7919);
+  }
+
+  void TakeIdle(uint64_t min_bytes) {
+    for (const Extent& idle : allocator_.TakeIdle(min_bytes)) {
+      ASSERT_GE(idle.size_bytes, min_bytes);
+      const auto after = live_.lower_bound(idle.offset_bytes);
+      ASSERT_TRUE(after == live_.end() ||
+                  idle.offset_bytes + idle.size_bytes <= after->first);
+      ASSERT_TRUE(after == live_.begin() ||
+                  std::prev(after)->first + std::prev(after)->second <=
+                      idle.offset_bytes);
+    }
+  }
+
+  void Rebuild(std::mt19937_64& random) {
+    ExtentAllocator rebuilt(size_bytes_);
+    std::vector<uint64_t> order = offsets_;
+    if (order.size() < 200) {
+      std::shuffle(order.begin(), order.end(), random);
+    } else {
+      std::sort(order.begin(), order.end());
+    }
+    for (const uint64_t offset : order) {
+      ASSERT_TRUE(rebuilt.Reserve({offset, live_[offset]}));
+    }
+    allocator_ = std::move(rebuilt);
+  }
+
+  void Check() const {
+    ASSERT_EQ(allocator_.used_bytes(), used_);
+    ASSERT_EQ(allocator_.extents(), live_.size());
+    // The free ranges are the gaps between what is live, each in one piece.
+    uint64_t at = 0;
+    size_t next = 0;
+    const std::vector<Extent> found = allocator_.FreeExtents();
+    const auto expect_gap = [&](uint64_t end) {
+      if (end == at) return;
+      ASSERT_LT(next, found.size());
+      ASSERT_EQ(found[next].offset_bytes, at);
+      ASSERT_EQ(found[next].size_bytes, end - at);
+      ++next;
+    };
+    for (const auto& [offset, size] : live_) {
+      expect_gap(offset);
+      at = offset + size;
+    }
+    expect_gap(size_bytes_);
+    ASSERT_EQ(next, found.size());
+  }
+
+  size_t live() const { return live_.size(); }
+
+ private:
+  void ExpectNoRoom(uint64_t size_bytes, uint64_t alignment) const {
+    for (const Extent& gap : allocator_.FreeExtents()) {
+      const uint64_t start =
+          (gap.offset_bytes + alignment - 1) / alignment * alignment;
+      ASSERT_GT(start + std::max<uint64_t>(size_bytes, 1),
+                gap.offset_bytes + gap.size_bytes);
+    }
+  }
+
+  const uint64_t size_bytes_;
+  ExtentAllocator allocator_;
+  std::map<uint64_t, uint64_t> live_;
+  std::vector<uint64_t> offsets_;
+  uint64_t used_ = 0;
+};
+
+TEST(ExtentAllocatorTest, MillionRandomOperationsAgreeWithAModel) {
+  std::mt19937_64 random(20261122);
+  Model model(256 * kMiB);
+  size_t most_live = 0;
+  // It fills up and empties in turn.
+  for (int i = 0; i < 1000000 && !testing::Test::HasFatalFailure(); ++i) {
+    const bool filling = (i / 50000) % 2 == 0;
+    if (random() % 8 < (filling ? 5 : 3)) {
+      const uint64_t size = random() % (uint64_t{1} << (random() % 20));
+      const uint64_t alignment =
+          random() % 4 == 0 ? uint64_t{1} << (random() % 16) : 1;
+      model.Allocate(size, alignment);
+    } else {
+      model.FreeOne(random());
+    }
+    if (i % 50000 == 49999) {
+      most_live = std::max(most_live, model.live());
+      model.Check();
+      model.TakeIdle(random() % 65536);
+    }
+    if (i % 250000 == 249999) model.Rebuild(random);
+  }
+  EXPECT_GT(most_live, 5000u);
+  model.FreeAll();
+  model.Check();
+  EXPECT_EQ(model.live(), 0u);
+}
+
+}  // namespace
+}  // namespace shmd
