@@ -145,3 +145,4 @@ def host_repositories():
     )
     _header_library(name = "cli11", target = "cli11", header = "/usr/include/CLI/CLI.hpp")
     _header_library(name = "json", target = "json", header = "/usr/include/nlohmann/json.hpp")
+    _header_library(name = "relacy", target = "relacy", header = "/usr/include/relacy/relacy.hpp")
