@@ -1,0 +1,42 @@
+#ifndef SHMD_SHM_LANE_DYING_MEMORY_H_
+#define SHMD_SHM_LANE_DYING_MEMORY_H_
+
+#include <signal.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "shm/layout/memory_word.h"
+
+namespace shmd {
+
+// For tests: memory in which this process is killed after its n-th store.
+struct DyingMemory {
+  // 0: never.
+  inline static uint64_t stores_left = 0;
+
+  template <typename Word>
+  static Word Load(const Word* word, std::memory_order order) {
+    return layout::HostMemory::Load(word, order);
+  }
+  template <typename Word>
+  static void Store(Word* word, Word value, std::memory_order order) {
+    layout::HostMemory::Store(word, value, order);
+    Stored();
+  }
+  template <typename Word>
+  static Word Exchange(Word* word, Word value, std::memory_order order) {
+    const Word before = layout::HostMemory::Exchange(word, value, order);
+    Stored();
+    return before;
+  }
+
+ private:
+  static void Stored() {
+    if (stores_left > 0 && --stores_left == 0) raise(SIGKILL);
+  }
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SHM_LANE_DYING_MEMORY_H_
