@@ -98,6 +98,11 @@ inline constexpr char kNotRevocable[] = "NOT_REVOCABLE";
 inline constexpr char kOrphanNotFound[] = "ORPHAN_NOT_FOUND";
 inline constexpr char kOrphanInUse[] = "ORPHAN_IN_USE";
 
+// What programs share in memory.
+inline constexpr char kLayoutVersionMismatch[] = "LAYOUT_VERSION_MISMATCH";
+inline constexpr char kHeaderCorrupt[] = "HEADER_CORRUPT";
+inline constexpr char kDirectoryFull[] = "DIRECTORY_FULL";
+
 }  // namespace shmd::reason
 
 #endif  // SHMD_BASE_ERROR_REASON_H_

@@ -70,7 +70,8 @@ struct DirectoryHeader {
   // For the daemon alone, when it takes the file up again.
   uint64_t chunk_count;
   uint64_t last_generation;
-  uint64_t daemon_unused[6];
+  uint64_t ready_entries;  // of the chunks, from the first: those with memory
+  uint64_t daemon_unused[5];
   DirectoryChunk chunks[kMaxDirectoryChunks];
   uint8_t reserved[2368];
 };
@@ -89,7 +90,8 @@ static_assert(offsetof(DirectoryHeader, live_entries) == 56);
 static_assert(offsetof(DirectoryHeader, unused) == 64);
 static_assert(offsetof(DirectoryHeader, chunk_count) == 128);
 static_assert(offsetof(DirectoryHeader, last_generation) == 136);
-static_assert(offsetof(DirectoryHeader, daemon_unused) == 144);
+static_assert(offsetof(DirectoryHeader, ready_entries) == 144);
+static_assert(offsetof(DirectoryHeader, daemon_unused) == 152);
 static_assert(offsetof(DirectoryHeader, chunks) == 192);
 static_assert(offsetof(DirectoryHeader, reserved) == 1728);
 

@@ -31,6 +31,14 @@ struct HostMemory {
   static Word Exchange(Word* word, Word value, std::memory_order order) {
     return __atomic_exchange_n(word, value, Builtin(order));
   }
+  // Whether `word` was `expected`, and is `value` now; when not, it was only
+  // read, with order relaxed.
+  template <typename Word>
+  static bool CompareExchange(Word* word, Word expected, Word value,
+                              std::memory_order order) {
+    return __atomic_compare_exchange_n(word, &expected, value, false,
+                                       Builtin(order), __ATOMIC_RELAXED);
+  }
 
  private:
   static constexpr int Builtin(std::memory_order order) {
