@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/base/attributes.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "shm/directory/directory_words.h"
@@ -113,22 +114,27 @@ class BasicDirectoryReader {
         mapped_bytes_);
   }
   bool HoldsEntry(uint32_t position) const {
-    const uint64_t offset_bytes = position * layout::kPositionBytes;
-    return offset_bytes >= sizeof(layout::DirectoryHeader) &&
-           offset_bytes + layout::kPositionBytes <= limit_bytes();
+    return layout::EntryOffsetBytes(position) >=
+               sizeof(layout::DirectoryHeader) &&
+           layout::EntryRestOffsetBytes(position) + layout::kPositionBytes <=
+               limit_bytes();
   }
   const layout::DirectoryEntry* Entry(uint32_t position) const {
     // SAFETY: callers have asked HoldsEntry() about this position.
     return reinterpret_cast<const layout::DirectoryEntry*>(
-        base_ + position * layout::kPositionBytes);
+        base_ + layout::EntryOffsetBytes(position));
+  }
+  const layout::DirectoryEntryRest* EntryRest(uint32_t position) const {
+    // SAFETY: as Entry().
+    return reinterpret_cast<const layout::DirectoryEntryRest*>(
+        base_ + layout::EntryRestOffsetBytes(position));
   }
 
   Lookup FindIn(uint64_t index, uint64_t hash, const NameKey& key,
                 FoundObject* found) const;
   Match LookAt(const uint64_t* cell, uint32_t tag, const NameKey& key,
                FoundObject* found) const;
-  bool HasName(const layout::DirectoryEntry* entry, uint64_t control,
-               const NameKey& key) const;
+  bool HasName(uint32_t position, uint64_t control, const NameKey& key) const;
   void Copy(const layout::DirectoryEntry* entry, FoundObject* found) const;
   bool List(uint32_t position, ListedObject* listed) const;
 
@@ -158,10 +164,9 @@ inline Lookup BasicDirectoryReader<Memory>::Find(const NameKey& key,
 }
 
 template <typename Memory>
-inline Lookup BasicDirectoryReader<Memory>::FindIn(uint64_t index,
-                                                   uint64_t hash,
-                                                   const NameKey& key,
-                                                   FoundObject* found) const {
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline Lookup BasicDirectoryReader<Memory>::FindIn(
+    uint64_t index, uint64_t hash, const NameKey& key,
+    FoundObject* found) const {
   if (index == 0) return Lookup::kAbsent;
   const IndexSpan span = IndexSpan::Of(index);
   if (span.buckets == 0 || span.end_bytes() > limit_bytes()) {
@@ -177,6 +182,7 @@ inline Lookup BasicDirectoryReader<Memory>::FindIn(uint64_t index,
     // Without branches: which cell it is cannot be predicted, that there is
     // one can.
     unsigned tagged = 0;
+#pragma GCC unroll 7
     for (unsigned i = 0; i < layout::kCellsInBucket; ++i) {
       const uint64_t cell =
           Memory::Load(&bucket.cells[i], std::memory_order_acquire);
@@ -194,7 +200,7 @@ inline Lookup BasicDirectoryReader<Memory>::FindIn(uint64_t index,
 }
 
 template <typename Memory>
-inline typename BasicDirectoryReader<Memory>::Match
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline typename BasicDirectoryReader<Memory>::Match
 BasicDirectoryReader<Memory>::LookAt(const uint64_t* cell, uint32_t tag,
                                      const NameKey& key,
                                      FoundObject* found) const {
@@ -207,7 +213,7 @@ BasicDirectoryReader<Memory>::LookAt(const uint64_t* cell, uint32_t tag,
     const uint64_t control =
         Memory::Load(&entry->control, std::memory_order_acquire);
     const bool readable = IsReadable(control);
-    const bool named = readable && HasName(entry, control, key);
+    const bool named = readable && HasName(position, control, key);
     if (named) {
       found->position = position;
       found->control = control;
@@ -227,18 +233,21 @@ BasicDirectoryReader<Memory>::LookAt(const uint64_t* cell, uint32_t tag,
 }
 
 template <typename Memory>
-inline bool BasicDirectoryReader<Memory>::HasName(
-    const layout::DirectoryEntry* entry, uint64_t control,
-    const NameKey& key) const {
+inline bool BasicDirectoryReader<Memory>::HasName(uint32_t position,
+                                                  uint64_t control,
+                                                  const NameKey& key) const {
+  const layout::DirectoryEntry* const entry = Entry(position);
   uint64_t difference = NameLengthOf(control) ^ key.length;
+#pragma GCC unroll 3
   for (size_t i = 0; i < layout::kHotNameWords; ++i) {
     difference |=
         key.words[i] ^ Memory::Load(&entry->name[i], std::memory_order_acquire);
   }
   for (size_t i = layout::kHotNameWords; i < key.used_words(); ++i) {
-    difference |= key.words[i] ^
-                  Memory::Load(&entry->name_rest[i - layout::kHotNameWords],
-                               std::memory_order_acquire);
+    difference |=
+        key.words[i] ^
+        Memory::Load(&EntryRest(position)->name[i - layout::kHotNameWords],
+                     std::memory_order_acquire);
   }
   return difference == 0;
 }
@@ -272,7 +281,7 @@ void BasicDirectoryReader<Memory>::ForEach(Visit visit) const {
     left -= entries;
     for (uint64_t entry = 0; entry < entries; ++entry) {
       ListedObject listed;
-      if (List(static_cast<uint32_t>(first + entry), &listed) &&
+      if (List(EntryPosition(first, entry), &listed) &&
           !visit(static_cast<const ListedObject&>(listed))) {
         return;
       }
@@ -292,16 +301,16 @@ bool BasicDirectoryReader<Memory>::List(uint32_t position,
   const auto load = [](const auto* word) {
     return Memory::Load(word, std::memory_order_acquire);
   };
+  const layout::DirectoryEntryRest* const rest = EntryRest(position);
   listed->key.length = length;
   for (size_t i = 0; i < layout::kNameWords; ++i) {
-    listed->key.words[i] =
-        i < layout::kHotNameWords
-            ? load(&entry->name[i])
-            : load(&entry->name_rest[i - layout::kHotNameWords]);
+    listed->key.words[i] = i < layout::kHotNameWords
+                               ? load(&entry->name[i])
+                               : load(&rest->name[i - layout::kHotNameWords]);
   }
-  listed->create_time_ns = load(&entry->create_time_ns);
-  listed->expire_time_ns = load(&entry->expire_time_ns);
-  listed->owner = load(&entry->owner);
+  listed->create_time_ns = load(&rest->create_time_ns);
+  listed->expire_time_ns = load(&rest->expire_time_ns);
+  listed->owner = load(&rest->owner);
   // Not all that is available is in the directory: it may be about to be put
   // there, or have been replaced. Who is found under its name is.
   return Find(listed->key, &listed->object) == Lookup::kFound &&

@@ -28,8 +28,8 @@ class EntryRuns {
         [](uint32_t at, const Run& run) { return at < run.first_position; });
     if (next == runs_.begin()) return total_;
     const Run& run = *(next - 1);
-    const uint64_t offset = position - run.first_position;
-    return offset < run.entries ? run.first_number + offset : total_;
+    const uint64_t number = EntryNumber(run.first_position, position);
+    return number < run.entries ? run.first_number + number : total_;
   }
 
   // Calls `visit(position, number)` for the first `entries` of them.
@@ -38,8 +38,7 @@ class EntryRuns {
     for (const Run& run : runs_) {
       for (uint64_t i = 0; i < run.entries; ++i) {
         if (run.first_number + i >= entries) return;
-        visit(static_cast<uint32_t>(run.first_position + i),
-              run.first_number + i);
+        visit(EntryPosition(run.first_position, i), run.first_number + i);
       }
     }
   }

@@ -9,8 +9,6 @@
 namespace shmd {
 namespace {
 
-// Chunks are of whole pages.
-constexpr uint64_t kEntriesInPage = 4096 / layout::kPositionBytes;
 // One more eighth each time: 192 chunks are enough for all entries there can
 // be, and an eighth is the most that is taken in vain.
 constexpr uint64_t kChunkDivisor = 8;
@@ -24,7 +22,7 @@ constexpr uint64_t RoundUp(uint64_t value, uint64_t unit) {
 }
 
 uint64_t IndexesBytes(uint64_t max_entries) {
-  const uint64_t entries = RoundUp(max_entries, kEntriesInPage);
+  const uint64_t entries = RoundUp(max_entries, layout::kEntriesInBlock);
   uint64_t buckets = 1;
   while (buckets * kEntriesForBucket < entries) buckets *= 2;
   return std::max(2 * buckets * layout::kBucketBytes, kLeastIndexBytes);
@@ -40,7 +38,7 @@ absl::StatusOr<uint64_t> MaxDirectorySizeBytes(uint64_t max_entries) {
         .With("limit", kMaxDirectoryEntries);
   }
   return sizeof(layout::DirectoryHeader) +
-         RoundUp(max_entries, kEntriesInPage) * layout::kPositionBytes +
+         RoundUp(max_entries, layout::kEntriesInBlock) * layout::kEntryBytes +
          IndexesBytes(max_entries);
 }
 
@@ -60,10 +58,10 @@ uint64_t MaxEntriesOf(uint64_t max_size_bytes) {
 }
 
 uint64_t NextChunkEntries(uint64_t entries, uint64_t max_entries) {
-  const uint64_t most = RoundUp(max_entries, kEntriesInPage);
+  const uint64_t most = RoundUp(max_entries, layout::kEntriesInBlock);
   if (entries >= most) return 0;
-  const uint64_t wanted =
-      RoundUp(std::max(entries / kChunkDivisor, uint64_t{1}), kEntriesInPage);
+  const uint64_t wanted = RoundUp(
+      std::max(entries / kChunkDivisor, uint64_t{1}), layout::kEntriesInBlock);
   return std::min(wanted, most - entries);
 }
 

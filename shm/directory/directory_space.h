@@ -81,8 +81,8 @@ class BasicDirectorySpace {
   }
   // Of an entry of the last chunk.
   uint32_t PositionOf(uint64_t number) const {
-    return static_cast<uint32_t>(last_chunk_.first_position + number -
-                                 (runs_.total() - last_chunk_.entries));
+    return EntryPosition(last_chunk_.first_position,
+                         number - (runs_.total() - last_chunk_.entries));
   }
 
   // Gives memory to some entries more.
@@ -181,7 +181,7 @@ absl::Status BasicDirectorySpace<Memory>::ReadRanges(
     last_chunk_.entries = table_.Read(&header()->chunks[i].entries);
     runs_.Add(last_chunk_.first_position, last_chunk_.entries);
     used->push_back({last_chunk_.first_position * layout::kPositionBytes,
-                     last_chunk_.entries * layout::kPositionBytes});
+                     last_chunk_.entries * layout::kEntryBytes});
   }
   // All but the last chunk are ready.
   if (ready_ > runs_.total() || ready_ + last_chunk_.entries < runs_.total()) {
@@ -209,7 +209,7 @@ absl::Status BasicDirectorySpace<Memory>::AddChunk() {
   chunk.first_position =
       static_cast<uint32_t>(end_bytes_ / layout::kPositionBytes);
   chunk.entries = static_cast<uint32_t>(entries);
-  RETURN_IF_ERROR(Extend(end_bytes_ + entries * layout::kPositionBytes));
+  RETURN_IF_ERROR(Extend(end_bytes_ + entries * layout::kEntryBytes));
   layout::DirectoryChunk* const slot = &header()->chunks[chunks_];
   Memory::Store(&slot->first_position, chunk.first_position,
                 std::memory_order_release);
@@ -218,7 +218,7 @@ absl::Status BasicDirectorySpace<Memory>::AddChunk() {
   Memory::Store(&header()->chunk_count, chunks_, std::memory_order_release);
   last_chunk_ = chunk;
   runs_.Add(chunk.first_position, chunk.entries);
-  end_bytes_ += entries * layout::kPositionBytes;
+  end_bytes_ += entries * layout::kEntryBytes;
   return absl::OkStatus();
 }
 
@@ -227,7 +227,7 @@ absl::Status BasicDirectorySpace<Memory>::AddEntries() {
   if (ready_ == runs_.total()) RETURN_IF_ERROR(AddChunk());
   const uint64_t entries = std::min(kEntriesInStep, runs_.total() - ready_);
   RETURN_IF_ERROR(file_.TakeMemory(PositionOf(ready_) * layout::kPositionBytes,
-                                   entries * layout::kPositionBytes,
+                                   entries * layout::kEntryBytes,
                                    memory_reserve_bytes_));
   ready_ += entries;
   Memory::Store(&header()->ready_entries, ready_, std::memory_order_release);

@@ -120,7 +120,17 @@ class BasicDirectoryTable {
     // SAFETY: positions lie within the file: the daemon made them, or
     // recovery has checked them.
     return reinterpret_cast<layout::DirectoryEntry*>(
-        base_ + position * layout::kPositionBytes);
+        base_ + layout::EntryOffsetBytes(position));
+  }
+  layout::DirectoryEntryRest* EntryRest(uint32_t position) const {
+    // SAFETY: as Entry().
+    return reinterpret_cast<layout::DirectoryEntryRest*>(
+        base_ + layout::EntryRestOffsetBytes(position));
+  }
+  uint64_t* NameWord(uint32_t position, size_t i) const {
+    return i < layout::kHotNameWords
+               ? &Entry(position)->name[i]
+               : &EntryRest(position)->name[i - layout::kHotNameWords];
   }
   bool HasName(uint32_t position, const NameKey& key) const;
 
@@ -192,15 +202,13 @@ void BasicDirectoryTable<Memory>::Fill(uint32_t position, const NameKey& key,
   store(&entry->generation, fields.generation);
   store(&entry->offset_bytes, fields.offset_bytes);
   store(&entry->size_bytes, fields.size_bytes);
-  for (size_t i = 0; i < layout::kHotNameWords; ++i) {
-    store(&entry->name[i], key.words[i]);
+  for (size_t i = 0; i < layout::kNameWords; ++i) {
+    store(NameWord(position, i), key.words[i]);
   }
-  for (size_t i = 0; i < layout::kColdNameWords; ++i) {
-    store(&entry->name_rest[i], key.words[layout::kHotNameWords + i]);
-  }
-  store(&entry->create_time_ns, fields.create_time_ns);
-  store(&entry->expire_time_ns, fields.expire_time_ns);
-  store(&entry->owner, fields.owner);
+  layout::DirectoryEntryRest* const rest = EntryRest(position);
+  store(&rest->create_time_ns, fields.create_time_ns);
+  store(&rest->expire_time_ns, fields.expire_time_ns);
+  store(&rest->owner, fields.owner);
   control = control.Next(fields.state);
   control.name_length = static_cast<uint8_t>(key.length);
   control.priority = fields.priority;
@@ -233,27 +241,19 @@ void BasicDirectoryTable<Memory>::Unlink(const Place& place) const {
 template <typename Memory>
 bool BasicDirectoryTable<Memory>::HasName(uint32_t position,
                                           const NameKey& key) const {
-  const layout::DirectoryEntry* const entry = Entry(position);
-  if (NameLengthOf(Read(&entry->control)) != key.length) return false;
+  if (NameLengthOf(Control(position)) != key.length) return false;
   for (size_t i = 0; i < key.used_words(); ++i) {
-    const uint64_t* const word =
-        i < layout::kHotNameWords
-            ? &entry->name[i]
-            : &entry->name_rest[i - layout::kHotNameWords];
-    if (Read(word) != key.words[i]) return false;
+    if (Read(NameWord(position, i)) != key.words[i]) return false;
   }
   return true;
 }
 
 template <typename Memory>
 NameKey BasicDirectoryTable<Memory>::KeyOf(uint32_t position) const {
-  const layout::DirectoryEntry* const entry = Entry(position);
   NameKey key;
-  key.length = NameLengthOf(Read(&entry->control));
+  key.length = NameLengthOf(Control(position));
   for (size_t i = 0; i < layout::kNameWords; ++i) {
-    key.words[i] = i < layout::kHotNameWords
-                       ? Read(&entry->name[i])
-                       : Read(&entry->name_rest[i - layout::kHotNameWords]);
+    key.words[i] = Read(NameWord(position, i));
   }
   return key;
 }
@@ -261,6 +261,7 @@ NameKey BasicDirectoryTable<Memory>::KeyOf(uint32_t position) const {
 template <typename Memory>
 EntryFields BasicDirectoryTable<Memory>::FieldsOf(uint32_t position) const {
   const layout::DirectoryEntry* const entry = Entry(position);
+  const layout::DirectoryEntryRest* const rest = EntryRest(position);
   const ControlWord control = ControlWord::Of(Read(&entry->control));
   EntryFields fields;
   fields.state = control.state;
@@ -271,9 +272,9 @@ EntryFields BasicDirectoryTable<Memory>::FieldsOf(uint32_t position) const {
   fields.generation = Read(&entry->generation);
   fields.offset_bytes = Read(&entry->offset_bytes);
   fields.size_bytes = Read(&entry->size_bytes);
-  fields.create_time_ns = Read(&entry->create_time_ns);
-  fields.expire_time_ns = Read(&entry->expire_time_ns);
-  fields.owner = Read(&entry->owner);
+  fields.create_time_ns = Read(&rest->create_time_ns);
+  fields.expire_time_ns = Read(&rest->expire_time_ns);
+  fields.owner = Read(&rest->owner);
   return fields;
 }
 

@@ -66,6 +66,22 @@ inline uint32_t TagOf(uint64_t cell) {
   return static_cast<uint32_t>(cell >> 32);
 }
 
+// The position of the entry of this number in a chunk, and the reverse.
+inline uint32_t EntryPosition(uint32_t first_position, uint64_t number) {
+  const uint64_t block = number / layout::kEntriesInBlock;
+  return static_cast<uint32_t>(first_position +
+                               block * 2 * layout::kEntriesInBlock +
+                               number % layout::kEntriesInBlock);
+}
+inline uint64_t EntryNumber(uint32_t first_position, uint32_t position) {
+  const uint64_t offset = position - first_position;
+  const uint64_t block = offset / (2 * layout::kEntriesInBlock);
+  const uint64_t line = offset % (2 * layout::kEntriesInBlock);
+  // The other lines have no numbers.
+  if (line >= layout::kEntriesInBlock) return ~uint64_t{0};
+  return block * layout::kEntriesInBlock + line;
+}
+
 inline uint64_t PinOf(uint32_t position, uint64_t control) {
   return position | control << 32;
 }

@@ -40,9 +40,10 @@ inline constexpr size_t kColdNameWords = kNameWords - kHotNameWords;
 inline constexpr uint64_t kMaxProbes = 64;
 inline constexpr size_t kCellsInBucket = 7;
 
-// A run of entries.
+// A run of entries: blocks of 64, in each their first lines in one page and
+// their other lines in the next.
 struct DirectoryChunk {
-  uint32_t first_position;  // in units of 128 bytes from the file's start
+  uint32_t first_position;  // in units of 64 bytes from the file's start
   uint32_t entries;
 };
 static_assert(sizeof(DirectoryChunk) == 8);
@@ -95,7 +96,7 @@ static_assert(offsetof(DirectoryHeader, daemon_unused) == 152);
 static_assert(offsetof(DirectoryHeader, chunks) == 192);
 static_assert(offsetof(DirectoryHeader, reserved) == 1728);
 
-// `cells`: bits 0-31 the position of an entry, in units of 128 bytes from the
+// `cells`: bits 0-31 the position of an entry, in units of 64 bytes from the
 // file's start, 0 for none; bits 32-63 those of the name's hash.
 struct DirectoryBucket {
   uint64_t cells[kCellsInBucket];
@@ -116,8 +117,12 @@ enum class EntryState : uint8_t {
   kSpilled = 4,    // in a file of the daemon's; a call brings it back
 };
 
-// One object. While a cell points to it nothing in it changes but its first
-// word, and that only once: from kAvailable or kSpilled to kRetired.
+// One object, in two cache lines, of which a look-up of a short name reads the
+// first. While a cell points to it nothing in it changes but its first word,
+// and that only once: from kAvailable or kSpilled to kRetired.
+//
+// The two lines are not next to each other, so that the first ones of many
+// objects are: they share pages, and use all sets of the processor's caches.
 struct DirectoryEntry {
   // Bits 0-31: how often the entry has changed; 32-39: EntryState; 40-47: the
   // length of the name; 48-55: priority; 56-63: flags.
@@ -128,14 +133,8 @@ struct DirectoryEntry {
   uint64_t offset_bytes;  // of the payload in the arena
   uint64_t size_bytes;    // of the payload
   uint64_t name[kHotNameWords];
-  // From here on the second cache line.
-  uint64_t name_rest[kColdNameWords];
-  uint64_t create_time_ns;  // since 1970
-  uint64_t expire_time_ns;  // since 1970; 0: never
-  uint32_t owner;           // uid
-  uint32_t reserved;
 };
-static_assert(sizeof(DirectoryEntry) == 128);
+static_assert(sizeof(DirectoryEntry) == 64);
 static_assert(alignof(DirectoryEntry) == 8);
 static_assert(std::is_trivially_copyable_v<DirectoryEntry>);
 static_assert(offsetof(DirectoryEntry, control) == 0);
@@ -145,14 +144,37 @@ static_assert(offsetof(DirectoryEntry, generation) == 16);
 static_assert(offsetof(DirectoryEntry, offset_bytes) == 24);
 static_assert(offsetof(DirectoryEntry, size_bytes) == 32);
 static_assert(offsetof(DirectoryEntry, name) == 40);
-static_assert(offsetof(DirectoryEntry, name_rest) == 64);
-static_assert(offsetof(DirectoryEntry, create_time_ns) == 104);
-static_assert(offsetof(DirectoryEntry, expire_time_ns) == 112);
-static_assert(offsetof(DirectoryEntry, owner) == 120);
-static_assert(offsetof(DirectoryEntry, reserved) == 124);
+
+// Its other line, one page behind the first.
+struct DirectoryEntryRest {
+  uint64_t name[kColdNameWords];
+  uint64_t create_time_ns;  // since 1970
+  uint64_t expire_time_ns;  // since 1970; 0: never
+  uint32_t owner;           // uid
+  uint32_t reserved;
+};
+static_assert(sizeof(DirectoryEntryRest) == 64);
+static_assert(alignof(DirectoryEntryRest) == 8);
+static_assert(std::is_trivially_copyable_v<DirectoryEntryRest>);
+static_assert(offsetof(DirectoryEntryRest, name) == 0);
+static_assert(offsetof(DirectoryEntryRest, create_time_ns) == 40);
+static_assert(offsetof(DirectoryEntryRest, expire_time_ns) == 48);
+static_assert(offsetof(DirectoryEntryRest, owner) == 56);
+static_assert(offsetof(DirectoryEntryRest, reserved) == 60);
 
 inline constexpr uint64_t kPositionBytes = sizeof(DirectoryEntry);
 inline constexpr uint64_t kBucketBytes = sizeof(DirectoryBucket);
+inline constexpr uint64_t kEntryBytes =
+    sizeof(DirectoryEntry) + sizeof(DirectoryEntryRest);
+inline constexpr uint64_t kEntriesInBlock = 64;
+
+// Where the two lines of an entry are, from the file's start.
+constexpr uint64_t EntryOffsetBytes(uint32_t position) {
+  return position * kPositionBytes;
+}
+constexpr uint64_t EntryRestOffsetBytes(uint32_t position) {
+  return EntryOffsetBytes(position) + kEntriesInBlock * kPositionBytes;
+}
 
 }  // namespace shmd::layout
 

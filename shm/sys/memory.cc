@@ -72,6 +72,7 @@ absl::Status Populate(void* address, size_t length_bytes, int advice) {
 absl::StatusOr<void*> Mmap(const MmapRequest& request) {
   const int protection = PROT_READ | (request.writable ? PROT_WRITE : 0);
   int flags = request.private_copy ? MAP_PRIVATE : MAP_SHARED;
+  if (request.anonymous) flags |= MAP_ANONYMOUS;
   if (request.reserve_nothing) flags |= MAP_NORESERVE;
   if (request.fixed_address != nullptr) flags |= MAP_FIXED_NOREPLACE;
   void* const got =

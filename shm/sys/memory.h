@@ -22,6 +22,7 @@ struct MmapRequest {
   size_t length_bytes = 0;
   bool writable = false;
   bool private_copy = false;
+  bool anonymous = false;  // of no `fd`; shared with children all the same
   // MAP_NORESERVE: for mappings that nobody will touch.
   bool reserve_nothing = false;
   // Never replaces what is there: ADDRESS_IN_USE.
