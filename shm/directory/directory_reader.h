@@ -179,15 +179,9 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline Lookup BasicDirectoryReader<Memory>::FindIn(
   for (uint64_t probe = 0; probe < layout::kMaxProbes; ++probe) {
     const layout::DirectoryBucket& bucket =
         buckets[(hash + probe) & (span.buckets - 1)];
-    // Without branches: which cell it is cannot be predicted, that there is
-    // one can.
-    unsigned tagged = 0;
-#pragma GCC unroll 7
-    for (unsigned i = 0; i < layout::kCellsInBucket; ++i) {
-      const uint64_t cell =
-          Memory::Load(&bucket.cells[i], std::memory_order_acquire);
-      tagged |= unsigned{TagOf(cell) == tag} << i;
-    }
+    // All at once: which cell it is cannot be predicted, that there is one can.
+    unsigned tagged = Memory::WordsWithTag(bucket.cells, tag) &
+                      ((1U << layout::kCellsInBucket) - 1);
     for (; tagged != 0; tagged &= tagged - 1) {
       const Match match =
           LookAt(&bucket.cells[__builtin_ctz(tagged)], tag, key, found);
