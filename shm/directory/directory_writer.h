@@ -89,6 +89,7 @@ class BasicDirectoryWriter {
   const absl::flat_hash_set<uint32_t>& retired() const { return retired_; }
 
   uint64_t live() const { return live_; }
+  uint64_t buckets() const { return table().index().buckets; }
   // Entries that have memory: those that are live, retired or free.
   uint64_t ready() const { return space_.ready(); }
   uint64_t free_entries() const {
