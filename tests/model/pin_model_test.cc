@@ -32,10 +32,6 @@ alignas(4096) char page_bytes[sizeof(layout::SessionPage)];
 constexpr uint64_t kIndexOffset = 4096;
 constexpr uint32_t kPosition = 8192 / layout::kPositionBytes;
 
-bool IsControl(const void* word) {
-  return word == file + layout::EntryOffsetBytes(kPosition);
-}
-
 template <Bug bug>
 struct Daemon : Sound {
   static std::memory_order Demote(std::memory_order order) {
@@ -188,7 +184,7 @@ constexpr unsigned kRuns = 30000;
 template <Bug bug>
 bool Holds() {
   return HoldsAtRandom<PinModel<bug, true>>(kRuns) &&
-         HoldsWithInterruptions<PinModel<bug, false>>(3);
+         HoldsWithInterruptions<PinModel<bug, false>>(2);
 }
 
 TEST(PinModelTest, NothingThatIsPinnedIsFreedWhicheverStoreWasTheLast) {
