@@ -22,7 +22,8 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 // algorithm uses a fence of its own, because thread sanitizers do not see
 // those: an acquiring load of each field does the same, and costs nothing on
 // x86-64.
-struct HostMemory {
+class HostMemory {
+ public:
   template <typename Word>
   static Word Load(const Word* word, std::memory_order order) {
     return __atomic_load_n(word, Builtin(order));

@@ -22,7 +22,7 @@ namespace shmd {
 namespace {
 
 // Memory of a process that is killed before one of its stores.
-struct MortalMemory : layout::HostMemory {
+struct MortalMemory : public layout::HostMemory {
   template <typename Word>
   static void Store(Word* word, Word value, std::memory_order order) {
     if (stores_left == 0) {
