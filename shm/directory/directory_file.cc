@@ -34,6 +34,38 @@ absl::StatusOr<DirectoryFile> DirectoryFile::Create(uint64_t max_size_bytes) {
   return file;
 }
 
+absl::StatusOr<DirectoryFile> DirectoryFile::Adopt(UniqueFd fd,
+                                                   uint64_t max_size_bytes) {
+  DirectoryFile file;
+  file.fd_ = std::move(fd);
+  ASSIGN_OR_RETURN(const int seals, sys::GetSeals(file.fd_.get()));
+  if ((seals & F_SEAL_SHRINK) == 0) {
+    return Error(absl::StatusCode::kFailedPrecondition,
+                 reason::kObjectUnsuitable, "a directory must not shrink")
+        .ToStatus();
+  }
+  RETURN_IF_ERROR(file.Map(max_size_bytes));
+  ASSIGN_OR_RETURN(const sys::FileStat stat, sys::Fstat(file.fd_.get()));
+  file.size_bytes_ = static_cast<uint64_t>(stat.st_size);
+  return file;
+}
+
+absl::StatusOr<bool> DirectoryFile::IsReady(int fd) {
+  ASSIGN_OR_RETURN(const sys::FileStat stat, sys::Fstat(fd));
+  if (static_cast<uint64_t>(stat.st_size) < sizeof(layout::DirectoryHeader)) {
+    return false;
+  }
+  sys::MmapRequest request;
+  request.fd = fd;
+  request.length_bytes = sizeof(layout::DirectoryHeader);
+  ASSIGN_OR_RETURN(const sys::ScopedMmap header, sys::ScopedMmap::Map(request));
+  // SAFETY: the mapping is a header long, and so is the file.
+  return layout::HostMemory::Load(
+             &static_cast<const layout::DirectoryHeader*>(header.data())
+                  ->version,
+             std::memory_order_acquire) != 0;
+}
+
 absl::StatusOr<DirectoryFile> DirectoryFile::TakeUp(UniqueFd fd) {
   DirectoryFile file;
   file.fd_ = std::move(fd);

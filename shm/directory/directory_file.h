@@ -20,6 +20,14 @@ class DirectoryFile {
   // Of no size; it can grow up to `max_size_bytes`, and never shrink.
   static absl::StatusOr<DirectoryFile> Create(uint64_t max_size_bytes);
 
+  // Over a memfd of another maker, which cannot shrink either, and holds at
+  // most a header that never became ready.
+  static absl::StatusOr<DirectoryFile> Adopt(UniqueFd fd,
+                                             uint64_t max_size_bytes);
+
+  // Whether a header in the file is ready; of any file.
+  static absl::StatusOr<bool> IsReady(int fd);
+
   // What Create() made in an earlier run. HEADER_CORRUPT for what cannot be.
   static absl::StatusOr<DirectoryFile> TakeUp(UniqueFd fd);
 

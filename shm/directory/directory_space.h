@@ -67,6 +67,9 @@ class BasicDirectorySpace {
  public:
   static absl::StatusOr<BasicDirectorySpace> Create(
       const DirectoryOptions& options);
+  // In an empty file.
+  static absl::StatusOr<BasicDirectorySpace> Create(
+      DirectoryFile file, const DirectoryOptions& options);
   static absl::StatusOr<BasicDirectorySpace> TakeUp(
       UniqueFd fd, const DirectoryOptions& options);
 
@@ -131,12 +134,18 @@ absl::StatusOr<BasicDirectorySpace<Memory>> BasicDirectorySpace<Memory>::Create(
   ASSIGN_OR_RETURN(const uint64_t max_size_bytes,
                    MaxDirectorySizeBytes(options.max_entries));
   ASSIGN_OR_RETURN(DirectoryFile file, DirectoryFile::Create(max_size_bytes));
+  return Create(std::move(file), options);
+}
+
+template <typename Memory>
+absl::StatusOr<BasicDirectorySpace<Memory>> BasicDirectorySpace<Memory>::Create(
+    DirectoryFile file, const DirectoryOptions& options) {
   RETURN_IF_ERROR(file.Extend(sizeof(layout::DirectoryHeader)));
   RETURN_IF_ERROR(file.TakeMemory(0, sizeof(layout::DirectoryHeader),
                                   options.memory_reserve_bytes));
   // SAFETY: the mapping starts with the header.
   auto* const header = static_cast<layout::DirectoryHeader*>(file.base());
-  *header = NewDirectoryHeader(max_size_bytes);
+  *header = NewDirectoryHeader(file.max_size_bytes());
   Memory::Store(&header->version, layout::kDirectoryVersion,
                 std::memory_order_release);
   return BasicDirectorySpace(std::move(file), options.memory_reserve_bytes);

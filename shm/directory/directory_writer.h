@@ -39,6 +39,22 @@ class BasicDirectoryWriter {
     return BasicDirectoryWriter(std::move(space));
   }
 
+  // In a memfd of another maker, which cannot shrink: goes on with what is
+  // there, or begins.
+  static absl::StatusOr<BasicDirectoryWriter> Open(
+      UniqueFd fd, const DirectoryOptions& options) {
+    ASSIGN_OR_RETURN(const bool is_ready, DirectoryFile::IsReady(fd.get()));
+    if (is_ready) return TakeUp(std::move(fd), options);
+    ASSIGN_OR_RETURN(const uint64_t max_size_bytes,
+                     MaxDirectorySizeBytes(options.max_entries));
+    ASSIGN_OR_RETURN(DirectoryFile file,
+                     DirectoryFile::Adopt(std::move(fd), max_size_bytes));
+    ASSIGN_OR_RETURN(
+        BasicDirectorySpace<Memory> space,
+        BasicDirectorySpace<Memory>::Create(std::move(file), options));
+    return BasicDirectoryWriter(std::move(space));
+  }
+
   // Goes on with what an earlier run has left, at whichever store it ended.
   // Only the memory limits of `options` count: it has as many entries as it
   // was made for. LAYOUT_VERSION_MISMATCH, HEADER_CORRUPT.
@@ -76,6 +92,10 @@ class BasicDirectoryWriter {
 
   // A number that no object of this directory has had, from 1.
   uint64_t NextGeneration();
+
+  // A number that no arena of this directory has had, in no run: programs may
+  // still have one that is gone mapped under its number.
+  uint32_t NextArena();
 
   // Calls `visit(position)` for each live entry; it may unlink that one.
   template <typename Visit>
@@ -164,6 +184,15 @@ uint64_t BasicDirectoryWriter<Memory>::NextGeneration() {
   Memory::Store(&table().header()->last_generation, last_generation_,
                 std::memory_order_release);
   return last_generation_;
+}
+
+template <typename Memory>
+uint32_t BasicDirectoryWriter<Memory>::NextArena() {
+  uint64_t* const place = &table().header()->last_arena;
+  const uint64_t number = Table::Read(place) + 1;
+  // Before there is an arena of that number.
+  Memory::Store(place, number, std::memory_order_release);
+  return static_cast<uint32_t>(number);
 }
 
 template <typename Memory>

@@ -1,17 +1,14 @@
 #include "shm/lane/host_sleep.h"
 
-#include <sched.h>
+#include <unistd.h>
 
 namespace shmd {
 
 uint32_t HostSleep::MaxSpins() {
   static const uint32_t spins = [] {
-    cpu_set_t allowed;
-    CPU_ZERO(&allowed);
-    // More CPUs than the set has room for are more than one.
-    const bool alone = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 &&
-                       CPU_COUNT(&allowed) == 1;
-    return alone ? 0 : 2000;
+    // Of the machine and not of this thread: one that keeps to a CPU of its own
+    // does so to be answered without a system call, by a daemon on another.
+    return sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2000 : 0;
   }();
   return spins;
 }

@@ -17,6 +17,7 @@
 #include "shm/lane/dying_memory.h"
 #include "shm/lane/session_lane.h"
 #include "shm/lane/session_pages.h"
+#include "tests/testing/made_pages.h"
 
 namespace shmd {
 namespace {
@@ -39,26 +40,6 @@ Answer Done(uint64_t cookie) {
   answer.cookie = cookie;
   answer.value = ~cookie;
   return answer;
-}
-
-MappedSessionPages MapForProgram(const SessionPages& pages) {
-  SessionDescriptors received;
-  received.session = UniqueFd(dup(pages.descriptors().session.get()));
-  received.answers = *pages.ProgramAnswers();
-  received.doorbell = UniqueFd(dup(pages.descriptors().doorbell.get()));
-  auto mapped = MappedSessionPages::Map(std::move(received));
-  EXPECT_TRUE(mapped.ok()) << mapped.status();
-  return *std::move(mapped);
-}
-
-SessionPages TakeUp(const SessionPages& pages) {
-  SessionDescriptors kept;
-  kept.session = UniqueFd(dup(pages.descriptors().session.get()));
-  kept.answers = UniqueFd(dup(pages.descriptors().answers.get()));
-  kept.doorbell = UniqueFd(dup(pages.descriptors().doorbell.get()));
-  auto taken_up = SessionPages::TakeUp(std::move(kept));
-  EXPECT_TRUE(taken_up.ok()) << taken_up.status();
-  return *std::move(taken_up);
 }
 
 // A process that dies after so many stores, 0 for never.
@@ -104,7 +85,7 @@ void RunProgram(const MappedSessionPages& pages) {
   BasicAnswerConsumer<Memory> consumer(pages.answers(), pages.session());
   for (uint64_t cookie = 1; cookie <= kCookies; ++cookie) {
     producer.Submit(Numbered(cookie));
-    if (producer.NeedsDoorbell()) pages.RingDoorbell().IgnoreError();
+    producer.NeedsDoorbell();
     Answer answer;
     while (consumer.Poll(absl::MakeSpan(&answer, 1)) == 0) {
       consumer.Wait(absl::InfiniteFuture());
@@ -131,11 +112,12 @@ TEST(LaneCrashTest, ProgramDiesAfterEachOfItsStores) {
   bool all_made = false;
   uint64_t stores = 1;
   for (; !all_made && !testing::Test::HasFailure(); ++stores) {
-    const auto pages = SessionPages::Create();
-    const auto other = SessionPages::Create();
-    ASSERT_TRUE(pages.ok() && other.ok());
-    const MappedSessionPages mapped = MapForProgram(*pages);
-    const MappedSessionPages other_mapped = MapForProgram(*other);
+    const MadePages made;
+    const MadePages other_made;
+    const SessionPages* const pages = &made.daemon();
+    const SessionPages* const other = &other_made.daemon();
+    const MappedSessionPages mapped = made.Map();
+    const MappedSessionPages other_mapped = other_made.Map();
     SubmissionProducer other_producer(other_mapped.session(),
                                       other_mapped.answers());
     Child program(stores, [&] { RunProgram<DyingMemory>(mapped); });
@@ -212,9 +194,9 @@ TEST(LaneCrashTest, DaemonDiesAfterEachOfItsStores) {
   bool all_made = false;
   uint64_t stores = 1;
   for (; !all_made && !testing::Test::HasFailure(); ++stores) {
-    const auto pages = SessionPages::Create();
-    ASSERT_TRUE(pages.ok());
-    const MappedSessionPages mapped = MapForProgram(*pages);
+    const MadePages made;
+    const SessionPages* const pages = &made.daemon();
+    const MappedSessionPages mapped = made.Map();
     Survivor survivor(mapped);
     survivor.SubmitAll();
     Child daemon(stores, [&] {
@@ -229,7 +211,7 @@ TEST(LaneCrashTest, DaemonDiesAfterEachOfItsStores) {
     all_made = daemon.EndedWell();
     EXPECT_TRUE(all_made || daemon.WasKilled());
     // The next run.
-    const SessionPages taken_up = TakeUp(*pages);
+    const SessionPages taken_up = made.Open();
     SessionLane lane(taken_up.session(), taken_up.answers());
     survivor.Recover();
     while (ServeOnce(lane, taken_up) > 0) {
@@ -242,9 +224,9 @@ TEST(LaneCrashTest, DaemonDiesAfterEachOfItsStores) {
 
 // A program that sleeps while the daemon dies is woken by the next run.
 TEST(LaneCrashTest, SleeperIsWokenByTheNextRun) {
-  const auto pages = SessionPages::Create();
-  ASSERT_TRUE(pages.ok());
-  const MappedSessionPages mapped = MapForProgram(*pages);
+  const MadePages made;
+  const SessionPages* const pages = &made.daemon();
+  const MappedSessionPages mapped = made.Map();
   SessionLane lane(pages->session(), pages->answers());
   lane.Publish();
   Child program(0, [&] { RunProgram<layout::HostMemory>(mapped); });
@@ -257,7 +239,7 @@ TEST(LaneCrashTest, SleeperIsWokenByTheNextRun) {
   ASSERT_TRUE(lane.Done(Done(submission.cookie)));
   // It has published, and dies before it wakes anybody.
   ASSERT_TRUE(lane.Publish());
-  const SessionPages taken_up = TakeUp(*pages);
+  const SessionPages taken_up = made.Open();
   SessionLane next(taken_up.session(), taken_up.answers());
   uint64_t served = 1;
   while (!program.Ended()) served += ServeOnce(next, taken_up);

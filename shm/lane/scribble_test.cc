@@ -17,6 +17,7 @@
 #include "gtest/gtest.h"
 #include "shm/lane/session_lane.h"
 #include "shm/lane/session_pages.h"
+#include "tests/testing/made_pages.h"
 
 namespace shmd {
 namespace {
@@ -56,11 +57,10 @@ void Scribble(layout::SessionPage* page, uint64_t flips, uint64_t seed) {
 class HonestProgram {
  public:
   HonestProgram()
-      : pages_(*SessionPages::Create()),
-        page_(std::make_unique<layout::SessionPage>()),
-        producer_(page_.get(), pages_.answers()),
-        consumer_(pages_.answers(), page_.get()),
-        lane_(page_.get(), pages_.answers()) {}
+      : page_(std::make_unique<layout::SessionPage>()),
+        producer_(page_.get(), pages_.daemon().answers()),
+        consumer_(pages_.daemon().answers(), page_.get()),
+        lane_(page_.get(), pages_.daemon().answers()) {}
 
   // One round trip, both ends of it.
   void RoundTrip() {
@@ -85,7 +85,7 @@ class HonestProgram {
   uint64_t trips() const { return trips_; }
 
  private:
-  SessionPages pages_;
+  MadePages pages_;
   std::unique_ptr<layout::SessionPage> page_;
   SubmissionProducer producer_;
   AnswerConsumer consumer_;
@@ -119,18 +119,13 @@ bool LookOnce(SessionLane& lane, std::vector<Submission>& out, Served& served) {
 }
 
 TEST(ScribbleTest, DaemonAndOthersGoOnWhateverAProgramWrites) {
-  const auto pages = SessionPages::Create();
-  ASSERT_TRUE(pages.ok());
-  SessionDescriptors received;
-  received.session = UniqueFd(dup(pages->descriptors().session.get()));
-  received.answers = *pages->ProgramAnswers();
-  received.doorbell = UniqueFd(dup(pages->doorbell()));
-  const auto hostile = MappedSessionPages::Map(std::move(received));
-  ASSERT_TRUE(hostile.ok());
+  const MadePages made;
+  const SessionPages* const pages = &made.daemon();
+  const MappedSessionPages hostile = made.Map();
 
   const pid_t child = fork();
   if (child == 0) {
-    Scribble(hostile->session(), WantedFlips(), 20261122);
+    Scribble(hostile.session(), WantedFlips(), 20261122);
     _exit(0);
   }
   HonestProgram honest;

@@ -4,14 +4,12 @@
 
 #include <atomic>
 #include <cstdint>
-#include <utility>
 
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "shm/lane/host_sleep.h"
 #include "shm/layout/memory_word.h"
-#include "shm/sys/eventfd.h"
 #include "shm/sys/file.h"
 #include "shm/sys/memfd.h"
 
@@ -29,13 +27,6 @@ constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 Error Unsuitable(absl::string_view message) {
   return Error(absl::StatusCode::kFailedPrecondition, reason::kObjectUnsuitable,
                message);
-}
-
-absl::StatusOr<UniqueFd> MakePage(uint64_t size_bytes) {
-  ASSIGN_OR_RETURN(UniqueFd fd, sys::MemfdCreate(0));
-  RETURN_IF_ERROR(sys::Ftruncate(fd.get(), size_bytes));
-  RETURN_IF_ERROR(sys::AddSeals(fd.get(), kSeals));
-  return fd;
 }
 
 absl::StatusOr<sys::ScopedMmap> MapPage(int fd, uint64_t size_bytes,
@@ -88,44 +79,36 @@ absl::Status CheckAnswers(const AnswersPage* answers) {
   return Unsuitable("the session's pages do not belong together");
 }
 
-}  // namespace
-
-absl::StatusOr<SessionPages> SessionPages::Create() {
-  SessionDescriptors made;
-  ASSIGN_OR_RETURN(made.session, MakePage(sizeof(SessionPage)));
-  ASSIGN_OR_RETURN(made.answers, MakePage(sizeof(AnswersPage)));
-  ASSIGN_OR_RETURN(made.doorbell, sys::MakeEventfd());
+// The only time that the daemon writes to the program's page: nobody else has
+// it yet. The version of the answers comes last.
+absl::Status MakeReady(int session_fd, AnswersPage* answers) {
   {
-    // The only time that the daemon writes to the program's page: nobody else
-    // has it yet.
     ASSIGN_OR_RETURN(
         const sys::ScopedMmap first,
-        MapPage(made.session.get(), sizeof(SessionPage), /*writable=*/true));
+        MapPage(session_fd, sizeof(SessionPage), /*writable=*/true));
     WriteVersion(&static_cast<SessionPage*>(first.data())->header,
                  layout::kSessionMagic);
   }
-  ASSIGN_OR_RETURN(SessionPages pages, Map(std::move(made)));
-  HostMemory::Store(&pages.answers()->header.session_bytes,
+  HostMemory::Store(&answers->header.session_bytes,
                     uint64_t{sizeof(SessionPage)}, std::memory_order_relaxed);
-  WriteVersion(&pages.answers()->header, layout::kAnswersMagic);
-  return pages;
+  WriteVersion(&answers->header, layout::kAnswersMagic);
+  return absl::OkStatus();
 }
 
-absl::StatusOr<SessionPages> SessionPages::TakeUp(SessionDescriptors kept) {
-  ASSIGN_OR_RETURN(SessionPages pages, Map(std::move(kept)));
-  RETURN_IF_ERROR(CheckAnswers(pages.answers()));
-  return pages;
-}
+}  // namespace
 
-absl::StatusOr<SessionPages> SessionPages::Map(SessionDescriptors descriptors) {
+absl::StatusOr<SessionPages> SessionPages::Open(int session_fd,
+                                                int answers_fd) {
   SessionPages pages;
-  ASSIGN_OR_RETURN(pages.session_,
-                   MapPage(descriptors.session.get(), sizeof(SessionPage),
-                           /*writable=*/false));
-  ASSIGN_OR_RETURN(pages.answers_,
-                   MapPage(descriptors.answers.get(), sizeof(AnswersPage),
-                           /*writable=*/true));
-  pages.descriptors_ = std::move(descriptors);
+  ASSIGN_OR_RETURN(pages.session_, MapPage(session_fd, sizeof(SessionPage),
+                                           /*writable=*/false));
+  ASSIGN_OR_RETURN(pages.answers_, MapPage(answers_fd, sizeof(AnswersPage),
+                                           /*writable=*/true));
+  if (HostMemory::Load(&pages.answers()->header.version,
+                       std::memory_order_acquire) == 0) {
+    RETURN_IF_ERROR(MakeReady(session_fd, pages.answers()));
+  }
+  RETURN_IF_ERROR(CheckAnswers(pages.answers()));
   return pages;
 }
 
@@ -139,27 +122,20 @@ AnswersPage* SessionPages::answers() const {
   return static_cast<AnswersPage*>(answers_.data());
 }
 
-absl::StatusOr<UniqueFd> SessionPages::ProgramAnswers() const {
-  return sys::Reopen(descriptors_.answers.get(), O_RDONLY);
-}
-
 void SessionPages::WakeProgram() const {
   HostSleep::Wake(&answers()->header.produced);
 }
 
-absl::StatusOr<MappedSessionPages> MappedSessionPages::Map(
-    SessionDescriptors received) {
+absl::StatusOr<MappedSessionPages> MappedSessionPages::Map(int session_fd,
+                                                           int answers_fd) {
   MappedSessionPages pages;
-  ASSIGN_OR_RETURN(pages.session_,
-                   MapPage(received.session.get(), sizeof(SessionPage),
-                           /*writable=*/true));
-  ASSIGN_OR_RETURN(pages.answers_,
-                   MapPage(received.answers.get(), sizeof(AnswersPage),
-                           /*writable=*/false));
+  ASSIGN_OR_RETURN(pages.session_, MapPage(session_fd, sizeof(SessionPage),
+                                           /*writable=*/true));
+  ASSIGN_OR_RETURN(pages.answers_, MapPage(answers_fd, sizeof(AnswersPage),
+                                           /*writable=*/false));
   RETURN_IF_ERROR(
       CheckVersion(&pages.session()->header, layout::kSessionMagic));
   RETURN_IF_ERROR(CheckAnswers(pages.answers()));
-  pages.doorbell_ = std::move(received.doorbell);
   return pages;
 }
 
@@ -170,10 +146,6 @@ SessionPage* MappedSessionPages::session() const {
 
 const AnswersPage* MappedSessionPages::answers() const {
   return static_cast<const AnswersPage*>(answers_.data());
-}
-
-absl::Status MappedSessionPages::RingDoorbell() const {
-  return sys::RingEventfd(doorbell_.get());
 }
 
 }  // namespace shmd

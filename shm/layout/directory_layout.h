@@ -72,7 +72,8 @@ struct DirectoryHeader {
   uint64_t chunk_count;
   uint64_t last_generation;
   uint64_t ready_entries;  // of the chunks, from the first: those with memory
-  uint64_t daemon_unused[5];
+  uint64_t last_arena;     // the number that was given out last
+  uint64_t daemon_unused[4];
   DirectoryChunk chunks[kMaxDirectoryChunks];
   uint8_t reserved[2368];
 };
@@ -92,7 +93,8 @@ static_assert(offsetof(DirectoryHeader, unused) == 64);
 static_assert(offsetof(DirectoryHeader, chunk_count) == 128);
 static_assert(offsetof(DirectoryHeader, last_generation) == 136);
 static_assert(offsetof(DirectoryHeader, ready_entries) == 144);
-static_assert(offsetof(DirectoryHeader, daemon_unused) == 152);
+static_assert(offsetof(DirectoryHeader, last_arena) == 152);
+static_assert(offsetof(DirectoryHeader, daemon_unused) == 160);
 static_assert(offsetof(DirectoryHeader, chunks) == 192);
 static_assert(offsetof(DirectoryHeader, reserved) == 1728);
 

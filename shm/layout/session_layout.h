@@ -132,8 +132,9 @@ static_assert(offsetof(SessionPage, pins) == 36864);
 
 enum class AnswerKind : uint32_t {
   kNone = 0,
-  kDone = 1,   // to the submission of the cookie
-  kFreed = 2,  // `value` is where in `arena`, `size_bytes` long; use it again
+  kDone = 1,       // to the submission of the cookie
+  kFreed = 2,      // `value` is where in `arena`, `cookie` bytes: use it again
+  kArenaGone = 3,  // nothing is in `arena` any more, nor will be: unmap it
 };
 
 struct Answer {
@@ -141,7 +142,7 @@ struct Answer {
   uint32_t result;  // of kDone: a google.rpc.Code
   uint64_t cookie;  // of kDone; of kFreed: bytes
   uint64_t value;   // of kDone: the generation; of kFreed: offset in bytes
-  uint32_t arena;   // of kFreed
+  uint32_t arena;   // of kFreed and kArenaGone
   uint32_t reason;  // of kDone with an error: the number of a reason
 };
 static_assert(sizeof(Answer) == 32);
@@ -157,8 +158,8 @@ static_assert(offsetof(Answer, reason) == 28);
 struct AnswersHeader {
   uint64_t magic;
   uint32_t version;
-  // Not 0 while the daemon does not look at this session's ring until its
-  // eventfd is written to.
+  // Not 0 while the daemon does not look at this session's ring until it is
+  // told to (AttachRequest.wake).
   uint32_t asleep;
   uint64_t session_bytes;  // sizeof(SessionPage)
   // `taken` when this run of the daemon began: what was taken before and has

@@ -5,11 +5,11 @@
 #include <benchmark/benchmark.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <random>
@@ -20,21 +20,17 @@
 #include "shm/arena/extent_allocator.h"
 #include "shm/lane/session_lane.h"
 #include "shm/lane/session_pages.h"
+#include "tests/testing/made_pages.h"
 
 namespace shmd::bench {
 namespace {
 
-[[noreturn]] void Die(const absl::Status& status) {
-  std::fprintf(stderr, "%s\n", status.ToString().c_str());
-  std::exit(1);
-}
-
 // Answers everything, for ever.
-[[noreturn]] void Serve(const SessionPages& pages, bool sleeps) {
+[[noreturn]] void Serve(const SessionPages& pages, int bell, bool sleeps) {
   const UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
   epoll_event wanted = {};
   wanted.events = EPOLLIN | EPOLLET;
-  epoll_ctl(epoll.get(), EPOLL_CTL_ADD, pages.doorbell(), &wanted);
+  epoll_ctl(epoll.get(), EPOLL_CTL_ADD, bell, &wanted);
   SessionLane lane(pages.session(), pages.answers());
   LaneSet set;
   set.Add(&lane);
@@ -59,18 +55,8 @@ namespace {
 class Session {
  public:
   explicit Session(bool daemon_sleeps) {
-    absl::StatusOr<SessionPages> made = SessionPages::Create();
-    if (!made.ok()) Die(made.status());
-    SessionDescriptors received;
-    received.session = UniqueFd(dup(made->descriptors().session.get()));
-    received.answers = *made->ProgramAnswers();
-    received.doorbell = UniqueFd(dup(made->doorbell()));
-    absl::StatusOr<MappedSessionPages> mapped =
-        MappedSessionPages::Map(std::move(received));
-    if (!mapped.ok()) Die(mapped.status());
-    pages_ = *std::move(mapped);
     child_ = fork();
-    if (child_ == 0) Serve(*made, daemon_sleeps);
+    if (child_ == 0) Serve(made_.daemon(), bell_.get(), daemon_sleeps);
   }
   ~Session() {
     kill(child_, SIGKILL);
@@ -78,9 +64,16 @@ class Session {
   }
 
   const MappedSessionPages& pages() const { return pages_; }
+  void Ring() const {
+    const uint64_t one = 1;
+    if (write(bell_.get(), &one, sizeof(one)) < 0) std::abort();
+  }
 
  private:
-  MappedSessionPages pages_;
+  const MadePages made_;
+  const MappedSessionPages pages_ = made_.Map();
+  // In place of the attach socket, which costs as much.
+  const UniqueFd bell_{eventfd(0, EFD_CLOEXEC)};
   pid_t child_ = -1;
 };
 
@@ -98,7 +91,7 @@ void RoundTrip(benchmark::State& state, bool daemon_sleeps) {
       ++submission.cookie;
       producer.Submit(submission);
     }
-    if (producer.NeedsDoorbell()) pages.RingDoorbell().IgnoreError();
+    if (producer.NeedsDoorbell()) session.Ring();
     for (uint64_t read = 0; read < batch;) {
       const size_t count = consumer.Poll(absl::MakeSpan(answers));
       if (count == 0) consumer.Wait(absl::InfiniteFuture());
@@ -117,8 +110,8 @@ BENCHMARK_CAPTURE(RoundTrip, daemon_sleeps, true)->Arg(1)->UseRealTime();
 
 // The program's own part of a submission, with nobody at the other end.
 void SubmitAlone(benchmark::State& state) {
-  absl::StatusOr<SessionPages> pages = SessionPages::Create();
-  if (!pages.ok()) Die(pages.status());
+  const MadePages made;
+  const SessionPages* const pages = &made.daemon();
   auto page = std::make_unique<layout::SessionPage>();
   SubmissionProducer producer(page.get(), pages->answers());
   const layout::Submission submission = {};
