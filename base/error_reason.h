@@ -102,6 +102,9 @@ inline constexpr char kOrphanInUse[] = "ORPHAN_IN_USE";
 inline constexpr char kLayoutVersionMismatch[] = "LAYOUT_VERSION_MISMATCH";
 inline constexpr char kHeaderCorrupt[] = "HEADER_CORRUPT";
 inline constexpr char kDirectoryFull[] = "DIRECTORY_FULL";
+inline constexpr char kObjectIdInvalid[] = "OBJECT_ID_INVALID";
+inline constexpr char kArenaNotFound[] = "ARENA_NOT_FOUND";
+inline constexpr char kSegmentReserved[] = "SEGMENT_RESERVED";
 
 }  // namespace shmd::reason
 

@@ -42,6 +42,7 @@ absl::StatusOr<Handle> ReadReference(const v1::Attach& request) {
       return HandleFromProto(request.handle());
     case v1::Attach::kHandleString:
       return DecodeHandle(request.handle_string());
+    case v1::Attach::kArena:
     case v1::Attach::REFERENCE_NOT_SET:
       break;
   }
@@ -83,6 +84,10 @@ bool AttachConnection::ServeOne(absl::string_view datagram) {
         sessions_->LetGo(session_.id, request_.detach().attachment_id());
     SHMD_FAILPOINT("attach.detached");
     if (entry != nullptr) registry_->Release(entry);
+    return true;
+  }
+  if (request_.action_case() == v1::AttachRequest::kWake) {
+    wake_(session_.id);
     return true;
   }
   reply_.Clear();
@@ -167,13 +172,23 @@ absl::Status AttachConnection::EnterNamespace(std::string name_space) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<Handle> AttachConnection::HandleOfArena(absl::string_view name) {
+  ASSIGN_OR_RETURN(const SegmentName segment,
+                   ParseArenaName("attach.arena", name));
+  ASSIGN_OR_RETURN(const SegmentView view, registry_->Get(caller_, segment));
+  return registry_->WholeHandle(caller_, *view.segment);
+}
+
 absl::Status AttachConnection::Attach(const v1::Attach& request,
                                       v1::Attachment* attachment,
                                       UniqueFd* fd) {
-  ASSIGN_OR_RETURN(const Handle handle, ReadReference(request));
+  ASSIGN_OR_RETURN(const Handle handle,
+                   request.reference_case() == v1::Attach::kArena
+                       ? HandleOfArena(request.arena())
+                       : ReadReference(request));
   ASSIGN_OR_RETURN(const Access access, AccessFromProto(request.access()));
   ASSIGN_OR_RETURN(SegmentRegistry::Attached grant,
-                   registry_->Attach(caller_, handle, access));
+                   registry_->Attach(caller_, handle, access, session_.id));
   if (!has_entered_) {
     // It counts where it is let in; by a grant, that may be without entry.
     const absl::Status entered =

@@ -2,7 +2,9 @@
 #define SHMD_SERVER_ATTACH_ATTACH_CONNECTION_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -20,15 +22,19 @@ inline constexpr size_t kMaxAttachRequestBytes = 4096;
 class AttachConnection {
  public:
   // The program at the other end of `socket`, which `session` is the fresh
-  // session of. Borrows registry and sessions.
-  AttachConnection(UniqueFd socket, Caller caller, SessionIdentity session,
-                   SegmentRegistry* registry, SessionTable* sessions)
+  // session of. `wake` has the ring of a session looked at. Borrows registry
+  // and sessions.
+  AttachConnection(
+      UniqueFd socket, Caller caller, SessionIdentity session,
+      SegmentRegistry* registry, SessionTable* sessions,
+      std::function<void(const SessionId&)> wake = [](const SessionId&) {})
       : socket_(std::move(socket)),
         caller_(std::move(caller)),
         session_(std::move(session)),
         has_entered_(!session_.name_space.empty()),
         registry_(registry),
-        sessions_(sessions) {}
+        sessions_(sessions),
+        wake_(std::move(wake)) {}
 
   const Caller& caller() const { return caller_; }
   const SessionId& session() const { return session_.id; }
@@ -45,6 +51,7 @@ class AttachConnection {
   // Where it asks to, else where it may at all; a session that was resumed
   // stays where it was.
   absl::Status EnterNamespace(std::string name_space);
+  absl::StatusOr<Handle> HandleOfArena(absl::string_view name);
   absl::Status Attach(const v1::Attach& request, v1::Attachment* attachment,
                       UniqueFd* fd);
 
@@ -54,6 +61,7 @@ class AttachConnection {
   bool has_entered_;  // a namespace
   SegmentRegistry* const registry_;
   SessionTable* const sessions_;
+  const std::function<void(const SessionId&)> wake_;
   bool has_asked_ = false;
   v1::AttachRequest request_;
   v1::AttachReply reply_;

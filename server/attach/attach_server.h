@@ -1,6 +1,7 @@
 #ifndef SHMD_SERVER_ATTACH_ATTACH_SERVER_H_
 #define SHMD_SERVER_ATTACH_ATTACH_SERVER_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -33,6 +34,8 @@ class AttachServer {
     Clock* clock = nullptr;
     // How long the sessions of an earlier run are awaited.
     absl::Duration session_grace;
+    // Has the ring of a session looked at.
+    std::function<void(const SessionId&)> wake = [](const SessionId&) {};
   };
 
   // Serves on `listener`, a listening SOCK_SEQPACKET socket, until destroyed.

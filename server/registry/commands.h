@@ -33,6 +33,7 @@ struct CreateCommand {
   Expiration expiration;
   Lifetime lifetime = Lifetime::kUntilDeleted;
   Uid owner_session = {};
+  SegmentRole role = SegmentRole::kOrdinary;
   std::string request_id;
   std::string fingerprint;  // of the whole request, when it has an id
 };

@@ -1,22 +1,23 @@
 #include "server/registry/names.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 
 namespace shmd {
 namespace {
 
+constexpr char kArenaPrefix[] = "shmd.arena.";
+
 bool IsNameByte(char c) {
   return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
-}
-
-bool IsPathSafe(absl::string_view part, size_t max_bytes) {
-  return !part.empty() && part.size() <= max_bytes && part != "." &&
-         part != ".." && std::all_of(part.begin(), part.end(), IsNameByte);
 }
 
 // The part up to the next slash, which it takes off together with that.
@@ -40,25 +41,64 @@ Error LabelInvalid(absl::string_view why) {
 
 }  // namespace
 
+bool IsPathSafe(absl::string_view part, size_t max_bytes) {
+  return !part.empty() && part.size() <= max_bytes && part != "." &&
+         part != ".." && std::all_of(part.begin(), part.end(), IsNameByte);
+}
+
+bool SplitName(absl::string_view name, absl::string_view collection,
+               size_t max_id_bytes, absl::string_view* name_space,
+               absl::string_view* id) {
+  *id = name;
+  if (TakePart(*id) != "namespaces") return false;
+  *name_space = TakePart(*id);
+  if (TakePart(*id) != collection) return false;
+  // What is left has no slash in it, as no safe part has.
+  return IsPathSafe(*name_space, kMaxNamespaceBytes) &&
+         IsPathSafe(*id, max_id_bytes);
+}
+
 std::string SegmentName::ToString() const {
   return absl::StrCat("namespaces/", name_space, "/segments/", id);
 }
 
 absl::StatusOr<SegmentName> ParseSegmentName(absl::string_view field,
                                              absl::string_view name) {
-  absl::string_view id = name;
-  const absl::string_view namespaces = TakePart(id);
-  const absl::string_view name_space = TakePart(id);
-  const absl::string_view segments = TakePart(id);
-  // What is left has no slash in it, as no safe part has.
-  if (namespaces != "namespaces" || segments != "segments" ||
-      !IsPathSafe(name_space, kMaxNamespaceBytes) ||
-      !IsPathSafe(id, kMaxSegmentIdBytes)) {
+  absl::string_view name_space, id;
+  if (!SplitName(name, "segments", kMaxSegmentIdBytes, &name_space, &id)) {
     return absl::StatusOr<SegmentName>(
         InvalidField(field, reason::kNameInvalid,
                      "is not namespaces/{namespace}/segments/{segment}"));
   }
   return SegmentName{std::string(name_space), std::string(id)};
+}
+
+std::string ArenaSegmentId(uint32_t number) {
+  return absl::StrCat(kArenaPrefix, number);
+}
+
+std::optional<uint32_t> ArenaNumberOf(absl::string_view segment_id) {
+  uint32_t number = 0;
+  if (!absl::ConsumePrefix(&segment_id, kArenaPrefix) ||
+      !absl::SimpleAtoi(segment_id, &number) || number == 0 ||
+      segment_id != absl::StrCat(number)) {
+    return std::nullopt;
+  }
+  return number;
+}
+
+absl::StatusOr<SegmentName> ParseArenaName(absl::string_view field,
+                                           absl::string_view name) {
+  absl::string_view name_space, number;
+  if (SplitName(name, "arenas", kMaxSegmentIdBytes, &name_space, &number)) {
+    std::string id = absl::StrCat(kArenaPrefix, number);
+    if (ArenaNumberOf(id).has_value()) {
+      return SegmentName{std::string(name_space), std::move(id)};
+    }
+  }
+  return absl::StatusOr<SegmentName>(
+      InvalidField(field, reason::kNameInvalid,
+                   "is not namespaces/{namespace}/arenas/{number}"));
 }
 
 std::string GrantName::ToString() const {
@@ -95,9 +135,15 @@ absl::StatusOr<std::string> ParseNamespaceName(absl::string_view field,
 }
 
 absl::Status CheckSegmentId(absl::string_view field, absl::string_view id) {
-  if (IsPathSafe(id, kMaxSegmentIdBytes)) return absl::OkStatus();
-  return InvalidField(field, reason::kSegmentIdInvalid,
-                      "is not 1 to 128 of [A-Za-z0-9._-], or is . or ..");
+  if (!IsPathSafe(id, kMaxSegmentIdBytes)) {
+    return InvalidField(field, reason::kSegmentIdInvalid,
+                        "is not 1 to 128 of [A-Za-z0-9._-], or is . or ..");
+  }
+  if (absl::StartsWith(id, kReservedIdPrefix)) {
+    return InvalidField(field, reason::kSegmentIdInvalid,
+                        "begins with shmd., as only the daemon's own do");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status CheckLabels(const std::map<std::string, std::string>& labels) {

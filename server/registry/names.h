@@ -1,7 +1,9 @@
 #ifndef SHMD_SERVER_REGISTRY_NAMES_H_
 #define SHMD_SERVER_REGISTRY_NAMES_H_
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -13,10 +15,21 @@ namespace shmd {
 
 inline constexpr char kDefaultNamespace[] = "default";
 inline constexpr size_t kMaxSegmentIdBytes = 128;
+// Of the segments that the daemon makes for itself.
+inline constexpr char kReservedIdPrefix[] = "shmd.";
 inline constexpr size_t kMaxLabels = 64;
 inline constexpr size_t kMaxLabelKeyBytes = 63;
 inline constexpr size_t kMaxLabelValueBytes = 255;
 inline constexpr size_t kMaxRequestIdBytes = 64;
+
+// Whether a part of a name has 1 to `max_bytes` of [A-Za-z0-9._-] and is
+// neither . nor ..
+bool IsPathSafe(absl::string_view part, size_t max_bytes);
+
+// Splits `namespaces/{name_space}/{collection}/{id}`; false for anything else.
+bool SplitName(absl::string_view name, absl::string_view collection,
+               size_t max_id_bytes, absl::string_view* name_space,
+               absl::string_view* id);
 
 // namespaces/{name_space}/segments/{id}, parsed: neither part can hold a slash
 // or be "..".
@@ -34,6 +47,14 @@ absl::StatusOr<SegmentName> ParseSegmentName(absl::string_view field,
 absl::StatusOr<std::string> ParseNamespaceName(absl::string_view field,
                                                absl::string_view name);
 
+// The segment of arena `number`, and of
+// namespaces/{name_space}/arenas/{number}: NAME_INVALID naming `field`.
+std::string ArenaSegmentId(uint32_t number);
+absl::StatusOr<SegmentName> ParseArenaName(absl::string_view field,
+                                           absl::string_view name);
+// The reverse of ArenaSegmentId; nullopt for other segments.
+std::optional<uint32_t> ArenaNumberOf(absl::string_view segment_id);
+
 // namespaces/{name_space}/segments/{segment}/grants/{id}.
 struct GrantName {
   SegmentName segment;
@@ -46,7 +67,8 @@ struct GrantName {
 absl::StatusOr<GrantName> ParseGrantName(absl::string_view field,
                                          absl::string_view name);
 
-// SEGMENT_ID_INVALID unless `id` may be the last part of a name.
+// SEGMENT_ID_INVALID unless `id` may be the last part of a name that somebody
+// chose.
 absl::Status CheckSegmentId(absl::string_view field, absl::string_view id);
 
 // LABEL_INVALID, naming the key.

@@ -24,6 +24,16 @@ enum class SegmentState : uint8_t {
 // What ends a segment besides a delete and its expire_time.
 enum class Lifetime : uint8_t { kUntilDeleted, kSession, kSessionUntilSealed };
 
+// What a segment is for. All but the first kind are made and removed by the
+// daemon alone, and serve objects; the numbers are for good in its files.
+enum class SegmentRole : uint8_t {
+  kOrdinary = 0,
+  kDirectory = 1,    // of a namespace; nobody else writes it
+  kSessionPage = 2,  // owner_session writes it
+  kAnswers = 3,      // to owner_session; nobody else writes it
+  kArena = 4,        // owner_session writes it, and need not own it
+};
+
 using Labels = std::map<std::string, std::string>;
 
 // The metadata of a segment at one moment. The registry never changes one but
@@ -41,7 +51,8 @@ struct Segment {
   std::optional<absl::Duration> expire_at;  // since boot: what counts
   std::optional<absl::Duration> lease_ttl;  // the ttl that was given last
   Lifetime lifetime = Lifetime::kUntilDeleted;
-  Uid owner_session = {};  // all zero with kUntilDeleted
+  Uid owner_session = {};  // all zero with kUntilDeleted, but for arenas
+  SegmentRole role = SegmentRole::kOrdinary;
   bool adopted = false;
 
   Ownership ownership() const {

@@ -13,7 +13,6 @@ namespace shmd {
 namespace {
 
 constexpr size_t kRememberedRequests = 65536;
-constexpr uint64_t kMaxPeekBytes = 64 << 10;
 
 Error SegmentNotFound() {
   return Error(absl::StatusCode::kNotFound, reason::kSegmentNotFound,
@@ -89,7 +88,17 @@ absl::Status CheckEtag(const Segment& segment, const std::string& etag) {
       .With("name", segment.name.ToString());
 }
 
+absl::Status SegmentReserved(const Segment& segment) {
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentReserved,
+               "the segment serves objects, and is the daemon's to change")
+      .With("name", segment.name.ToString());
+}
+
 absl::Status CheckWritable(const Segment& segment) {
+  if (segment.role == SegmentRole::kDirectory ||
+      segment.role == SegmentRole::kAnswers) {
+    return SegmentReserved(segment);
+  }
   if (IsWritable(segment)) return absl::OkStatus();
   return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentSealed,
                "the segment is sealed");
@@ -159,6 +168,9 @@ absl::StatusOr<EntryPtr> SegmentRegistry::FindManaged(
   if (!MayManage(caller, entry->segment->ownership())) {
     return CallerNotAllowed(caller);
   }
+  if (entry->segment->role != SegmentRole::kOrdinary) {
+    return SegmentReserved(*entry->segment);
+  }
   return entry;
 }
 
@@ -224,6 +236,18 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::List(
   return views;
 }
 
+std::vector<SegmentView> SegmentRegistry::ListReserved() const {
+  std::vector<SegmentView> views;
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [uid, entry] : by_uid_) {
+    if (entry->segment->role == SegmentRole::kOrdinary || entry->claimed) {
+      continue;
+    }
+    views.push_back(ViewOf(entry));
+  }
+  return views;
+}
+
 absl::StatusOr<ObjectStatus> SegmentRegistry::Status(const SegmentView& view,
                                                      bool with_nodes) const {
   return BackendOf(*view.segment).Status(view.entry->object, with_nodes);
@@ -243,9 +267,9 @@ bool SegmentRegistry::IsSegment(const ObjectName& name) const {
   return objects_.contains(ObjectKey(name));
 }
 
-absl::StatusOr<ObjectRef> SegmentRegistry::OpenObject(
-    const SegmentView& view) const {
-  return BackendOf(*view.segment).Open(view.entry->object, Access::kRead);
+absl::StatusOr<ObjectRef> SegmentRegistry::OpenObject(const SegmentView& view,
+                                                      Access access) const {
+  return BackendOf(*view.segment).Open(view.entry->object, access);
 }
 
 absl::StatusOr<std::string> SegmentRegistry::Read(const Caller& caller,
@@ -279,6 +303,7 @@ absl::Status SegmentRegistry::Write(const Caller& caller,
                    Accessible(caller, name, Access::kReadWrite));
   const Segment& segment = *view.segment;
   RETURN_IF_ERROR(CheckWritable(segment));
+  if (segment.role != SegmentRole::kOrdinary) return SegmentReserved(segment);
   RETURN_IF_ERROR(
       ResolveLength(segment.options.size_bytes, offset_bytes, data.size())
           .status());

@@ -1,6 +1,7 @@
 #ifndef SHMD_SERVER_REGISTRY_SEGMENT_REGISTRY_H_
 #define SHMD_SERVER_REGISTRY_SEGMENT_REGISTRY_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -121,9 +122,10 @@ class SegmentRegistry {
     int seals = 0;
   };
 
-  // Redeems a handle and counts an attachment until Release.
+  // Redeems a handle for a session of the caller's, and counts an attachment
+  // until Release.
   absl::StatusOr<Attached> Attach(const Caller& caller, const Handle& handle,
-                                  Access access);
+                                  Access access, const SessionId& session = {});
   void Release(const EntryPtr& entry);
 
   // The grant and the handle with its secret.
@@ -141,8 +143,14 @@ class SegmentRegistry {
   // Whether this object of the kernel's is a segment's.
   bool IsSegment(const ObjectName& name) const;
 
-  // The object of a segment, opened to look at.
-  absl::StatusOr<ObjectRef> OpenObject(const SegmentView& view) const;
+  // The object of a segment, opened for the daemon itself.
+  absl::StatusOr<ObjectRef> OpenObject(const SegmentView& view,
+                                       Access access = Access::kRead) const;
+
+  // What is there for objects, in all namespaces; and the removal of one of
+  // them, whoever has it attached.
+  std::vector<SegmentView> ListReserved() const;
+  absl::Status RemoveReserved(const EntryPtr& entry);
 
   // What the kernel tells of a segment now.
   absl::StatusOr<ObjectStatus> Status(const SegmentView& view,
@@ -155,6 +163,22 @@ class SegmentRegistry {
   void RemoveExpired();
   // Releases what ended sessions held, and dooms what ends with them.
   void CleanUpSessions();
+  // `on_session_end` is called for each of them, without a lock. To be set
+  // before the first session begins.
+  void NotifySessionEnd(std::function<void(const SessionId&)> on_session_end) {
+    on_session_end_ = std::move(on_session_end);
+  }
+  bool SessionExists(const SessionId& session) const {
+    return parts_.sessions->Exists(session);
+  }
+  // SESSION_NOT_FOUND unless it is one of the caller's own user, which
+  // administrators are not.
+  absl::Status CheckSession(const Caller& caller,
+                            const SessionId& session) const {
+    Caller user = caller;
+    user.is_administrator = false;
+    return parts_.sessions->Get(user, session).status();
+  }
   ExpiryQueue& expiries() { return expiries_; }
 
   // Whether memfds are given to a keeper, for whom a create may have to wait.
@@ -292,8 +316,10 @@ class SegmentRegistry {
   // segment_registry_attach.cc
   absl::Status CheckHandle(const Caller& caller, const Handle& handle,
                            Access access) const;
-  absl::StatusOr<SegmentView> Admit(const Caller& caller, const Handle& handle,
-                                    Access access, std::optional<Grant>* grant);
+  absl::StatusOr<SegmentView> Admit(const Caller& caller,
+                                    const SessionId& session,
+                                    const Handle& handle, Access access,
+                                    std::optional<Grant>* grant);
 
   absl::Status RecordGrant(const Change& change);
 
@@ -336,6 +362,8 @@ class SegmentRegistry {
   const StoreIdentity identity_;
   const HandleSigner signer_;
   Budget budget_;
+  std::function<void(const SessionId&)> on_session_end_ = [](const SessionId&) {
+  };
   ExpiryQueue expiries_;
   // One large reservation at a time: the check of what memory is left and the
   // taking of it are two steps for the kernel.
@@ -383,6 +411,9 @@ absl::Status CheckEtag(const Segment& segment, const std::string& etag);
 // SEGMENT_SEALED (FAILED_PRECONDITION) unless the segment may be written.
 absl::Status CheckWritable(const Segment& segment);
 
+// SEGMENT_RESERVED (FAILED_PRECONDITION).
+absl::Status SegmentReserved(const Segment& segment);
+
 // Whether the segment goes when its session does.
 bool EndsWithSession(const Segment& segment);
 
@@ -394,6 +425,9 @@ Amounts AmountsOf(const Budget::Use& use);
 
 // The text of Segment.etag.
 std::string EtagOf(const Segment& segment);
+
+// What one RPC reads or writes of a segment at most.
+inline constexpr uint64_t kMaxPeekBytes = 64 << 10;
 
 // Offset and length within `size_bytes`, a length of 0 meaning to the end;
 // RANGE_OUTSIDE_SEGMENT (OUT_OF_RANGE) when they are not.

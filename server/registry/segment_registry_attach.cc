@@ -118,8 +118,8 @@ absl::Status SegmentRegistry::CheckHandle(const Caller& caller,
 }
 
 absl::StatusOr<SegmentView> SegmentRegistry::Admit(
-    const Caller& caller, const Handle& handle, Access access,
-    std::optional<Grant>* grant) {
+    const Caller& caller, const SessionId& session, const Handle& handle,
+    Access access, std::optional<Grant>* grant) {
   absl::MutexLock lock(&mutex_);
   const auto found = by_uid_.find(handle.uid);
   // The signature is ours, so the segment once was.
@@ -130,7 +130,13 @@ absl::StatusOr<SegmentView> SegmentRegistry::Admit(
   }
   const EntryPtr& entry = found->second;
   if (access == Access::kReadWrite) {
-    RETURN_IF_ERROR(CheckWritable(*entry->segment));
+    const Segment& segment = *entry->segment;
+    RETURN_IF_ERROR(CheckWritable(segment));
+    // One writer, also among the programs of one user.
+    if (segment.role != SegmentRole::kOrdinary &&
+        segment.owner_session != session) {
+      return SegmentReserved(segment);
+    }
   }
   absl::Status admitted = CheckEntry(caller, entry->segment->name.name_space);
   if (admitted.ok() &&
@@ -149,12 +155,14 @@ absl::StatusOr<SegmentView> SegmentRegistry::Admit(
 }
 
 absl::StatusOr<SegmentRegistry::Attached> SegmentRegistry::Attach(
-    const Caller& caller, const Handle& handle, Access access) {
+    const Caller& caller, const Handle& handle, Access access,
+    const SessionId& session) {
   RETURN_IF_ERROR(CheckHandle(caller, handle, access));
   std::optional<Grant> grant;
   Attached attached;
   attached.access = access;
-  ASSIGN_OR_RETURN(attached.view, Admit(caller, handle, access, &grant));
+  ASSIGN_OR_RETURN(attached.view,
+                   Admit(caller, session, handle, access, &grant));
   const Segment& segment = *attached.view.segment;
   attached.offset_bytes = handle.offset_bytes;
   const absl::StatusOr<uint64_t> length = ResolveLength(

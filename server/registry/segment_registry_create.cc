@@ -283,6 +283,7 @@ absl::Status SegmentRegistry::MakeOne(const Pending& pending,
   segment->labels = std::move(command.labels);
   segment->lifetime = command.lifetime;
   segment->owner_session = command.owner_session;
+  segment->role = command.role;
   RETURN_IF_ERROR(SetExpiration(command.expiration, segment.get()));
   RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("create.make"));
   ASSIGN_OR_RETURN(KernelObject object, CreateObject(command.options));

@@ -18,6 +18,7 @@ namespace {
 absl::Status CheckRemovable(const SegmentEntry& entry,
                             const RemoveCommand& command, bool disown) {
   const Segment& segment = *entry.segment;
+  if (segment.role != SegmentRole::kOrdinary) return SegmentReserved(segment);
   if (disown) {
     if (segment.options.backend != BackendKind::kMemfd) {
       return absl::OkStatus();
@@ -240,7 +241,8 @@ bool SegmentRegistry::DeleteAtOnce(const Caller& caller,
   if (!found.ok()) return false;
   entry = *std::move(found);
   const Segment& segment = *entry->segment;
-  if (!IsSmallMemfd(segment.options) || IsRecorded(*entry) ||
+  if (segment.role != SegmentRole::kOrdinary ||
+      !IsSmallMemfd(segment.options) || IsRecorded(*entry) ||
       entry->attachments > 0 || !MayManage(caller, segment.ownership()) ||
       !CheckEtag(segment, command.etag).ok() ||
       !CheckRemovable(*entry, command, /*disown=*/false).ok() ||
@@ -251,6 +253,15 @@ bool SegmentRegistry::DeleteAtOnce(const Caller& caller,
   Unpublish(entry);
   entry->operation.Unlock();
   return true;
+}
+
+absl::Status SegmentRegistry::RemoveReserved(const EntryPtr& entry) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (entry->claimed || entry->removed) return absl::OkStatus();
+    entry->claimed = true;
+  }
+  return RemoveClaimed({entry}, RemoveKind::kDelete);
 }
 
 absl::Status SegmentRegistry::Disown(const Caller& caller,

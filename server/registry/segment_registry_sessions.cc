@@ -67,6 +67,7 @@ void SegmentRegistry::CleanUpSessions() {
     // Frees what only this session still held of removed segments.
     ended.holdings.clear();
     SHMD_FAILPOINT("session.released");
+    on_session_end_(ended.identity.id);
     if (ended.recorded) {
       changes.push_back(RemovalOfSession(ended.identity.id));
     }

@@ -12,6 +12,11 @@
 namespace shmd {
 namespace {
 
+bool HasSession(const Segment& segment) {
+  return segment.lifetime != Lifetime::kUntilDeleted ||
+         segment.role == SegmentRole::kArena;
+}
+
 Error Damaged(absl::string_view what) {
   return StoreFailed("read a segment's record",
                      absl::StrCat("its ", what, " is damaged"));
@@ -118,7 +123,8 @@ Change PutOf(const StoredSegment& stored) {
   if (segment.lease_ttl.has_value()) {
     record.set_lease_ttl_ns(absl::ToInt64Nanoseconds(*segment.lease_ttl));
   }
-  if (segment.lifetime != Lifetime::kUntilDeleted) {
+  record.set_role(static_cast<uint32_t>(segment.role));
+  if (HasSession(segment)) {
     record.set_lifetime(static_cast<uint32_t>(segment.lifetime));
     record.set_owner_session(ToBytes(segment.owner_session));
   }
@@ -164,7 +170,10 @@ absl::StatusOr<StoredSegment> ParseSegmentRecord(absl::string_view key,
             &segment.lifetime)) {
     return Damaged("lifetime");
   }
-  if (segment.lifetime != Lifetime::kUntilDeleted &&
+  if (!Read(record.role(), SegmentRole::kArena, &segment.role)) {
+    return Damaged("role");
+  }
+  if (HasSession(segment) &&
       !FromBytes(record.owner_session(), &segment.owner_session)) {
     return Damaged("session");
   }
