@@ -30,6 +30,8 @@
 #include "server/flags.h"
 #include "server/keeper/descriptor_store.h"
 #include "server/keeper/keeper.h"
+#include "server/object/lane_server.h"
+#include "server/object/object_registry.h"
 #include "server/registry/namespace_registry.h"
 #include "server/registry/reaper.h"
 #include "server/registry/segment_registry.h"
@@ -187,6 +189,16 @@ TcpSettings TcpOf(const Flags& flags) {
   return tcp;
 }
 
+// For what the daemon makes for itself.
+Caller Self() {
+  Caller self;
+  self.uid = geteuid();
+  self.gid = getegid();
+  self.pid = getpid();
+  self.is_administrator = true;
+  return self;
+}
+
 std::string GrpcPath(const Flags& flags) {
   return absl::StrCat(flags.socket_dir, "/grpc.sock");
 }
@@ -210,6 +222,15 @@ absl::StatusOr<Listeners> Listen(const Flags& flags) {
                    sys::ListenUnix(GrpcPath(flags), sys::SocketType::kStream,
                                    flags.socket_mode));
   return listeners;
+}
+
+// As far as it may enter any namespace.
+CallerPolicy PolicyOf(const Flags& flags, const NamespaceTable& namespaces) {
+  CallerPolicy policy(flags.admin_uids, flags.admin_certificates);
+  policy.LetIn([&namespaces](const Caller& caller) {
+    return !namespaces.List(caller, /*after=*/"", /*limit=*/1).empty();
+  });
+  return policy;
 }
 
 void AwaitStop(const sigset_t& stop_signals,
@@ -253,32 +274,39 @@ absl::Status Run(const Flags& flags) {
   ASSIGN_OR_RETURN(const SegmentRegistry::TakeUpResult found,
                    registry.TakeUpStored(std::move(kept)));
   LogTakeUp(found, limits, descriptors);
+  ObjectRegistry objects(&registry, Self());
+  RETURN_IF_ERROR(objects.TakeUp());
   SHMD_FAILPOINT("start.taken_up");
+  LaneServer lanes(&objects);
+  objects.SetWake([&lanes] { lanes.Wake(); });
+  registry.NotifySessionEnd(
+      [&objects](const SessionId& session) { objects.EndSession(session); });
   const Reaper reaper(&registry);
   OrphanCensus census(
       [&registry](const ObjectName& name) { return registry.IsSegment(name); },
       Clock::Real(), CensusSettings(flags));
-  CallerPolicy policy(flags.admin_uids, flags.admin_certificates);
-  policy.LetIn([&namespaces](const Caller& caller) {
-    return !namespaces.List(caller, /*after=*/"", /*limit=*/1).empty();
-  });
+  const CallerPolicy policy = PolicyOf(flags, namespaces);
   const TcpSettings tcp = TcpOf(flags);
   ASSIGN_OR_RETURN(Listeners listeners, Listen(flags));
-  ASSIGN_OR_RETURN(std::unique_ptr<AttachServer> attach,
-                   AttachServer::Start(std::move(listeners.attach),
-                                       {&policy, &registry, &sessions,
-                                        Clock::Real(), flags.session_grace}));
-  ASSIGN_OR_RETURN(const std::unique_ptr<GrpcServer> grpc,
-                   GrpcServer::Start(std::move(listeners.grpc),
-                                     {&policy, &registry, &namespace_registry,
-                                      &sessions, &census, start_time,
-                                      tcp.address.empty() ? nullptr : &tcp}));
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<AttachServer> attach,
+      AttachServer::Start(
+          std::move(listeners.attach),
+          {&policy, &registry, &sessions, Clock::Real(), flags.session_grace,
+           [&lanes](const SessionId& session) { lanes.Rang(session); }}));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<GrpcServer> grpc,
+      GrpcServer::Start(
+          std::move(listeners.grpc),
+          {&policy, &registry, &objects, &namespace_registry, &sessions,
+           &census, start_time, tcp.address.empty() ? nullptr : &tcp}));
   SHMD_FAILPOINT("start.listening");
   std::printf("ready %s\n", flags.socket_dir.c_str());
   std::fflush(stdout);
   descriptor_store.NotifyReady();
   SHMD_FAILPOINT("start.ready");
   AwaitStop(stop_signals, descriptor_store);
+  objects.Drain();
   grpc->Stop(kGrace);
   attach.reset();
   unlink(GrpcPath(flags).c_str());

@@ -55,7 +55,7 @@ absl::Status ApplyPath(const std::string& path, const v1::Segment& segment,
             : std::optional<std::string>(found->second);
   } else if (path == "mode") {
     const uint32_t mode = segment.has_mode() ? segment.mode() : 0600;
-    RETURN_IF_ERROR(CheckMode(mode));
+    RETURN_IF_ERROR(CheckMode("segment.mode", mode));
     command->mode = mode;
   } else if (path == "owner" && segment.has_owner()) {
     RETURN_IF_ERROR(CheckId("segment.owner", segment.owner()));

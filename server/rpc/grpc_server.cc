@@ -18,6 +18,7 @@
 #include "server/rpc/grant_service.h"
 #include "server/rpc/namespace_service.h"
 #include "server/rpc/node_service.h"
+#include "server/rpc/object_service.h"
 #include "server/rpc/orphan_service.h"
 #include "server/rpc/reflection_service.h"
 #include "server/rpc/segment_service.h"
@@ -45,6 +46,8 @@ GrpcServer::GrpcServer(UniqueFd listener, const Parts& parts)
       watches_(parts.registry) {
   services_.push_back(std::make_unique<SegmentService>(
       &connections_, parts.registry, &watches_));
+  services_.push_back(std::make_unique<ObjectService>(
+      &connections_, parts.registry, parts.objects));
   services_.push_back(std::make_unique<SessionService>(
       &connections_, parts.registry, parts.sessions));
   services_.push_back(

@@ -13,6 +13,7 @@
 #include "server/access/acceptor.h"
 #include "server/access/connection_table.h"
 #include "server/census/orphan_census.h"
+#include "server/object/object_registry.h"
 #include "server/registry/namespace_registry.h"
 #include "server/registry/segment_registry.h"
 #include "server/rpc/call_queue.h"
@@ -33,6 +34,7 @@ class GrpcServer {
   struct Parts {
     const CallerPolicy* policy = nullptr;
     SegmentRegistry* registry = nullptr;
+    ObjectRegistry* objects = nullptr;
     NamespaceRegistry* namespaces = nullptr;
     const SessionTable* sessions = nullptr;
     OrphanCensus* census = nullptr;

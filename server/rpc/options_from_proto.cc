@@ -20,23 +20,6 @@ Error OtherBackends(absl::string_view field) {
                       "does not belong to this backend");
 }
 
-absl::Status CheckPageSize(const SegmentOptions& options) {
-  const uint64_t page = options.page_size_bytes;
-  if (page == BasePageSizeBytes()) return absl::OkStatus();
-  if (page != kHugePage2M && page != kHugePage1G) {
-    return InvalidField("segment.page_size_bytes", reason::kPageSizeMismatch,
-                        "is none of 4096, 2097152, 1073741824")
-        .With("page_size_bytes", page);
-  }
-  if (options.size_bytes % page != 0) {
-    return InvalidField("segment.size_bytes", reason::kPageSizeMismatch,
-                        "is no multiple of the page size")
-        .With("size_bytes", options.size_bytes)
-        .With("page_size_bytes", page);
-  }
-  return absl::OkStatus();
-}
-
 absl::Status CheckBackendFields(const v1::Segment& segment,
                                 BackendKind backend) {
   if (!segment.posix_name().empty() && backend != BackendKind::kPosix) {
@@ -180,9 +163,28 @@ absl::Status CheckSize(absl::string_view field, uint64_t size_bytes) {
       .With("size_bytes", size_bytes);
 }
 
-absl::Status CheckMode(uint32_t mode) {
+absl::Status CheckPageSize(absl::string_view resource, uint64_t page_size_bytes,
+                           uint64_t size_bytes) {
+  if (page_size_bytes == BasePageSizeBytes()) return absl::OkStatus();
+  if (page_size_bytes != kHugePage2M && page_size_bytes != kHugePage1G) {
+    return InvalidField(absl::StrCat(resource, ".page_size_bytes"),
+                        reason::kPageSizeMismatch,
+                        "is none of 4096, 2097152, 1073741824")
+        .With("page_size_bytes", page_size_bytes);
+  }
+  if (size_bytes % page_size_bytes != 0) {
+    return InvalidField(absl::StrCat(resource, ".size_bytes"),
+                        reason::kPageSizeMismatch,
+                        "is no multiple of the page size")
+        .With("size_bytes", size_bytes)
+        .With("page_size_bytes", page_size_bytes);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckMode(absl::string_view field, uint32_t mode) {
   if ((mode & ~0666u) == 0) return absl::OkStatus();
-  return InvalidField("segment.mode", reason::kModeInvalid,
+  return InvalidField(field, reason::kModeInvalid,
                       "has other bits than 0666 (decimal 438)")
       .With("mode", absl::StrFormat("%#o", mode));
 }
@@ -219,11 +221,12 @@ absl::StatusOr<SegmentOptions> OptionsFromProto(const v1::Segment& segment,
   options.page_size_bytes = segment.page_size_bytes() == 0
                                 ? BasePageSizeBytes()
                                 : segment.page_size_bytes();
-  RETURN_IF_ERROR(CheckPageSize(options));
+  RETURN_IF_ERROR(
+      CheckPageSize("segment", options.page_size_bytes, options.size_bytes));
   RETURN_IF_ERROR(CheckBackendFields(segment, options.backend));
   RETURN_IF_ERROR(ReadAllocation(segment, &options));
   options.mode = segment.has_mode() ? segment.mode() : 0600;
-  RETURN_IF_ERROR(CheckMode(options.mode));
+  RETURN_IF_ERROR(CheckMode("segment.mode", options.mode));
   options.owner = segment.has_owner() ? segment.owner() : caller.uid;
   options.group = segment.has_group() ? segment.group() : caller.gid;
   RETURN_IF_ERROR(CheckId("segment.owner", options.owner));

@@ -29,8 +29,13 @@ Error UnknownNumber(absl::string_view field);
 // SIZE_INVALID for 0 or more than any segment can have.
 absl::Status CheckSize(absl::string_view field, uint64_t size_bytes);
 
+// PAGE_SIZE_MISMATCH, naming a field of `resource`, for what is no page size
+// or does not divide the size.
+absl::Status CheckPageSize(absl::string_view resource, uint64_t page_size_bytes,
+                           uint64_t size_bytes);
+
 // MODE_INVALID beyond 0666.
-absl::Status CheckMode(uint32_t mode);
+absl::Status CheckMode(absl::string_view field, uint32_t mode);
 
 // FIELD_INVALID for minus one, which means "leave it" to chown(2).
 absl::Status CheckId(absl::string_view field, uint32_t id);

@@ -37,6 +37,21 @@ PASSED_BY = {
     "store.retire": ("POSIX",), "store.retired": ("POSIX",),
 }
 
+# "OBJECTS" is no backend: objects, whose memory is memfds.
+OBJECT_AREAS = re.compile(r"(arena|directory|lane|object)\.")
+OBJECTS_TOO = ("create.made", "create.recorded", "delete.remove",
+               "keeper.stored", "keeper.removed", "session.resume",
+               "start.taken_up", "take_up.done", "take_up.segment")
+
+
+def backends_of(point):
+    """Those that a point is killed with."""
+    if OBJECT_AREAS.match(point):
+        return ("OBJECTS",)
+    more = ("OBJECTS",) if point in OBJECTS_TOO else ()
+    return PASSED_BY.get(point, BACKENDS) + more
+
+
 # Those whose journal must grow until another one is begun.
 HEAVY = ("store.switch", "store.switched", "store.retire", "store.retired")
 
@@ -53,6 +68,7 @@ FIRST_DEATH = "create.made=kill@3"
 def run_case(case):
     """One daemon, one death, and everything after it. Returns seconds."""
     import kept_daemon
+    import object_workload
     import workload
     point, backend, at_pass = case
     second = SECOND.match(point) is not None
@@ -61,7 +77,10 @@ def run_case(case):
     armed = BEFORE.get(point, "") + "%s=kill@%d" % (point, at_pass)
     begin = time.monotonic()
     shmd = kept_daemon.KeptDaemon(FIRST_DEATH if second else armed)
-    work = workload.Workload(shmd, backend, heavy=point in HEAVY)
+    if backend == "OBJECTS":
+        work = object_workload.ObjectWorkload(shmd)
+    else:
+        work = workload.Workload(shmd, backend, heavy=point in HEAVY)
     try:
         if second:
             shmd.arm(armed)
@@ -123,8 +142,7 @@ class Runner:
 
 def main():
     options = kill_matrix.parse_arguments(default_rounds=3)
-    cells = [(point, PASSED_BY.get(point, BACKENDS))
-             for point in points.listed("daemon")]
+    cells = [(point, backends_of(point)) for point in points.listed("daemon")]
     return kill_matrix.run(cells, Runner, options, "a case")
 
 

@@ -177,6 +177,80 @@ def delete_orphan(subject):
                {"name": name, "etag": etags[name]}), True
 
 
+OBJECTS = "shmd.v1.ObjectService/"
+
+
+def on_object(method, more=None, named="name"):
+    """A row whose call names an object in an arena of the subject's mode."""
+
+    @call("ObjectService." + method)
+    def make(subject):
+        name = subject.published_object()
+        request = {**(more or {}), named: [name] if named == "names" else name}
+        if named == "names":
+            request["parent"] = PARENT
+        return ask(subject, OBJECTS + method, request), True
+
+
+on_object("GetObject")
+on_object("BatchGetObjects", named="names")
+on_object("ReadObject")
+on_object("DeleteObject")
+on_object("BatchDeleteObjects", named="names")
+
+
+@call("ObjectService.ListObjects")
+def list_objects(subject):
+    name = subject.published_object()
+    return listed(ask(subject, OBJECTS + "ListObjects",
+                      {"parent": PARENT, "page_size": 1000}), "objects", name)
+
+
+def publication(subject, replace):
+    """In the subject's arena: a new object, or in place of the subject's."""
+    subject.published_object()
+    return {"parent": PARENT, "replace_existing": replace,
+            "object_id": subject.id + ("" if replace else "-made"),
+            "object": {"arena": subject.arena}}
+
+
+for OF, REPLACE in (("", False), ("replace_existing", True)):
+    call("ObjectService.CreateObject", OF)(
+        lambda subject, replace=REPLACE: (
+            ask(subject, OBJECTS + "CreateObject",
+                publication(subject, replace)), True))
+    call("ObjectService.BatchCreateObjects", OF)(
+        lambda subject, replace=REPLACE: (
+            ask(subject, OBJECTS + "BatchCreateObjects", {
+                "parent": PARENT,
+                "requests": [publication(subject, replace)]}), True))
+
+
+@call("ObjectService.CreateArena")
+def create_arena(subject):
+    return ask(subject, OBJECTS + "CreateArena", {
+        "parent": PARENT, "session": subject.session(),
+        "arena": {"size_bytes": 4096}}), True
+
+
+@call("ObjectService.OpenDirectory")
+def open_directory(subject):
+    return ask(subject, OBJECTS + "OpenDirectory", {
+        "parent": PARENT, "session": subject.opened_session()}), True
+
+
+@call("attach socket: Attach", "arena")
+def attach_by_name(subject):
+    subject.published_object()
+    code, reason = isolation.run_as(
+        subject.caller, attach_socket.refusal_of_arena,
+        subject.shmd.attach_socket,
+        "%s/arenas/%d" % (PARENT, subject.arena))
+    outcome = grpcurl.Outcome(code)
+    outcome.reason = reason
+    return outcome, True
+
+
 NAMESPACES = "shmd.v1.NamespaceService/"
 
 

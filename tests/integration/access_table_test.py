@@ -14,7 +14,7 @@ import isolation
 import raw_grpc
 import sysv
 from daemon_case import DaemonCase, PARENT, name_of
-from stubs import segment_pb2
+from stubs import object_pb2, segment_pb2
 
 OWN, OTHER, ADMINISTRATOR, DAEMON = 4001, 4002, 4003, 4004
 
@@ -38,6 +38,7 @@ CELLS = {
 NO_NAMESPACE = ("NOT_FOUND", "NAMESPACE_NOT_FOUND")
 
 SERVICE = "shmd.v1.SegmentService/"
+OBJECTS = "shmd.v1.ObjectService/"
 
 
 class Row:
@@ -174,17 +175,59 @@ class Subject:
             "shmd.v1.NamespaceService/DeleteNamespace",
             {"name": "namespaces/" + self.id}))
 
-    def session(self):
-        """A session of OWN's; returns its name."""
+    def _as_own(self, function, *arguments):
+        """In this very process, where run_as() makes another."""
         os.setegid(OWN)
         os.seteuid(OWN)
         try:
-            connection = attach_socket.Connection(self.shmd.attach_socket)
+            return function(*arguments)
         finally:
             os.seteuid(0)
             os.setegid(0)
+
+    def session(self):
+        """A session of OWN's; returns its name."""
+        connection = self._as_own(attach_socket.Connection,
+                                  self.shmd.attach_socket)
         self.on_exit(connection.socket.close)
         return connection.hello().session
+
+    def opened_session(self):
+        """One that has opened the directory; returns its name."""
+        request = object_pb2.OpenDirectoryRequest(parent=PARENT,
+                                                  session=self.session())
+        self._ask_as_own("OpenDirectory", request)
+        return request.session
+
+    def _ask_as_own(self, method, request):
+        reply = self._as_own(raw_grpc.ask, self.shmd.grpc_socket,
+                             OBJECTS + method, request.SerializeToString())
+        if reply is None:
+            raise AssertionError(method + " was refused")
+        return reply
+
+    def published_object(self):
+        """Makes an object of OWN's in an arena of the mode, self.arena;
+        returns its name."""
+        creation = object_pb2.CreateArenaRequest(parent=PARENT,
+                                                 session=self.session())
+        creation.arena.size_bytes = 4096
+        creation.arena.mode = self.mode
+        arena = object_pb2.Arena.FromString(
+            self._ask_as_own("CreateArena", creation))
+        self.arena = arena.number
+        request = object_pb2.CreateObjectRequest(parent=PARENT,
+                                                 object_id=self.id)
+        request.object.arena = self.arena
+        request.object.size_bytes = 8
+        made = object_pb2.Object.FromString(
+            self._ask_as_own("CreateObject", request))
+        for name in (made.name, made.name + "-made"):
+            deletion = object_pb2.DeleteObjectRequest(name=name)
+            self.on_exit(lambda deletion=deletion: raw_grpc.ask(
+                self.shmd.grpc_socket, OBJECTS + "DeleteObject",
+                deletion.SerializeToString()))
+        return made.name
 
     def secrets(self):
         """What no stranger may be told."""

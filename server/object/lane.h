@@ -1,0 +1,58 @@
+#ifndef SHMD_SERVER_OBJECT_LANE_H_
+#define SHMD_SERVER_OBJECT_LANE_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/access/caller.h"
+#include "server/session/session.h"
+#include "shm/lane/session_lane.h"
+#include "shm/lane/session_pages.h"
+
+namespace shmd {
+
+// One session as the daemon sees it in memory: what it submits and what it has
+// pinned in its page, and the answers. Believes nothing that stands in the
+// page; a session that breaks the ring's rules is not listened to any more, and
+// its pins still count. Not thread-safe.
+class Lane : public SessionLane {
+ public:
+  // Over the segments' descriptors, which it maps.
+  static absl::StatusOr<std::unique_ptr<Lane>> Open(int page_fd, int answers_fd,
+                                                    const SessionId& session,
+                                                    const Caller& caller);
+
+  const SessionId& session() const { return session_; }
+  uid_t uid() const { return uid_; }
+  bool is_administrator() const { return is_administrator_; }
+
+  // Answers a submission that was taken; the program sees it after Flush.
+  void Answer(uint64_t cookie, const absl::Status& status, uint64_t value);
+  void TellFreed(uint32_t arena, uint64_t offset_bytes, uint64_t size_bytes);
+  void TellArenaGone(uint32_t arena);
+  // Lets the program see its answers, and wakes it if it sleeps.
+  void Flush();
+
+  void CollectPins(absl::flat_hash_set<uint32_t>* positions) const;
+
+  size_t awaits = 0;      // that were not answered yet
+  size_t idle_looks = 0;  // since it last had something
+  bool is_dirty = false;  // has answers that were not flushed
+
+ private:
+  Lane(SessionPages pages, const SessionId& session, const Caller& caller);
+
+  const SessionPages pages_;
+  const SessionId session_;
+  const uid_t uid_;
+  const bool is_administrator_;
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_OBJECT_LANE_H_

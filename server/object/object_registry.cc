@@ -1,0 +1,339 @@
+#include "server/object/object_registry.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "server/access/policy.h"
+
+namespace shmd {
+namespace {
+
+constexpr char kDirectoryId[] = "shmd.directory";
+
+// How often a directory that is empty but in use is looked at again.
+constexpr absl::Duration kUsersAwaited = absl::Milliseconds(5);
+
+constexpr DirectoryOptions kOptions = {kMaxObjects, kMemoryReserveBytes};
+
+SegmentOptions OwnOptions(const Caller& owner, mode_t mode,
+                          uint64_t size_bytes) {
+  SegmentOptions options;
+  options.backend = BackendKind::kMemfd;
+  options.size_bytes = size_bytes;
+  options.page_size_bytes = BasePageSizeBytes();
+  options.mode = mode;
+  options.owner = owner.uid;
+  options.group = owner.gid;
+  options.seal_policy = SealPolicy::kNeverSealed;
+  return options;
+}
+
+std::string PageId(SegmentRole role, const SessionId& session) {
+  return absl::StrCat(
+      role == SegmentRole::kSessionPage ? "shmd.page." : "shmd.answers.",
+      UidToHex(session));
+}
+
+absl::StatusOr<SegmentView> OnlyOne(
+    absl::StatusOr<std::vector<SegmentView>> made) {
+  RETURN_IF_ERROR(made.status());
+  return std::move(made->front());
+}
+
+int Descriptor(const ObjectRef& object) {
+  return std::get<UniqueFd>(object).get();
+}
+
+bool IsGone(const absl::Status& status) {
+  return GetErrorReason(status) == reason::kSegmentNotFound;
+}
+
+}  // namespace
+
+absl::Status ObjectRegistry::CheckReadable(const Caller& caller,
+                                           const ObjectView& view) {
+  if (view.segment.segment != nullptr &&
+      MayAccess(caller, view.segment.segment->ownership(), Access::kRead)) {
+    return absl::OkStatus();
+  }
+  return CallerNotAllowed(caller);
+}
+
+std::shared_ptr<ObjectTable> ObjectRegistry::FindTable(
+    const std::string& name_space) const {
+  absl::MutexLock lock(&mutex_);
+  const auto found = tables_.find(name_space);
+  return found == tables_.end() ? nullptr : found->second;
+}
+
+absl::StatusOr<std::shared_ptr<ObjectTable>> ObjectRegistry::Table(
+    const Caller& caller, const std::string& name_space) const {
+  RETURN_IF_ERROR(segments_->namespaces().CheckEntry(caller, name_space));
+  if (std::shared_ptr<ObjectTable> table = FindTable(name_space)) return table;
+  return absl::StatusOr<std::shared_ptr<ObjectTable>>(
+      Error(absl::StatusCode::kNotFound, reason::kObjectNotFound,
+            "there is no object in the namespace")
+          .With("namespace", name_space));
+}
+
+absl::StatusOr<std::shared_ptr<ObjectTable>> ObjectRegistry::OpenTable(
+    const Caller& caller, const std::string& name_space) {
+  RETURN_IF_ERROR(segments_->namespaces().CheckEntry(caller, name_space));
+  absl::MutexLock making(&making_);
+  return FindOrMakeTable(name_space);
+}
+
+std::vector<std::shared_ptr<ObjectTable>> ObjectRegistry::Tables() const {
+  absl::MutexLock lock(&mutex_);
+  std::vector<std::shared_ptr<ObjectTable>> tables;
+  tables.reserve(tables_.size());
+  for (const auto& [name_space, table] : tables_) tables.push_back(table);
+  return tables;
+}
+
+absl::StatusOr<std::shared_ptr<ObjectTable>> ObjectRegistry::MakeTable(
+    const SegmentView& directory) {
+  ASSIGN_OR_RETURN(ObjectRef object,
+                   segments_->OpenObject(directory, Access::kReadWrite));
+  ASSIGN_OR_RETURN(
+      DirectoryWriter writer,
+      DirectoryWriter::Open(std::move(std::get<UniqueFd>(object)), kOptions));
+  return std::make_shared<ObjectTable>(
+      std::move(writer), directory, &segments_->clock(), [this] { wake_(); });
+}
+
+absl::StatusOr<std::shared_ptr<ObjectTable>> ObjectRegistry::FindOrMakeTable(
+    const std::string& name_space) {
+  if (std::shared_ptr<ObjectTable> table = FindTable(name_space)) return table;
+  CreateCommand command;
+  command.name_space = name_space;
+  command.id = kDirectoryId;
+  // Everybody who may enter the namespace; to read.
+  command.options = OwnOptions(self_, 0444, sizeof(layout::DirectoryHeader));
+  command.options.resizable = true;
+  command.role = SegmentRole::kDirectory;
+  SHMD_FAILPOINT("directory.create");
+  ASSIGN_OR_RETURN(const SegmentView directory,
+                   OnlyOne(segments_->Create(self_, {command})));
+  SHMD_FAILPOINT("directory.created");
+  absl::StatusOr<std::shared_ptr<ObjectTable>> table = MakeTable(directory);
+  if (!table.ok()) {
+    segments_->RemoveReserved(directory.entry).IgnoreError();
+    return table.status();
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    tables_[name_space] = *table;
+  }
+  // It may stay empty, if what it is made for fails.
+  wake_();
+  return table;
+}
+
+absl::StatusOr<SegmentView> ObjectRegistry::FindOrMakePage(
+    const Caller& caller, const std::string& name_space,
+    const SessionId& session, SegmentRole role) {
+  const std::string id = PageId(role, session);
+  absl::StatusOr<SegmentView> found = segments_->Get(caller, {name_space, id});
+  if (found.ok() || !IsGone(found.status())) return found;
+  const bool is_page = role == SegmentRole::kSessionPage;
+  CreateCommand command;
+  command.name_space = name_space;
+  command.id = id;
+  command.options = OwnOptions(
+      caller, is_page ? 0600 : 0400,
+      is_page ? sizeof(layout::SessionPage) : sizeof(layout::AnswersPage));
+  command.lifetime = Lifetime::kSession;
+  command.owner_session = session;
+  command.role = role;
+  return OnlyOne(segments_->Create(caller, {command}));
+}
+
+absl::StatusOr<std::unique_ptr<Lane>> ObjectRegistry::OpenLane(
+    const SessionId& session, const Caller& caller, const SegmentView& page,
+    const SegmentView& answers) {
+  ASSIGN_OR_RETURN(const ObjectRef page_object,
+                   segments_->OpenObject(page, Access::kReadWrite));
+  ASSIGN_OR_RETURN(const ObjectRef answers_object,
+                   segments_->OpenObject(answers, Access::kReadWrite));
+  return Lane::Open(Descriptor(page_object), Descriptor(answers_object),
+                    session, caller);
+}
+
+absl::StatusOr<ObjectRegistry::Opened> ObjectRegistry::Open(
+    const Caller& caller, const std::string& name_space,
+    const SessionId& session) {
+  RETURN_IF_ERROR(segments_->namespaces().CheckEntry(caller, name_space));
+  // Of others nobody learns whether they exist, or have opened it.
+  RETURN_IF_ERROR(segments_->CheckSession(caller, session));
+  absl::MutexLock making(&making_);
+  ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
+                   FindOrMakeTable(name_space));
+  Opened opened;
+  opened.directory = table->directory();
+  ASSIGN_OR_RETURN(
+      opened.session_page,
+      FindOrMakePage(caller, name_space, session, SegmentRole::kSessionPage));
+  ASSIGN_OR_RETURN(opened.answers, FindOrMakePage(caller, name_space, session,
+                                                  SegmentRole::kAnswers));
+  if (!table->HasLane(session)) {
+    ASSIGN_OR_RETURN(
+        std::unique_ptr<Lane> lane,
+        OpenLane(session, caller, opened.session_page, opened.answers));
+    table->AddLane(session, std::move(lane));
+  }
+  return opened;
+}
+
+absl::StatusOr<ObjectRegistry::NewArena> ObjectRegistry::CreateArena(
+    const Caller& caller, const ArenaCommand& command) {
+  RETURN_IF_ERROR(
+      segments_->namespaces().CheckEntry(caller, command.name_space));
+  RETURN_IF_ERROR(segments_->CheckSession(caller, command.session));
+  std::shared_ptr<ObjectTable> table;
+  {
+    absl::MutexLock making(&making_);
+    ASSIGN_OR_RETURN(table, FindOrMakeTable(command.name_space));
+  }
+  NewArena arena;
+  arena.number = table->NextArena();
+  CreateCommand create;
+  create.name_space = command.name_space;
+  create.id = ArenaSegmentId(arena.number);
+  create.options = OwnOptions(caller, command.mode, command.size_bytes);
+  if (command.page_size_bytes > BasePageSizeBytes()) {
+    create.options.page_size_bytes = command.page_size_bytes;
+    // What the pool lacks is told now, and not by SIGBUS later.
+    create.options.allocation = Allocation::kReserved;
+  }
+  create.owner_session = command.session;
+  create.role = SegmentRole::kArena;
+  SHMD_FAILPOINT("arena.create");
+  ASSIGN_OR_RETURN(arena.segment,
+                   OnlyOne(segments_->Create(caller, {std::move(create)})));
+  SHMD_FAILPOINT("arena.created");
+  table->AddArena(arena.number, arena.segment, command.session);
+  // The session may have ended before its arena was there to be left.
+  if (!segments_->SessionExists(command.session)) {
+    table->EndSession(command.session);
+  }
+  return arena;
+}
+
+void ObjectRegistry::EndSession(const SessionId& session) {
+  for (const auto& table : Tables()) table->EndSession(session);
+}
+
+void ObjectRegistry::Drain() {
+  for (const auto& table : Tables()) table->Drain();
+}
+
+absl::Duration ObjectRegistry::DoDue() {
+  absl::Duration next = absl::InfiniteDuration();
+  bool some_unused = false;
+  for (const auto& table : Tables()) {
+    next = std::min(next, table->DoDue());
+    for (const SegmentView& arena : table->TakeEmptyArenas()) {
+      SHMD_FAILPOINT("arena.remove");
+      const absl::Status status = segments_->RemoveReserved(arena.entry);
+      if (!status.ok()) Log(LogLevel::kError, status.message());
+    }
+    some_unused = some_unused || table->IsEmpty();
+  }
+  if (some_unused && !RemoveUnused()) next = std::min(next, kUsersAwaited);
+  return next;
+}
+
+bool ObjectRegistry::RemoveUnused() {
+  // Nobody opens a directory meanwhile.
+  absl::MutexLock making(&making_);
+  std::vector<EntryPtr> unused;
+  bool all_removed = true;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (auto at = tables_.begin(); at != tables_.end();) {
+      const auto table = at++;
+      if (!table->second->IsEmpty()) continue;
+      // Who has it already is about to wait in it, or to put something there.
+      if (table->second.use_count() > 1) {
+        all_removed = false;
+        continue;
+      }
+      unused.push_back(table->second->directory().entry);
+      tables_.erase(table);
+    }
+  }
+  for (const EntryPtr& entry : unused) {
+    const absl::Status status = segments_->RemoveReserved(entry);
+    if (!status.ok()) Log(LogLevel::kError, status.message());
+  }
+  return all_removed;
+}
+
+absl::Status ObjectRegistry::TakeUp() {
+  const std::vector<SegmentView> reserved = segments_->ListReserved();
+  for (const SegmentView& view : reserved) {
+    if (view.segment->role != SegmentRole::kDirectory) continue;
+    const absl::StatusOr<std::shared_ptr<ObjectTable>> table = MakeTable(view);
+    if (!table.ok()) {
+      Log(LogLevel::kError,
+          absl::StrCat("a directory is lost: ", table.status().message()));
+      continue;
+    }
+    absl::MutexLock lock(&mutex_);
+    tables_[view.segment->name.name_space] = *table;
+  }
+  RETURN_IF_ERROR(TakeUpLanes(reserved));
+  for (const auto& table : Tables()) table->TakeUp();
+  // Writers and readers that are gone for good.
+  for (const SegmentView& view : reserved) {
+    if (view.segment->role != SegmentRole::kDirectory &&
+        !segments_->SessionExists(view.segment->owner_session)) {
+      EndSession(view.segment->owner_session);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ObjectRegistry::TakeUpLanes(
+    const std::vector<SegmentView>& reserved) {
+  absl::flat_hash_map<std::string, SegmentView> by_name;
+  for (const SegmentView& view : reserved) {
+    by_name[view.segment->name.ToString()] = view;
+  }
+  for (const SegmentView& view : reserved) {
+    const Segment& segment = *view.segment;
+    const std::shared_ptr<ObjectTable> table =
+        FindTable(segment.name.name_space);
+    const SessionId& session = segment.owner_session;
+    if (segment.role == SegmentRole::kArena) {
+      const std::optional<uint32_t> number = ArenaNumberOf(segment.name.id);
+      if (table == nullptr || !number.has_value()) {
+        // Nothing says any more what is in it.
+        RETURN_IF_ERROR(segments_->RemoveReserved(view.entry));
+        continue;
+      }
+      table->AddArena(*number, view, session);
+    } else if (segment.role == SegmentRole::kSessionPage && table != nullptr) {
+      const SegmentName answers = {segment.name.name_space,
+                                   PageId(SegmentRole::kAnswers, session)};
+      const auto found = by_name.find(answers.ToString());
+      if (found == by_name.end()) continue;
+      Caller caller;
+      caller.uid = segment.options.owner;
+      absl::StatusOr<std::unique_ptr<Lane>> lane =
+          OpenLane(session, caller, view, found->second);
+      if (lane.ok()) table->AddLane(session, *std::move(lane));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace shmd

@@ -1,0 +1,439 @@
+#include "server/object/object_table.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/failpoint.h"
+#include "base/status_macros.h"
+#include "server/access/policy.h"
+#include "server/registry/commands.h"
+
+namespace shmd {
+namespace {
+
+constexpr uint64_t RoundUp(uint64_t bytes) {
+  return (bytes + kPayloadAlignment - 1) / kPayloadAlignment *
+         kPayloadAlignment;
+}
+
+// Payload and metadata; of checked sizes.
+uint64_t ExtentBytes(uint64_t size_bytes, uint32_t metadata_bytes) {
+  if (metadata_bytes == 0) return size_bytes;
+  return RoundUp(size_bytes) + metadata_bytes;
+}
+
+Error ObjectNotFound(const NameKey& name) {
+  return Error(absl::StatusCode::kNotFound, reason::kObjectNotFound,
+               "there is no such object")
+      .With("object", name.id());
+}
+
+absl::Status NotAllowed(const ObjectUser& user) {
+  Caller caller;
+  caller.uid = user.uid;
+  return CallerNotAllowed(caller);
+}
+
+absl::Status CheckRange(const PublishCommand& command,
+                        uint64_t arena_size_bytes) {
+  if (command.offset_bytes % kPayloadAlignment != 0) {
+    return InvalidField("object.offset_bytes", reason::kFieldInvalid,
+                        "is not a multiple of 8");
+  }
+  if (command.metadata_bytes > kMaxMetadataBytes) {
+    return InvalidField("object.metadata_bytes", reason::kFieldInvalid,
+                        "is more than 65536");
+  }
+  // Differences, not sums: nothing can wrap.
+  if (command.offset_bytes <= arena_size_bytes) {
+    const uint64_t left = arena_size_bytes - command.offset_bytes;
+    if (command.size_bytes <= left &&
+        ExtentBytes(command.size_bytes, command.metadata_bytes) <= left) {
+      return absl::OkStatus();
+    }
+  }
+  return Error(absl::StatusCode::kOutOfRange, reason::kRangeOutsideSegment,
+               "the object does not lie within its arena")
+      .With("offset_bytes", command.offset_bytes)
+      .With("size_bytes", command.size_bytes)
+      .With("arena_size_bytes", arena_size_bytes);
+}
+
+uint64_t UnixNanos(absl::Time time) {
+  return static_cast<uint64_t>(std::max<int64_t>(absl::ToUnixNanos(time), 0));
+}
+
+}  // namespace
+
+ObjectTable::ObjectTable(DirectoryWriter directory, SegmentView segment,
+                         Clock* clock, std::function<void()> wake)
+    : segment_(std::move(segment)),
+      clock_(clock),
+      wake_(std::move(wake)),
+      directory_(std::move(directory)) {}
+
+uint32_t ObjectTable::NextArena() {
+  absl::MutexLock lock(&mutex_);
+  return directory_.NextArena();
+}
+
+void ObjectTable::AddArena(uint32_t number, SegmentView segment,
+                           const SessionId& writer) {
+  absl::MutexLock lock(&mutex_);
+  ArenaState arena;
+  arena.size_bytes = segment.segment->options.size_bytes;
+  arena.owner = segment.segment->options.owner;
+  arena.segment = std::move(segment);
+  arena.writer = writer;
+  arenas_[number] = std::move(arena);
+}
+
+absl::StatusOr<SegmentView> ObjectTable::Arena(uint32_t number) const {
+  absl::MutexLock lock(&mutex_);
+  const auto found = arenas_.find(number);
+  if (found == arenas_.end()) {
+    return absl::StatusOr<SegmentView>(Error(absl::StatusCode::kNotFound,
+                                             reason::kArenaNotFound,
+                                             "there is no such arena")
+                                           .With("arena", number));
+  }
+  return found->second.segment;
+}
+
+void ObjectTable::AddLane(const SessionId& session,
+                          std::unique_ptr<Lane> lane) {
+  absl::MutexLock lock(&mutex_);
+  const auto [added, is_new] = lanes_.emplace(session, std::move(lane));
+  // It has to ask until somebody looks.
+  if (is_new) added->second->Arm();
+}
+
+bool ObjectTable::HasLane(const SessionId& session) const {
+  absl::MutexLock lock(&mutex_);
+  return lanes_.contains(session);
+}
+
+absl::Status ObjectTable::CheckPublish(const ObjectUser& user,
+                                       const PublishCommand& command) const {
+  const auto arena = arenas_.find(command.arena);
+  if (arena == arenas_.end()) {
+    return Error(absl::StatusCode::kNotFound, reason::kArenaNotFound,
+                 "there is no such arena")
+        .With("arena", command.arena);
+  }
+  const bool is_writer =
+      user.session.has_value()
+          ? arena->second.writer == user.session
+          : user.is_administrator || user.uid == arena->second.owner;
+  if (!is_writer) return NotAllowed(user);
+  return CheckRange(command, arena->second.size_bytes);
+}
+
+bool ObjectTable::IsRepeated(const ObjectUser& user, uint32_t position,
+                             const PublishCommand& command) const {
+  const EntryFields entry = directory_.fields(position);
+  return user.session.has_value() && entry.arena == command.arena &&
+         entry.offset_bytes == command.offset_bytes &&
+         entry.size_bytes == command.size_bytes &&
+         entry.metadata_bytes == command.metadata_bytes;
+}
+
+absl::StatusOr<uint32_t> ObjectTable::PublishLocked(
+    const ObjectUser& user, const PublishCommand& command) {
+  RETURN_IF_ERROR(CheckPublish(user, command));
+  const uint32_t existing = directory_.Find(command.name);
+  if (existing != 0) {
+    if (IsRepeated(user, existing, command)) return existing;
+    if (!command.replace_existing) {
+      return Error(absl::StatusCode::kAlreadyExists, reason::kObjectExists,
+                   "there is an object of that name")
+          .With("object", command.name.id());
+    }
+    if (!user.is_administrator &&
+        directory_.fields(existing).owner != user.uid) {
+      return NotAllowed(user);
+    }
+  }
+  if (retired_.size() >= kMaxRetiredObjects) {
+    return Exhausted(reason::kDirectoryFull, "objects that are pinned still", 1,
+                     0, "objects");
+  }
+  const absl::Time now = clock_->WallTime();
+  EntryFields fields;
+  fields.arena = command.arena;
+  fields.metadata_bytes = command.metadata_bytes;
+  fields.offset_bytes = command.offset_bytes;
+  fields.size_bytes = command.size_bytes;
+  fields.create_time_ns = UnixNanos(now);
+  if (command.ttl != absl::InfiniteDuration()) {
+    fields.expire_time_ns = UnixNanos(now + command.ttl);
+  }
+  fields.owner = user.uid;
+  fields.priority = command.priority;
+  fields.generation = directory_.NextGeneration();
+  uint32_t position = 0;
+  SHMD_FAILPOINT("object.publish");
+  RETURN_IF_ERROR(directory_.Publish(command.name, fields, &position));
+  SHMD_FAILPOINT("object.published");
+  ++arenas_[command.arena].objects;
+  if (existing != 0) Retire(existing);
+  if (fields.expire_time_ns != 0) {
+    expiries_.emplace(fields.expire_time_ns,
+                      std::make_pair(position, fields.generation));
+  }
+  AnswerWaiters(command.name, fields.generation);
+  return position;
+}
+
+absl::StatusOr<ObjectView> ObjectTable::Publish(const ObjectUser& user,
+                                                const PublishCommand& command) {
+  absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(const uint32_t position, PublishLocked(user, command));
+  Settle();
+  return ViewOf(position);
+}
+
+absl::StatusOr<std::vector<ObjectView>> ObjectTable::PublishAll(
+    const ObjectUser& user, absl::Span<const PublishCommand> commands) {
+  absl::MutexLock lock(&mutex_);
+  // What can be refused is refused before anything was done.
+  absl::flat_hash_map<std::string, size_t> names;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    const PublishCommand& command = commands[i];
+    absl::Status status = CheckPublish(user, command);
+    const uint32_t existing = directory_.Find(command.name);
+    const bool is_new = names.emplace(std::string(command.name.id()), i).second;
+    if ((existing != 0 && !command.replace_existing) || !is_new) {
+      status.Update(Error(absl::StatusCode::kAlreadyExists,
+                          reason::kObjectExists,
+                          "there is an object of that name")
+                        .With("object", command.name.id()));
+    } else if (existing != 0 && !user.is_administrator &&
+               directory_.fields(existing).owner != user.uid) {
+      status.Update(NotAllowed(user));
+    }
+    if (!status.ok()) return AtIndex(status, "requests", i);
+  }
+  std::vector<ObjectView> views;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    const absl::StatusOr<uint32_t> position = PublishLocked(user, commands[i]);
+    if (!position.ok()) {
+      // Nothing that this batch published stays; what it replaced is gone.
+      for (const ObjectView& view : views) {
+        directory_.Unlink(view.position);
+        Retire(view.position);
+      }
+      Settle();
+      return AtIndex(position.status(), "requests", i);
+    }
+    views.push_back(ViewOf(*position));
+  }
+  Settle();
+  return views;
+}
+
+absl::StatusOr<uint32_t> ObjectTable::FindDeletable(const ObjectUser& user,
+                                                    const NameKey& name,
+                                                    uint64_t generation) const {
+  const uint32_t position = directory_.Find(name);
+  if (position == 0) {
+    return absl::StatusOr<uint32_t>(ObjectNotFound(name));
+  }
+  const EntryFields entry = directory_.fields(position);
+  if (!user.is_administrator && entry.owner != user.uid) {
+    return NotAllowed(user);
+  }
+  if (generation != 0 && generation != entry.generation) {
+    return absl::StatusOr<uint32_t>(Error(absl::StatusCode::kAborted,
+                                          reason::kEtagMismatch,
+                                          "the object was replaced since")
+                                        .With("object", name.id())
+                                        .With("generation", entry.generation));
+  }
+  return position;
+}
+
+absl::Status ObjectTable::Delete(const ObjectUser& user, const NameKey& name,
+                                 uint64_t generation) {
+  absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(const uint32_t position,
+                   FindDeletable(user, name, generation));
+  SHMD_FAILPOINT("object.delete");
+  directory_.Unlink(position);
+  SHMD_FAILPOINT("object.deleted");
+  Retire(position);
+  Settle();
+  return absl::OkStatus();
+}
+
+absl::Status ObjectTable::DeleteAll(const ObjectUser& user,
+                                    absl::Span<const NameKey> names) {
+  absl::MutexLock lock(&mutex_);
+  std::vector<uint32_t> positions;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const absl::StatusOr<uint32_t> position =
+        FindDeletable(user, names[i], /*generation=*/0);
+    if (!position.ok()) return AtIndex(position.status(), "names", i);
+    positions.push_back(*position);
+  }
+  std::sort(positions.begin(), positions.end());
+  positions.erase(std::unique(positions.begin(), positions.end()),
+                  positions.end());
+  for (const uint32_t position : positions) {
+    directory_.Unlink(position);
+    Retire(position);
+  }
+  Settle();
+  return absl::OkStatus();
+}
+
+void ObjectTable::Retire(uint32_t position) {
+  const EntryFields entry = directory_.fields(position);
+  Retired retired;
+  retired.position = position;
+  retired.arena = entry.arena;
+  retired.offset_bytes = entry.offset_bytes;
+  retired.size_bytes = ExtentBytes(entry.size_bytes, entry.metadata_bytes);
+  retired_.push_back(retired);
+}
+
+ObjectView ObjectTable::ViewOf(uint32_t position) const {
+  const EntryFields entry = directory_.fields(position);
+  ObjectView view;
+  view.name = directory_.key(position);
+  view.position = position;
+  view.generation = entry.generation;
+  view.arena = entry.arena;
+  view.metadata_bytes = entry.metadata_bytes;
+  view.offset_bytes = entry.offset_bytes;
+  view.size_bytes = entry.size_bytes;
+  view.owner = entry.owner;
+  view.priority = entry.priority;
+  view.create_time =
+      absl::FromUnixNanos(static_cast<int64_t>(entry.create_time_ns));
+  if (entry.expire_time_ns != 0) {
+    view.expire_time =
+        absl::FromUnixNanos(static_cast<int64_t>(entry.expire_time_ns));
+  }
+  const auto arena = arenas_.find(entry.arena);
+  if (arena != arenas_.end()) view.segment = arena->second.segment;
+  return view;
+}
+
+absl::StatusOr<ObjectView> ObjectTable::Find(const NameKey& name) const {
+  absl::MutexLock lock(&mutex_);
+  const uint32_t position = directory_.Find(name);
+  if (position != 0) return ViewOf(position);
+  return absl::StatusOr<ObjectView>(ObjectNotFound(name));
+}
+
+absl::StatusOr<ObjectView> ObjectTable::Await(const NameKey& name,
+                                              absl::Time deadline) {
+  absl::MutexLock lock(&mutex_);
+  uint32_t position = directory_.Find(name);
+  if (position == 0 && waiters_ >= kMaxObjectWaiters) {
+    return Exhausted(reason::kWatchLimitExceeded, "calls that wait", 1, 0,
+                     "waiting calls");
+  }
+  ++waiters_;
+  while (position == 0 && !draining_) {
+    if (published_some_.WaitWithDeadline(&mutex_, deadline)) break;
+    position = directory_.Find(name);
+  }
+  --waiters_;
+  // The directory may have been made for this call alone.
+  if (position == 0) Settle();
+  if (position != 0) return ViewOf(position);
+  if (draining_) {
+    return absl::StatusOr<ObjectView>(Error(absl::StatusCode::kUnavailable,
+                                            reason::kServerDraining,
+                                            "the daemon is stopping"));
+  }
+  return absl::StatusOr<ObjectView>(ObjectNotFound(name));
+}
+
+std::vector<ObjectView> ObjectTable::List(uint32_t after, size_t limit) const {
+  absl::MutexLock lock(&mutex_);
+  // In the order of their positions, which nothing moves.
+  std::vector<uint32_t> positions;
+  directory_.ForEach([&](uint32_t position) {
+    if (position > after) positions.push_back(position);
+  });
+  const size_t count = std::min(limit, positions.size());
+  std::partial_sort(positions.begin(),
+                    positions.begin() + static_cast<ptrdiff_t>(count),
+                    positions.end());
+  std::vector<ObjectView> views;
+  for (size_t i = 0; i < count; ++i) views.push_back(ViewOf(positions[i]));
+  return views;
+}
+
+void ObjectTable::Drain() {
+  absl::MutexLock lock(&mutex_);
+  draining_ = true;
+  published_some_.SignalAll();
+}
+
+void ObjectTable::EndSession(const SessionId& session) {
+  absl::MutexLock lock(&mutex_);
+  const auto lane = lanes_.find(session);
+  if (lane != lanes_.end()) {
+    hot_lanes_.Remove(lane->second.get());
+    dirty_lanes_.erase(std::remove(dirty_lanes_.begin(), dirty_lanes_.end(),
+                                   lane->second.get()),
+                       dirty_lanes_.end());
+    lanes_.erase(lane);
+  }
+  for (auto wait = lane_waits_.begin(); wait != lane_waits_.end();) {
+    wait = wait->second.session == session ? lane_waits_.erase(wait)
+                                           : std::next(wait);
+  }
+  std::vector<uint32_t> orphaned;
+  for (auto& [number, arena] : arenas_) {
+    if (arena.writer == session) orphaned.push_back(number);
+  }
+  for (const uint32_t number : orphaned) {
+    arenas_[number].writer.reset();
+    // As if one object more had gone.
+    ++arenas_[number].objects;
+    LeaveArena(number);
+  }
+  Settle();
+}
+
+void ObjectTable::Settle() {
+  FreeRetired();
+  FlushAnswers();
+  if (!retired_.empty() || !expiries_.empty() || !empty_arenas_.empty() ||
+      lanes_.empty()) {
+    wake_();
+  }
+}
+
+void ObjectTable::LeaveArena(uint32_t number) {
+  const auto found = arenas_.find(number);
+  if (found == arenas_.end()) return;
+  if (--found->second.objects > 0 || found->second.writer.has_value()) return;
+  empty_arenas_.push_back(std::move(found->second.segment));
+  arenas_.erase(found);
+  for (const auto& [session, lane] : lanes_) {
+    lane->TellArenaGone(number);
+    MarkDirty(*lane);
+  }
+}
+
+std::vector<SegmentView> ObjectTable::TakeEmptyArenas() {
+  absl::MutexLock lock(&mutex_);
+  return std::exchange(empty_arenas_, {});
+}
+
+bool ObjectTable::IsEmpty() const {
+  absl::MutexLock lock(&mutex_);
+  return waiters_ == 0 && lanes_.empty() && arenas_.empty() &&
+         empty_arenas_.empty() && directory_.live() == 0;
+}
+
+}  // namespace shmd

@@ -1,0 +1,183 @@
+#ifndef SHMD_SERVER_OBJECT_OBJECT_TABLE_H_
+#define SHMD_SERVER_OBJECT_OBJECT_TABLE_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "base/clock.h"
+#include "server/object/lane.h"
+#include "server/object/object.h"
+#include "shm/directory/directory_writer.h"
+
+namespace shmd {
+
+inline constexpr size_t kMaxArenas = 65536;
+inline constexpr size_t kMaxObjectWaiters = 32;      // by RPC, each a thread
+inline constexpr size_t kMaxAwaitsOfLane = 64;       // by a ring
+inline constexpr size_t kMaxRetiredObjects = 65536;  // waiting for their pins
+
+// The objects of one namespace: its directory, the arenas they lie in, and the
+// sessions that take part without calls. Thread-safe; makes no system call but
+// to grow the directory and to wake a session.
+class ObjectTable {
+ public:
+  // Borrows the clock. `wake` is called, with the table's mutex held, when
+  // DoDue is to be called soon although nothing has rung.
+  ObjectTable(DirectoryWriter directory, SegmentView segment, Clock* clock,
+              std::function<void()> wake);
+
+  const SegmentView& directory() const { return segment_; }
+
+  // A new arena's number.
+  uint32_t NextArena();
+  // Takes an arena in: `writer` may publish in it, until its session ends.
+  void AddArena(uint32_t number, SegmentView segment, const SessionId& writer);
+  absl::StatusOr<SegmentView> Arena(uint32_t number) const;
+
+  // Lets a session take part; replaces nothing that is there.
+  void AddLane(const SessionId& session, std::unique_ptr<Lane> lane);
+  bool HasLane(const SessionId& session) const;
+
+  absl::StatusOr<ObjectView> Publish(const ObjectUser& user,
+                                     const PublishCommand& command);
+  // All or none; the status of a batch names the `index` at fault.
+  absl::StatusOr<std::vector<ObjectView>> PublishAll(
+      const ObjectUser& user, absl::Span<const PublishCommand> commands);
+  // `generation` 0: whichever it is.
+  absl::Status Delete(const ObjectUser& user, const NameKey& name,
+                      uint64_t generation);
+  absl::Status DeleteAll(const ObjectUser& user,
+                         absl::Span<const NameKey> names);
+  absl::StatusOr<ObjectView> Find(const NameKey& name) const;
+  // Waits for it, at most until `deadline`: then OBJECT_NOT_FOUND.
+  absl::StatusOr<ObjectView> Await(const NameKey& name, absl::Time deadline);
+  // Those behind a position, 0 for all.
+  std::vector<ObjectView> List(uint32_t after, size_t limit) const;
+
+  // Serves what sessions have submitted that are being looked at; whether
+  // there was anything.
+  bool Serve();
+  // Has a session looked at, because it asked for that.
+  void Rang(const SessionId& session);
+  // From now on every session has to ask. False when one has submitted
+  // something already: then serve.
+  bool FallAsleep();
+  // Frees what nobody has pinned any more, removes what has expired, answers
+  // who has waited too long. Returns how long nothing of that can be due.
+  absl::Duration DoDue();
+  // Ends all waiting by RPC.
+  void Drain();
+
+  // What the session pinned and wrote is not its own any more.
+  void EndSession(const SessionId& session);
+  // Arenas that nobody writes and nothing is in, to be removed by the caller.
+  std::vector<SegmentView> TakeEmptyArenas();
+  // Nobody takes part, and there is nothing.
+  bool IsEmpty() const;
+
+  // After a restart: counts what the directory has, once all arenas are in.
+  void TakeUp();
+
+ private:
+  struct ArenaState {
+    SegmentView segment;
+    uint64_t size_bytes = 0;
+    uid_t owner = 0;
+    std::optional<SessionId> writer;
+    uint64_t objects = 0;  // that lie in it, retired ones too
+  };
+  // Unlinked, and to be freed when it is not pinned.
+  struct Retired {
+    uint32_t position = 0;
+    uint32_t arena = 0;
+    uint64_t offset_bytes = 0;
+    uint64_t size_bytes = 0;  // with metadata
+  };
+  struct LaneWait {
+    SessionId session;
+    uint64_t cookie = 0;
+    absl::Duration deadline;  // since boot
+  };
+
+  absl::Status CheckPublish(const ObjectUser& user,
+                            const PublishCommand& command) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether the same was published before: by a ring that was served anew.
+  bool IsRepeated(const ObjectUser& user, uint32_t position,
+                  const PublishCommand& command) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<uint32_t> PublishLocked(const ObjectUser& user,
+                                         const PublishCommand& command)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<uint32_t> FindDeletable(const ObjectUser& user,
+                                         const NameKey& name,
+                                         uint64_t generation) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Retire(uint32_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  ObjectView ViewOf(uint32_t position) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // object_table_lanes.cc
+  bool ServeLane(Lane& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ServeOne(Lane& lane, const layout::Submission& submission)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<uint64_t> Execute(Lane& lane, const NameKey& name,
+                                   const layout::Submission& submission)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Answers it, now or later; false when the session waits too much already.
+  bool AwaitByLane(Lane& lane, const NameKey& name,
+                   const layout::Submission& submission)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AnswerWaiters(const NameKey& name, uint64_t generation)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Duration EndOldWaits() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Duration RemoveExpired() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FreeRetired() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Free(const Retired& retired) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void LeaveArena(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void MarkDirty(Lane& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Answer(Lane& lane, uint64_t cookie, const absl::Status& status,
+              uint64_t value) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // After a change by RPC: answers sessions, and has the rest done in time.
+  void Settle() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FlushAnswers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const SegmentView segment_;
+  Clock* const clock_;
+  const std::function<void()> wake_;
+  mutable absl::Mutex mutex_;
+  DirectoryWriter directory_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<uint32_t, ArenaState> arenas_ ABSL_GUARDED_BY(mutex_);
+  std::vector<SegmentView> empty_arenas_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<SessionId, std::unique_ptr<Lane>> lanes_
+      ABSL_GUARDED_BY(mutex_);
+  // Those that are looked at, and those with answers to be flushed.
+  BasicLaneSet<Lane> hot_lanes_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Lane*> dirty_lanes_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Retired> retired_ ABSL_GUARDED_BY(mutex_);
+  // By moment; the generation tells whether the entry is still the same.
+  std::multimap<uint64_t, std::pair<uint32_t, uint64_t>> expiries_
+      ABSL_GUARDED_BY(mutex_);
+  std::multimap<std::string, LaneWait> lane_waits_ ABSL_GUARDED_BY(mutex_);
+  // RPCs that wait, and what tells them that something was published.
+  size_t waiters_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::CondVar published_some_;
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_OBJECT_OBJECT_TABLE_H_

@@ -1,0 +1,323 @@
+#include "server/rpc/object_service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+#include "server/object/object_names.h"
+#include "server/registry/commands.h"
+#include "server/rpc/object_proto.h"
+#include "server/rpc/page.h"
+#include "server/session/session.h"
+#include "shm/handle.h"
+
+namespace shmd {
+namespace {
+
+constexpr int kMaxBatch = 1000;
+
+absl::Status CheckBatch(absl::string_view field, int size) {
+  if (size >= 1 && size <= kMaxBatch) return absl::OkStatus();
+  return InvalidField(field, reason::kBatchTooLarge,
+                      absl::StrCat("has not 1 to ", kMaxBatch, " members"))
+      .With("members", size);
+}
+
+absl::StatusOr<std::vector<NameKey>> ParseIds(
+    const std::string& name_space,
+    const google::protobuf::RepeatedPtrField<std::string>& names) {
+  RETURN_IF_ERROR(CheckBatch("names", names.size()));
+  std::vector<NameKey> ids;
+  for (int i = 0; i < names.size(); ++i) {
+    const size_t index = static_cast<size_t>(i);
+    const absl::StatusOr<ParsedObjectName> name =
+        ParseObjectName("names", names[i]);
+    if (!name.ok()) return AtIndex(name.status(), "names", index);
+    if (name->name_space != name_space) {
+      return AtIndex(InvalidField("names", reason::kNameInvalid,
+                                  "is of another namespace than parent"),
+                     "names", index);
+    }
+    ids.push_back(name->id);
+  }
+  return ids;
+}
+
+// Short unless it is asked to wait.
+bool GetMayWait(const v1::GetObjectRequest& request) {
+  return request.has_wait();
+}
+
+template <typename Request>
+bool NeverWaits(const Request&) {
+  return false;
+}
+
+}  // namespace
+
+ObjectService::ObjectService(const ConnectionTable* connections,
+                             SegmentRegistry* segments, ObjectRegistry* objects)
+    : segments_(segments), objects_(objects), methods_(connections, this) {
+  using Async = v1::ObjectService::AsyncService;
+  methods_.Add("OpenDirectory", &service_, &Async::RequestOpenDirectory,
+               &ObjectService::OpenDirectory,
+               &MayAlwaysWait<v1::OpenDirectoryRequest>);
+  methods_.Add("CreateArena", &service_, &Async::RequestCreateArena,
+               &ObjectService::CreateArena,
+               &MayAlwaysWait<v1::CreateArenaRequest>);
+  methods_.Add("CreateObject", &service_, &Async::RequestCreateObject,
+               &ObjectService::CreateObject,
+               &NeverWaits<v1::CreateObjectRequest>);
+  methods_.Add("GetObject", &service_, &Async::RequestGetObject,
+               &ObjectService::GetObject, &GetMayWait);
+  methods_.Add("ListObjects", &service_, &Async::RequestListObjects,
+               &ObjectService::ListObjects,
+               &MayAlwaysWait<v1::ListObjectsRequest>);
+  methods_.Add("DeleteObject", &service_, &Async::RequestDeleteObject,
+               &ObjectService::DeleteObject,
+               &NeverWaits<v1::DeleteObjectRequest>);
+  methods_.Add("BatchCreateObjects", &service_,
+               &Async::RequestBatchCreateObjects,
+               &ObjectService::BatchCreateObjects,
+               &MayAlwaysWait<v1::BatchCreateObjectsRequest>);
+  methods_.Add("BatchGetObjects", &service_, &Async::RequestBatchGetObjects,
+               &ObjectService::BatchGetObjects,
+               &MayAlwaysWait<v1::BatchGetObjectsRequest>);
+  methods_.Add("BatchDeleteObjects", &service_,
+               &Async::RequestBatchDeleteObjects,
+               &ObjectService::BatchDeleteObjects,
+               &MayAlwaysWait<v1::BatchDeleteObjectsRequest>);
+  methods_.Add("ReadObject", &service_, &Async::RequestReadObject,
+               &ObjectService::ReadObject,
+               &MayAlwaysWait<v1::ReadObjectRequest>);
+}
+
+absl::StatusOr<std::string> ObjectService::HandleTextOf(
+    const Caller& caller, const SegmentView& segment, Access access) {
+  HandleCommand command;
+  command.name = segment.segment->name;
+  command.access = access;
+  ASSIGN_OR_RETURN(const Handle handle, segments_->MakeHandle(caller, command));
+  return EncodeHandle(handle);
+}
+
+absl::Status ObjectService::OpenDirectory(
+    const Caller& caller, const v1::OpenDirectoryRequest& request,
+    v1::Directory* reply) {
+  ASSIGN_OR_RETURN(const std::string name_space,
+                   ParseNamespaceName("parent", request.parent()));
+  ASSIGN_OR_RETURN(const SessionId session,
+                   ParseSessionName("session", request.session()));
+  ASSIGN_OR_RETURN(const ObjectRegistry::Opened opened,
+                   objects_->Open(caller, name_space, session));
+  ASSIGN_OR_RETURN(*reply->mutable_directory_handle(),
+                   HandleTextOf(caller, opened.directory, Access::kRead));
+  ASSIGN_OR_RETURN(
+      *reply->mutable_session_page_handle(),
+      HandleTextOf(caller, opened.session_page, Access::kReadWrite));
+  ASSIGN_OR_RETURN(*reply->mutable_answers_handle(),
+                   HandleTextOf(caller, opened.answers, Access::kRead));
+  return absl::OkStatus();
+}
+
+absl::Status ObjectService::CreateArena(const Caller& caller,
+                                        const v1::CreateArenaRequest& request,
+                                        v1::Arena* reply) {
+  ASSIGN_OR_RETURN(const ArenaCommand command, ArenaFromProto(request));
+  ASSIGN_OR_RETURN(const ObjectRegistry::NewArena arena,
+                   objects_->CreateArena(caller, command));
+  const Segment& segment = *arena.segment.segment;
+  reply->set_number(arena.number);
+  reply->set_size_bytes(segment.options.size_bytes);
+  reply->set_mode(segment.options.mode);
+  reply->set_page_size_bytes(segment.options.page_size_bytes);
+  reply->set_segment(segment.name.ToString());
+  ASSIGN_OR_RETURN(*reply->mutable_handle(),
+                   HandleTextOf(caller, arena.segment, Access::kReadWrite));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<ObjectTable>> ObjectService::TableOfArenas(
+    const Caller& caller, const std::string& name_space) const {
+  absl::StatusOr<std::shared_ptr<ObjectTable>> table =
+      objects_->Table(caller, name_space);
+  if (GetErrorReason(table.status()) != reason::kObjectNotFound) return table;
+  return absl::StatusOr<std::shared_ptr<ObjectTable>>(
+      Error(absl::StatusCode::kNotFound, reason::kArenaNotFound,
+            "there is no arena in the namespace")
+          .With("namespace", name_space));
+}
+
+absl::Status ObjectService::CreateObject(const Caller& caller,
+                                         const v1::CreateObjectRequest& request,
+                                         v1::Object* reply) {
+  ASSIGN_OR_RETURN(const std::string name_space,
+                   ParseNamespaceName("parent", request.parent()));
+  ASSIGN_OR_RETURN(const PublishCommand command, PublishFromProto(request));
+  ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
+                   TableOfArenas(caller, name_space));
+  ASSIGN_OR_RETURN(const ObjectView object,
+                   table->Publish(ObjectUser::Of(caller), command));
+  ObjectToProto(name_space, object, reply);
+  return absl::OkStatus();
+}
+
+absl::Status ObjectService::GetObject(const Caller& caller,
+                                      const v1::GetObjectRequest& request,
+                                      v1::Object* reply) {
+  ASSIGN_OR_RETURN(const ParsedObjectName name,
+                   ParseObjectName("name", request.name()));
+  ASSIGN_OR_RETURN(const absl::Duration wait, WaitFromProto(request));
+  absl::StatusOr<ObjectView> object;
+  if (wait > absl::ZeroDuration()) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
+                     objects_->OpenTable(caller, name.name_space));
+    object = table->Await(name.id, absl::Now() + wait);
+  } else {
+    ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
+                     objects_->Table(caller, name.name_space));
+    object = table->Find(name.id);
+  }
+  RETURN_IF_ERROR(object.status());
+  RETURN_IF_ERROR(ObjectRegistry::CheckReadable(caller, *object));
+  ObjectToProto(name.name_space, *object, reply);
+  if (object->size_bytes == 0) return absl::OkStatus();
+  HandleCommand command;
+  command.name = object->segment.segment->name;
+  command.offset_bytes = object->offset_bytes;
+  command.length_bytes = object->size_bytes;
+  ASSIGN_OR_RETURN(const Handle handle, segments_->MakeHandle(caller, command));
+  reply->set_handle(EncodeHandle(handle));
+  return absl::OkStatus();
+}
+
+absl::Status ObjectService::ListObjects(const Caller& caller,
+                                        const v1::ListObjectsRequest& request,
+                                        v1::ListObjectsResponse* reply) {
+  ASSIGN_OR_RETURN(const std::string name_space,
+                   ParseNamespaceName("parent", request.parent()));
+  ASSIGN_OR_RETURN(const size_t limit, PageLimit(request.page_size()));
+  uint32_t after = 0;
+  if (!request.page_token().empty()) {
+    ASSIGN_OR_RETURN(const std::string last,
+                     ReadPageToken(request.parent(), request.page_token()));
+    if (!absl::SimpleAtoi(last, &after)) return PageTokenInvalid();
+  }
+  const absl::StatusOr<std::shared_ptr<ObjectTable>> table =
+      objects_->Table(caller, name_space);
+  if (GetErrorReason(table.status()) == reason::kObjectNotFound) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(table.status());
+  // One more than asked for tells whether there is a next page.
+  const std::vector<ObjectView> found = (*table)->List(after, limit + 1);
+  for (size_t i = 0; i < found.size() && i < limit; ++i) {
+    ObjectToProto(name_space, found[i], reply->add_objects());
+  }
+  if (found.size() > limit) {
+    reply->set_next_page_token(MakePageToken(
+        request.parent(), absl::StrCat(found[limit - 1].position)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ObjectService::DeleteObject(const Caller& caller,
+                                         const v1::DeleteObjectRequest& request,
+                                         google::protobuf::Empty*) {
+  ASSIGN_OR_RETURN(const ParsedObjectName name,
+                   ParseObjectName("name", request.name()));
+  ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
+                   objects_->Table(caller, name.name_space));
+  return table->Delete(ObjectUser::Of(caller), name.id, request.generation());
+}
+
+absl::Status ObjectService::BatchCreateObjects(
+    const Caller& caller, const v1::BatchCreateObjectsRequest& request,
+    v1::BatchCreateObjectsResponse* reply) {
+  RETURN_IF_ERROR(CheckBatch("requests", request.requests_size()));
+  ASSIGN_OR_RETURN(const std::string name_space,
+                   ParseNamespaceName("parent", request.parent()));
+  std::vector<PublishCommand> commands;
+  for (int i = 0; i < request.requests_size(); ++i) {
+    const v1::CreateObjectRequest& one = request.requests(i);
+    absl::StatusOr<PublishCommand> command = PublishFromProto(one);
+    if (command.ok() && !one.parent().empty() &&
+        one.parent() != request.parent()) {
+      command = InvalidField("parent", reason::kNameInvalid,
+                             "is not that of the batch")
+                    .ToStatus();
+    }
+    if (!command.ok()) {
+      return AtIndex(command.status(), "requests", static_cast<size_t>(i));
+    }
+    commands.push_back(*command);
+  }
+  ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
+                   TableOfArenas(caller, name_space));
+  ASSIGN_OR_RETURN(const std::vector<ObjectView> objects,
+                   table->PublishAll(ObjectUser::Of(caller), commands));
+  for (const ObjectView& object : objects) {
+    ObjectToProto(name_space, object, reply->add_objects());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ObjectService::BatchGetObjects(
+    const Caller& caller, const v1::BatchGetObjectsRequest& request,
+    v1::BatchGetObjectsResponse* reply) {
+  ASSIGN_OR_RETURN(const std::string name_space,
+                   ParseNamespaceName("parent", request.parent()));
+  ASSIGN_OR_RETURN(const std::vector<NameKey> ids,
+                   ParseIds(name_space, request.names()));
+  ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
+                   objects_->Table(caller, name_space));
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const absl::StatusOr<ObjectView> object = table->Find(ids[i]);
+    if (!object.ok()) return AtIndex(object.status(), "names", i);
+    const absl::Status readable =
+        ObjectRegistry::CheckReadable(caller, *object);
+    if (!readable.ok()) return AtIndex(readable, "names", i);
+    ObjectToProto(name_space, *object, reply->add_objects());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ObjectService::BatchDeleteObjects(
+    const Caller& caller, const v1::BatchDeleteObjectsRequest& request,
+    google::protobuf::Empty*) {
+  ASSIGN_OR_RETURN(const std::string name_space,
+                   ParseNamespaceName("parent", request.parent()));
+  ASSIGN_OR_RETURN(const std::vector<NameKey> ids,
+                   ParseIds(name_space, request.names()));
+  ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
+                   objects_->Table(caller, name_space));
+  return table->DeleteAll(ObjectUser::Of(caller), ids);
+}
+
+absl::Status ObjectService::ReadObject(const Caller& caller,
+                                       const v1::ReadObjectRequest& request,
+                                       v1::ReadObjectResponse* reply) {
+  ASSIGN_OR_RETURN(const ParsedObjectName name,
+                   ParseObjectName("name", request.name()));
+  ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
+                   objects_->Table(caller, name.name_space));
+  ASSIGN_OR_RETURN(const ObjectView object, table->Find(name.id));
+  ASSIGN_OR_RETURN(uint64_t length,
+                   ResolveLength(object.size_bytes, request.offset_bytes(),
+                                 request.length_bytes()));
+  // As ReadSegment does, where no length was asked for.
+  if (request.length_bytes() == 0) length = std::min(length, kMaxPeekBytes);
+  if (length == 0) return ObjectRegistry::CheckReadable(caller, object);
+  ASSIGN_OR_RETURN(
+      *reply->mutable_data(),
+      segments_->Read(caller, object.segment.segment->name,
+                      object.offset_bytes + request.offset_bytes(), length));
+  return absl::OkStatus();
+}
+
+}  // namespace shmd

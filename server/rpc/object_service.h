@@ -1,0 +1,77 @@
+#ifndef SHMD_SERVER_RPC_OBJECT_SERVICE_H_
+#define SHMD_SERVER_RPC_OBJECT_SERVICE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/access/connection_table.h"
+#include "server/object/object_registry.h"
+#include "server/registry/segment_registry.h"
+#include "server/rpc/method_set.h"
+#include "server/rpc/rpc_service.h"
+#include "shmd/v1/object.grpc.pb.h"
+
+namespace shmd {
+
+// Objects, for who does not find them in memory. Thread-safe. Borrows what it
+// is given.
+class ObjectService final : public RpcService {
+ public:
+  ObjectService(const ConnectionTable* connections, SegmentRegistry* segments,
+                ObjectRegistry* objects);
+
+  const char* name() const override {
+    return v1::ObjectService::service_full_name();
+  }
+  grpc::Service* service() override { return &service_; }
+  void Await(CallQueue* queue) override { methods_.Await(queue); }
+
+ private:
+  absl::Status OpenDirectory(const Caller& caller,
+                             const v1::OpenDirectoryRequest& request,
+                             v1::Directory* reply);
+  absl::Status CreateArena(const Caller& caller,
+                           const v1::CreateArenaRequest& request,
+                           v1::Arena* reply);
+  absl::Status CreateObject(const Caller& caller,
+                            const v1::CreateObjectRequest& request,
+                            v1::Object* reply);
+  absl::Status GetObject(const Caller& caller,
+                         const v1::GetObjectRequest& request,
+                         v1::Object* reply);
+  absl::Status ListObjects(const Caller& caller,
+                           const v1::ListObjectsRequest& request,
+                           v1::ListObjectsResponse* reply);
+  absl::Status DeleteObject(const Caller& caller,
+                            const v1::DeleteObjectRequest& request,
+                            google::protobuf::Empty* reply);
+  absl::Status BatchCreateObjects(const Caller& caller,
+                                  const v1::BatchCreateObjectsRequest& request,
+                                  v1::BatchCreateObjectsResponse* reply);
+  absl::Status BatchGetObjects(const Caller& caller,
+                               const v1::BatchGetObjectsRequest& request,
+                               v1::BatchGetObjectsResponse* reply);
+  absl::Status BatchDeleteObjects(const Caller& caller,
+                                  const v1::BatchDeleteObjectsRequest& request,
+                                  google::protobuf::Empty* reply);
+  absl::Status ReadObject(const Caller& caller,
+                          const v1::ReadObjectRequest& request,
+                          v1::ReadObjectResponse* reply);
+
+  // ARENA_NOT_FOUND where there never was one.
+  absl::StatusOr<std::shared_ptr<ObjectTable>> TableOfArenas(
+      const Caller& caller, const std::string& name_space) const;
+  absl::StatusOr<std::string> HandleTextOf(const Caller& caller,
+                                           const SegmentView& segment,
+                                           Access access);
+
+  SegmentRegistry* const segments_;
+  ObjectRegistry* const objects_;
+  v1::ObjectService::AsyncService service_;
+  MethodSet<ObjectService> methods_;
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_RPC_OBJECT_SERVICE_H_
