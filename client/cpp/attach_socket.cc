@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
@@ -244,9 +245,14 @@ absl::StatusOr<AttachSocket::Answer> AttachSocket::Exchange(
 }
 
 absl::StatusOr<AttachSocket::Grant> AttachSocket::Attach(
-    absl::string_view handle, Access access) {
+    absl::string_view reference, Access access) {
   v1::AttachRequest request;
-  request.mutable_attach()->set_handle_string(handle.data(), handle.size());
+  if (absl::StartsWith(reference, "namespaces/")) {
+    request.mutable_attach()->set_arena(reference.data(), reference.size());
+  } else {
+    request.mutable_attach()->set_handle_string(reference.data(),
+                                                reference.size());
+  }
   request.mutable_attach()->set_access(
       access == Access::kReadWrite ? v1::READ_WRITE : v1::READ);
   absl::MutexLock lock(&request_mutex_);
@@ -273,6 +279,12 @@ void AttachSocket::Detach(uint64_t attachment_id) {
   if (lost_) return;
   detaches_unseen_ = true;
   if (!sent.ok()) late_detaches_.push_back(attachment_id);
+}
+
+void AttachSocket::Ring() {
+  v1::AttachRequest request;
+  request.mutable_wake();
+  Send(request.SerializeAsString(), MSG_DONTWAIT).IgnoreError();
 }
 
 void AttachSocket::SendLateDetaches() {

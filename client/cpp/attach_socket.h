@@ -56,9 +56,14 @@ class AttachSocket {
   // The session of this connection. Not `earlier` when that has ended.
   const Identity& identity() const { return identity_; }
 
-  // Asks for a segment and verifies what comes back. Once lost() is true
+  // Asks for a segment, by a handle's text or an arena's name, and verifies
+  // what comes back. Once lost() is true
   // after an error, the daemon has not answered and never will.
-  absl::StatusOr<Grant> Attach(absl::string_view handle, Access access);
+  absl::StatusOr<Grant> Attach(absl::string_view reference, Access access);
+
+  // Has the daemon look at this session's ring; never blocks. A socket that is
+  // full has requests that wake it as well.
+  void Ring();
 
   // Tells the daemon that an attachment has ended; never blocks. What finds
   // the socket full is sent with the next request.

@@ -32,6 +32,11 @@ bool Attachment::is_attached() const {
   return link_ != nullptr && link_->IsAttached(hold_);
 }
 
+std::shared_ptr<const std::atomic<bool>> Attachment::lost_flag() const {
+  if (link_ != nullptr) return link_->LostFlag(hold_);
+  return std::make_shared<std::atomic<bool>>(true);
+}
+
 bool Attachment::cannot_shrink() const {
   // The kernel has no call that shrinks a SysV segment.
   return facts_.sysv || (facts_.seals & F_SEAL_SHRINK) != 0;

@@ -1,6 +1,7 @@
 #ifndef SHMD_CLIENT_CPP_ATTACHED_H_
 #define SHMD_CLIENT_CPP_ATTACHED_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -52,6 +53,9 @@ class Attachment {
   // longer has the segment, or does not grant it again because the handle or
   // its grant has ended; the mapping stays what it is.
   bool is_attached() const;
+
+  // True once is_attached() is false; looking costs a load.
+  std::shared_ptr<const std::atomic<bool>> lost_flag() const;
 
   // Whether the kernel guarantees that nobody shrinks the object, so that
   // reading it can never raise SIGBUS.

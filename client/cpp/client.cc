@@ -49,12 +49,12 @@ absl::StatusOr<Client> Client::Connect(const ConnectOptions& options) {
   RETURN_IF_ERROR(ArmFailpointsOfEnvironment());
   ConnectOptions resolved = options;
   resolved.socket_dir = ResolveSocketDir(options.socket_dir);
-  auto impl = std::make_unique<Impl>(std::move(resolved));
+  auto impl = std::make_shared<Impl>(std::move(resolved));
   RETURN_IF_ERROR(impl->Link().status());
   return Client(std::move(impl));
 }
 
-Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Client::Client(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Client::Client(Client&&) noexcept = default;
 Client& Client::operator=(Client&&) noexcept = default;
 Client::~Client() = default;

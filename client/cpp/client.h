@@ -205,15 +205,17 @@ class Client {
   const std::string& socket_dir() const;
 
  private:
+  friend class ObjectAccess;
+  friend class ObjectStore;
   class Impl;
-  explicit Client(std::unique_ptr<Impl> impl);
+  explicit Client(std::shared_ptr<Impl> impl);
 
   template <typename Mapping>
   absl::StatusOr<Attached<Mapping>> MapAs(absl::string_view handle,
                                           Access access,
                                           const AttachOptions& options);
 
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // its object stores have it too
 };
 
 }  // namespace client

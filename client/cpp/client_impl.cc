@@ -94,6 +94,7 @@ std::shared_ptr<Client::Impl::Stubs> Client::Impl::MakeStubs() {
         grpc::InsecureChannelCredentials(), arguments);
     stubs_->all = {v1::SegmentService::NewStub(stubs_->channel),
                    v1::NodeService::NewStub(stubs_->channel),
+                   v1::ObjectService::NewStub(stubs_->channel),
                    v1::OrphanService::NewStub(stubs_->channel),
                    v1::SessionService::NewStub(stubs_->channel),
                    v1::GrantService::NewStub(stubs_->channel),

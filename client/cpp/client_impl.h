@@ -20,6 +20,7 @@
 #include "shmd/v1/grant.grpc.pb.h"
 #include "shmd/v1/namespace.grpc.pb.h"
 #include "shmd/v1/node.grpc.pb.h"
+#include "shmd/v1/object.grpc.pb.h"
 #include "shmd/v1/orphan.grpc.pb.h"
 #include "shmd/v1/segment.grpc.pb.h"
 #include "shmd/v1/session.grpc.pb.h"
@@ -38,6 +39,10 @@ class Client::Impl {
   explicit Impl(ConnectOptions options) : options_(std::move(options)) {}
 
   const std::string& socket_dir() const { return options_.socket_dir; }
+  const std::string& name_space() const { return options_.name_space; }
+  absl::Duration reconnect_timeout() const {
+    return options_.reconnect_timeout;
+  }
 
   // The session; opens one when there is none, or it is the parent's.
   absl::StatusOr<std::shared_ptr<SessionLink>> Link();
@@ -89,6 +94,7 @@ class Client::Impl {
     std::shared_ptr<grpc::Channel> channel;
     std::tuple<std::unique_ptr<v1::SegmentService::Stub>,
                std::unique_ptr<v1::NodeService::Stub>,
+               std::unique_ptr<v1::ObjectService::Stub>,
                std::unique_ptr<v1::OrphanService::Stub>,
                std::unique_ptr<v1::SessionService::Stub>,
                std::unique_ptr<v1::GrantService::Stub>,

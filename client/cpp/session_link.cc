@@ -127,7 +127,7 @@ absl::Status SessionLink::AttachAgain(AttachSocket& socket,
                                       const std::map<uint64_t, Hold>& holds,
                                       Renewed* renewed) {
   for (const auto& [number, hold] : holds) {
-    if (!hold.attached) continue;
+    if (*hold.lost) continue;
     // The descriptor that comes is closed at once: the mapping is there.
     const absl::StatusOr<AttachSocket::Grant> again =
         socket.Attach(hold.handle, hold.access);
@@ -157,7 +157,7 @@ void SessionLink::Publish(std::shared_ptr<AttachSocket> socket,
     } else if (attachment_id.has_value()) {
       found->second.attachment_id = *attachment_id;
     } else {
-      found->second.attached = false;
+      *found->second.lost = true;
     }
   }
   identity_ = socket->identity();
@@ -229,7 +229,7 @@ void SessionLink::Detach(uint64_t hold) {
     absl::MutexLock lock(&mutex_);
     const auto found = holds_.find(hold);
     if (found == holds_.end()) return;
-    if (found->second.attached) socket = socket_;
+    if (!*found->second.lost) socket = socket_;
     attachment_id = found->second.attachment_id;
     holds_.erase(found);
   }
@@ -239,7 +239,24 @@ void SessionLink::Detach(uint64_t hold) {
 bool SessionLink::IsAttached(uint64_t hold) const {
   absl::MutexLock lock(&mutex_);
   const auto found = holds_.find(hold);
-  return found != holds_.end() && found->second.attached;
+  return found != holds_.end() && !*found->second.lost;
+}
+
+std::shared_ptr<const std::atomic<bool>> SessionLink::LostFlag(
+    uint64_t hold) const {
+  absl::MutexLock lock(&mutex_);
+  const auto found = holds_.find(hold);
+  if (found != holds_.end()) return found->second.lost;
+  return std::make_shared<std::atomic<bool>>(true);
+}
+
+void SessionLink::Ring() {
+  std::shared_ptr<AttachSocket> socket;
+  {
+    absl::MutexLock lock(&mutex_);
+    socket = socket_;
+  }
+  if (socket != nullptr) socket->Ring();
 }
 
 void SessionLink::AwaitDetaches() {

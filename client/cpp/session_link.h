@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -61,6 +62,12 @@ class SessionLink {
   void Detach(uint64_t hold);
   // Whether the daemon counts a hold. Once false, never true again.
   bool IsAttached(uint64_t hold) const;
+  // True once IsAttached is false; never null.
+  std::shared_ptr<const std::atomic<bool>> LostFlag(uint64_t hold) const;
+
+  // Has the daemon look at the ring of this session's page; never blocks, and
+  // does nothing while the daemon is away.
+  void Ring();
 
   // As AttachSocket::AwaitDetaches.
   void AwaitDetaches();
@@ -81,7 +88,8 @@ class SessionLink {
     uint64_t attachment_id = 0;
     uint64_t generation = 0;
     uint64_t size_bytes = 0;
-    bool attached = true;
+    std::shared_ptr<std::atomic<bool>> lost =
+        std::make_shared<std::atomic<bool>>(false);
   };
   // Holds by number, and what became of them on a new connection: no value
   // when the segment is gone.

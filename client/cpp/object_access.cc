@@ -1,0 +1,481 @@
+#include "client/cpp/object_access.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "base/status_macros.h"
+#include "shm/lane/answer_reason.h"
+#include "shm/types.h"
+#include "shmd/v1/object.pb.h"
+
+namespace shmd {
+inline namespace client {
+namespace {
+
+using layout::SubmissionKind;
+
+constexpr uint64_t kPageAlignedFromBytes = 64 << 10;
+// As often as it pays to look for memory that was freed.
+constexpr absl::Duration kRoomLookedFor = absl::Milliseconds(20);
+
+Error ObjectNotFound(absl::string_view id) {
+  return Error(absl::StatusCode::kNotFound, reason::kObjectNotFound,
+               "there is no such object")
+      .With("object", id);
+}
+
+absl::StatusOr<NameKey> KeyOf(absl::string_view id) {
+  const std::optional<NameKey> key = NameKey::Of(id);
+  if (key.has_value()) return *key;
+  return absl::StatusOr<NameKey>(
+      InvalidField("object_id", reason::kObjectIdInvalid,
+                   "is not 1 to 64 of [A-Za-z0-9._-]"));
+}
+
+// The id as a submission has it.
+absl::Status SetName(absl::string_view id, layout::Submission* submission) {
+  ASSIGN_OR_RETURN(const NameKey key, KeyOf(id));
+  std::memcpy(submission->name, key.words, sizeof(submission->name));
+  submission->name_length = key.length;
+  return absl::OkStatus();
+}
+
+uint64_t NanosOf(absl::Duration duration) {
+  if (duration == absl::InfiniteDuration()) return 0;
+  return static_cast<uint64_t>(
+      std::max<int64_t>(absl::ToInt64Nanoseconds(duration), 1));
+}
+
+constexpr uint64_t RoundUp(uint64_t bytes, uint64_t to) {
+  return (bytes + to - 1) / to * to;
+}
+
+std::string MetadataBytes(const ObjectMetadata& metadata) {
+  v1::ObjectMetadata proto;
+  proto.set_media_type(metadata.media_type);
+  proto.set_schema(metadata.schema);
+  proto.set_dtype(metadata.dtype);
+  for (const uint64_t size : metadata.shape) proto.add_shape(size);
+  for (const int64_t stride : metadata.strides) proto.add_strides(stride);
+  for (const auto& [key, value] : metadata.labels) {
+    (*proto.mutable_labels())[key] = value;
+  }
+  return proto.SerializeAsString();
+}
+
+int Descriptor(const OpenedSegment& opened) {
+  const auto* const fd = std::get_if<UniqueFd>(&opened.object);
+  return fd == nullptr ? -1 : fd->get();
+}
+
+// The greatest size that the file says of itself.
+absl::StatusOr<sys::ScopedMmap> MapDirectory(int fd) {
+  uint64_t max_size_bytes = 0;
+  {
+    sys::MmapRequest header;
+    header.fd = fd;
+    header.length_bytes = sizeof(layout::DirectoryHeader);
+    ASSIGN_OR_RETURN(const sys::ScopedMmap mapped,
+                     sys::ScopedMmap::Map(header));
+    max_size_bytes = layout::HostMemory::Load(
+        &static_cast<const layout::DirectoryHeader*>(mapped.data())
+             ->max_size_bytes,
+        std::memory_order_acquire);
+  }
+  sys::MmapRequest whole;
+  whole.fd = fd;
+  whole.length_bytes =
+      std::clamp<uint64_t>(max_size_bytes, sizeof(layout::DirectoryHeader),
+                           layout::kMaxDirectorySizeBytes);
+  return sys::ScopedMmap::Map(whole);
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<ObjectAccess>> ObjectAccess::Open(
+    std::shared_ptr<Client::Impl> client, const ObjectStoreOptions& options) {
+  Parts parts;
+  ObjectStoreOptions resolved = options;
+  if (resolved.name_space.empty()) {
+    resolved.name_space = client->name_space();
+  }
+  ASSIGN_OR_RETURN(parts.link, client->Link());
+  v1::OpenDirectoryRequest request;
+  v1::Directory reply;
+  request.set_parent(absl::StrCat("namespaces/", resolved.name_space));
+  RETURN_IF_ERROR(client->CallInSession(
+      [&](const std::string& session) { request.set_session(session); },
+      [&] {
+        return client->Call(&v1::ObjectService::Stub::OpenDirectory, request,
+                            reply);
+      }));
+  ASSIGN_OR_RETURN(parts.directory,
+                   client->Open(reply.directory_handle(), Access::kRead));
+  ASSIGN_OR_RETURN(parts.session_page, client->Open(reply.session_page_handle(),
+                                                    Access::kReadWrite));
+  ASSIGN_OR_RETURN(parts.answers,
+                   client->Open(reply.answers_handle(), Access::kRead));
+  ASSIGN_OR_RETURN(parts.pages,
+                   MappedSessionPages::Map(Descriptor(parts.session_page),
+                                           Descriptor(parts.answers)));
+  ASSIGN_OR_RETURN(parts.directory_memory,
+                   MapDirectory(Descriptor(parts.directory)));
+  ASSIGN_OR_RETURN(const DirectoryReader reader,
+                   DirectoryReader::Open(parts.directory_memory.data(),
+                                         parts.directory_memory.size_bytes()));
+  // The mappings are enough from here on.
+  parts.directory.object = UniqueFd();
+  parts.session_page.object = UniqueFd();
+  parts.answers.object = UniqueFd();
+  parts.client = std::move(client);
+  return std::shared_ptr<ObjectAccess>(
+      new ObjectAccess(std::move(parts), reader, std::move(resolved)));
+}
+
+ObjectAccess::ObjectAccess(Parts parts, DirectoryReader reader,
+                           ObjectStoreOptions options)
+    : parts_(std::move(parts)),
+      options_(std::move(options)),
+      reader_(reader),
+      pins_(parts_.pages.session()),
+      is_lost_(parts_.directory.attachment.lost_flag()),
+      lane_(parts_.link, parts_.pages.session(), parts_.pages.answers(),
+            is_lost_, [this](const layout::Answer& answer) { Hear(answer); }) {}
+
+ObjectAccess::~ObjectAccess() = default;
+
+void ObjectAccess::Retire(std::shared_ptr<ObjectAccess> access) {
+  if (access == nullptr || access.use_count() > 1) return;
+  absl::flat_hash_set<uint32_t> pinned;
+  CollectPins(access->parts_.pages.session(), &pinned);
+  // For good: who still reads must never find its memory gone.
+  if (!pinned.empty()) new std::shared_ptr<ObjectAccess>(std::move(access));
+}
+
+std::string ObjectAccess::Parent() const {
+  return absl::StrCat("namespaces/", options_.name_space);
+}
+
+absl::Time ObjectAccess::CallDeadline() const {
+  return absl::Now() + parts_.client->reconnect_timeout() + absl::Seconds(1);
+}
+
+bool ObjectAccess::Contains(absl::string_view id) const {
+  const std::optional<NameKey> key = NameKey::Of(id);
+  FoundObject found;
+  return key.has_value() && reader_.Find(*key, &found) == Lookup::kFound;
+}
+
+absl::StatusOr<PinnedObject> ObjectAccess::Get(absl::string_view id) {
+  const std::optional<NameKey> key = NameKey::Of(id);
+  if (!key.has_value()) return KeyOf(id).status();
+  lane_.ListenIfAny();
+  if (is_lost_->load(std::memory_order_relaxed)) return DirectoryLost();
+  FoundObject found;
+  const PinResult pin = pins_.Pin(reader_, *key, &found);
+  if (pin.outcome == PinOutcome::kPinned) return Pinned(pin, found);
+  switch (pin.outcome) {
+    case PinOutcome::kAbsent:
+      return ObjectNotFound(id).ToStatus();
+    case PinOutcome::kNoSlot:
+      return Exhausted(reason::kAttachmentLimit, "pins of a session", 1, 0,
+                       "pins");
+    default:
+      return Error(absl::StatusCode::kUnavailable, reason::kHeaderCorrupt,
+                   "the directory does not hold still")
+          .ToStatus();
+  }
+}
+
+absl::StatusOr<PinnedObject> ObjectAccess::Pinned(const PinResult& pin,
+                                                  const FoundObject& found) {
+  const ArenaView* view = FindView(found.arena);
+  if (view == nullptr) {
+    const absl::StatusOr<const ArenaView*> mapped = MapArena(found.arena);
+    if (!mapped.ok()) {
+      pins_.Unpin(pin.slot);
+      return mapped.status();
+    }
+    view = *mapped;
+  }
+  if (found.offset_bytes > view->size_bytes ||
+      found.size_bytes > view->size_bytes - found.offset_bytes) {
+    pins_.Unpin(pin.slot);
+    return Error(absl::StatusCode::kDataLoss, reason::kHeaderCorrupt,
+                 "the directory points beyond an arena")
+        .ToStatus();
+  }
+  PinnedObject object;
+  object.access_ = this;
+  object.slot_ = pin.slot;
+  object.metadata_bytes_ = found.metadata_bytes;
+  object.data_ = view->data + found.offset_bytes;
+  object.size_bytes_ = found.size_bytes;
+  object.generation_ = found.generation;
+  return object;
+}
+
+absl::StatusOr<const ObjectAccess::ArenaView*> ObjectAccess::MapArena(
+    uint32_t arena) {
+  absl::MutexLock lock(&arenas_mutex_);
+  if (const ArenaView* const view = FindView(arena)) return view;
+  ASSIGN_OR_RETURN(
+      OpenedSegment opened,
+      parts_.client->Open(absl::StrCat(Parent(), "/arenas/", arena),
+                          Access::kRead));
+  const Attachment::Facts& facts = opened.attachment.facts();
+  MapOptions options;
+  options.size_bytes = facts.segment_size_bytes;
+  options.page_size_bytes = facts.page_size_bytes;
+  ASSIGN_OR_RETURN(ReadOnlyMapping mapping,
+                   ReadOnlyMapping::Map(opened.object, options));
+  auto view = std::make_unique<ArenaView>();
+  view->attached =
+      ReadOnlyAttached(std::move(opened.attachment), std::move(mapping));
+  view->data = static_cast<const char*>(view->attached.data());
+  view->size_bytes = view->attached.size_bytes();
+  AddView(arena, std::move(view));
+  return FindView(arena);
+}
+
+void ObjectAccess::AddView(uint32_t arena, std::unique_ptr<ArenaView> view) {
+  std::atomic<ViewTable*>& place =
+      views_[arena / kViewsInTable % views_.size()];
+  ViewTable* table = place.load(std::memory_order_relaxed);
+  if (table == nullptr) {
+    tables_.push_back(std::make_unique<ViewTable>());
+    table = tables_.back().get();
+    for (std::atomic<ArenaView*>& one : *table) {
+      one.store(nullptr, std::memory_order_relaxed);
+    }
+    place.store(table, std::memory_order_release);
+  }
+  (*table)[arena % kViewsInTable].store(view.get(), std::memory_order_release);
+  mapped_.push_back(std::move(view));
+}
+
+absl::Status ObjectAccess::Await(absl::string_view id, absl::Duration wait) {
+  ObjectLane::Operation await;
+  await.submission.kind = static_cast<uint32_t>(SubmissionKind::kAwait);
+  await.submission.ttl_ns = NanosOf(wait);
+  RETURN_IF_ERROR(SetName(id, &await.submission));
+  RETURN_IF_ERROR(lane_.Run(absl::MakeSpan(&await, 1), CallDeadline() + wait));
+  return StatusOfAnswer(await.answer.result, await.answer.reason, id);
+}
+
+absl::StatusOr<ObjectArena*> ObjectAccess::NewArena(uint64_t size_bytes) {
+  v1::CreateArenaRequest request;
+  v1::Arena reply;
+  request.set_parent(Parent());
+  request.mutable_arena()->set_size_bytes(
+      std::max(RoundUp(size_bytes, BasePageSizeBytes()),
+               RoundUp(options_.arena_bytes, BasePageSizeBytes())));
+  request.mutable_arena()->set_mode(options_.mode);
+  RETURN_IF_ERROR(parts_.client->CallInSession(
+      [&](const std::string& session) { request.set_session(session); },
+      [&] {
+        return parts_.client->Call(&v1::ObjectService::Stub::CreateArena,
+                                   request, reply);
+      }));
+  ASSIGN_OR_RETURN(OpenedSegment opened,
+                   parts_.client->Open(reply.handle(), Access::kReadWrite));
+  const Attachment::Facts& facts = opened.attachment.facts();
+  MapOptions options;
+  options.size_bytes = facts.segment_size_bytes;
+  options.page_size_bytes = facts.page_size_bytes;
+  ASSIGN_OR_RETURN(WritableMapping mapping,
+                   WritableMapping::Map(opened.object, options));
+  auto arena = std::make_unique<ObjectArena>(
+      reply.number(),
+      WritableAttached(std::move(opened.attachment), std::move(mapping)));
+  auto view = std::make_unique<ArenaView>();
+  view->data = arena->data();
+  view->size_bytes = arena->size_bytes();
+  absl::MutexLock lock(&arenas_mutex_);
+  AddView(reply.number(), std::move(view));
+  arenas_.push_back(std::move(arena));
+  return arenas_.back().get();
+}
+
+std::optional<std::pair<ObjectArena*, Extent>> ObjectAccess::AllocateThere(
+    uint64_t size_bytes, uint64_t alignment) {
+  absl::MutexLock lock(&arenas_mutex_);
+  for (const auto& arena : arenas_) {
+    const std::optional<Extent> extent = arena->Allocate(size_bytes, alignment);
+    if (extent.has_value()) return std::make_pair(arena.get(), *extent);
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<std::pair<ObjectArena*, Extent>> ObjectAccess::Allocate(
+    uint64_t size_bytes, uint64_t alignment, absl::Time deadline) {
+  for (;;) {
+    auto found = AllocateThere(size_bytes, alignment);
+    if (found.has_value()) return *found;
+    // What the daemon has freed may not have been heard of yet.
+    lane_.Listen(absl::InfinitePast());
+    found = AllocateThere(size_bytes, alignment);
+    if (found.has_value()) return *found;
+    const absl::StatusOr<ObjectArena*> arena = NewArena(size_bytes);
+    if (arena.ok()) continue;
+    if (!absl::IsResourceExhausted(arena.status()) || absl::Now() >= deadline) {
+      return arena.status();
+    }
+    lane_.Listen(std::min(deadline, absl::Now() + kRoomLookedFor));
+  }
+}
+
+absl::StatusOr<ObjectDraft> ObjectAccess::Create(absl::string_view id,
+                                                 uint64_t size_bytes,
+                                                 const ObjectOptions& options) {
+  RETURN_IF_ERROR(KeyOf(id).status());
+  if (size_bytes > ExtentAllocator::kMaxSizeBytes) {
+    return InvalidField("size_bytes", reason::kSizeInvalid,
+                        "is more than an arena can have");
+  }
+  std::string metadata;
+  if (options.metadata.has_value()) metadata = MetadataBytes(*options.metadata);
+  const uint64_t payload = RoundUp(size_bytes, 8);
+  ASSIGN_OR_RETURN(
+      const auto place,
+      Allocate(std::max<uint64_t>(payload + metadata.size(), 1),
+               size_bytes >= kPageAlignedFromBytes ? BasePageSizeBytes() : 64,
+               absl::Now() + options.wait_for_room));
+  ObjectDraft draft;
+  draft.access_ = shared_from_this();
+  draft.arena_ = place.first;
+  draft.id_ = std::string(id);
+  draft.options_ = options;
+  draft.data_ = place.first->data() + place.second.offset_bytes;
+  draft.size_bytes_ = size_bytes;
+  draft.metadata_bytes_ = static_cast<uint32_t>(metadata.size());
+  std::memcpy(draft.data_ + payload, metadata.data(), metadata.size());
+  return draft;
+}
+
+void ObjectAccess::Abandon(const ObjectDraft& draft) {
+  draft.arena_->Free(static_cast<uint64_t>(draft.data_ - draft.arena_->data()));
+}
+
+ObjectLane::Operation ObjectAccess::PublishOf(const ObjectDraft& draft) {
+  ObjectLane::Operation publish;
+  layout::Submission& submission = publish.submission;
+  submission.kind = static_cast<uint32_t>(SubmissionKind::kPublish);
+  submission.arena = draft.arena_->number();
+  submission.metadata_bytes = draft.metadata_bytes_;
+  submission.offset_bytes =
+      static_cast<uint64_t>(draft.data_ - draft.arena_->data());
+  submission.size_bytes = draft.size_bytes_;
+  submission.ttl_ns = NanosOf(draft.options_.ttl);
+  submission.priority = draft.options_.priority;
+  if (draft.options_.replace_existing) {
+    submission.flags |= layout::kReplaceExisting;
+  }
+  // Create has checked it.
+  SetName(draft.id_, &submission).IgnoreError();
+  return publish;
+}
+
+absl::StatusOr<uint64_t> ObjectAccess::Seal(const ObjectDraft& draft) {
+  ObjectLane::Operation publish = PublishOf(draft);
+  RETURN_IF_ERROR(lane_.Run(absl::MakeSpan(&publish, 1), CallDeadline()));
+  RETURN_IF_ERROR(
+      StatusOfAnswer(publish.answer.result, publish.answer.reason, draft.id_));
+  return publish.answer.value;
+}
+
+absl::Status ObjectAccess::SealAll(absl::Span<ObjectDraft> drafts) {
+  std::vector<ObjectLane::Operation> publishes;
+  publishes.reserve(drafts.size());
+  for (const ObjectDraft& draft : drafts) {
+    publishes.push_back(PublishOf(draft));
+  }
+  absl::Status status = lane_.Run(absl::MakeSpan(publishes), CallDeadline());
+  for (size_t i = 0; i < drafts.size(); ++i) {
+    if (!publishes[i].done) continue;
+    const layout::Answer& answer = publishes[i].answer;
+    const absl::Status one =
+        StatusOfAnswer(answer.result, answer.reason, drafts[i].id_);
+    status.Update(one);
+    if (one.ok()) drafts[i].arena_ = nullptr;
+  }
+  return status;
+}
+
+absl::Status ObjectAccess::Delete(absl::Span<const absl::string_view> ids) {
+  std::vector<ObjectLane::Operation> deletes(ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    deletes[i].submission.kind = static_cast<uint32_t>(SubmissionKind::kDelete);
+    RETURN_IF_ERROR(SetName(ids[i], &deletes[i].submission));
+  }
+  absl::Status status = lane_.Run(absl::MakeSpan(deletes), CallDeadline());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (!deletes[i].done) continue;
+    status.Update(StatusOfAnswer(deletes[i].answer.result,
+                                 deletes[i].answer.reason, ids[i]));
+  }
+  return status;
+}
+
+void ObjectAccess::Hear(const layout::Answer& answer) {
+  std::unique_ptr<ArenaView> gone;  // unmapped without the lock
+  absl::MutexLock lock(&arenas_mutex_);
+  switch (static_cast<layout::AnswerKind>(answer.kind)) {
+    case layout::AnswerKind::kFreed:
+      for (const auto& arena : arenas_) {
+        if (arena->number() == answer.arena) arena->Free(answer.value);
+      }
+      return;
+    case layout::AnswerKind::kArenaGone:
+      gone = TakeView(answer.arena);
+      return;
+    default:
+      return;
+  }
+}
+
+// Nobody uses it: what is pinned keeps its arena.
+std::unique_ptr<ObjectAccess::ArenaView> ObjectAccess::TakeView(
+    uint32_t arena) {
+  const ArenaView* const view = FindView(arena);
+  if (view == nullptr) return nullptr;
+  ViewTable& table = *views_[arena / kViewsInTable % views_.size()].load(
+      std::memory_order_relaxed);
+  table[arena % kViewsInTable].store(nullptr, std::memory_order_release);
+  const auto found =
+      std::find_if(mapped_.begin(), mapped_.end(),
+                   [view](const auto& one) { return one.get() == view; });
+  std::unique_ptr<ArenaView> taken = std::move(*found);
+  mapped_.erase(found);
+  return taken;
+}
+
+std::vector<ObjectSummary> ObjectAccess::List() const {
+  std::vector<ObjectSummary> all;
+  reader_.ForEach([&](const ListedObject& listed) {
+    ObjectSummary one;
+    one.id = std::string(listed.key.id());
+    one.generation = listed.object.generation;
+    one.size_bytes = listed.object.size_bytes;
+    one.arena = listed.object.arena;
+    one.owner = listed.owner;
+    one.create_time =
+        absl::FromUnixNanos(static_cast<int64_t>(listed.create_time_ns));
+    if (listed.expire_time_ns != 0) {
+      one.expire_time =
+          absl::FromUnixNanos(static_cast<int64_t>(listed.expire_time_ns));
+    }
+    all.push_back(std::move(one));
+    return true;
+  });
+  return all;
+}
+
+}  // namespace client
+}  // namespace shmd

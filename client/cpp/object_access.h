@@ -1,0 +1,126 @@
+#ifndef SHMD_CLIENT_CPP_OBJECT_ACCESS_H_
+#define SHMD_CLIENT_CPP_OBJECT_ACCESS_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "client/cpp/client_impl.h"
+#include "client/cpp/object_arena.h"
+#include "client/cpp/object_lane.h"
+#include "client/cpp/objects.h"
+#include "shm/directory/directory_reader.h"
+#include "shm/directory/pins.h"
+#include "shm/lane/session_pages.h"
+
+namespace shmd {
+inline namespace client {
+
+// What an ObjectStore, its drafts and what it has pinned share: the mapped
+// directory, the session's pages, and the arenas. Thread-safe.
+class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
+ public:
+  static absl::StatusOr<std::shared_ptr<ObjectAccess>> Open(
+      std::shared_ptr<Client::Impl> client, const ObjectStoreOptions& options);
+  ~ObjectAccess();
+
+  absl::StatusOr<PinnedObject> Get(absl::string_view id);
+  absl::Status Await(absl::string_view id, absl::Duration wait);
+  bool Contains(absl::string_view id) const;
+  void Unpin(uint32_t slot) { pins_.Unpin(slot); }
+
+  absl::StatusOr<ObjectDraft> Create(absl::string_view id, uint64_t size_bytes,
+                                     const ObjectOptions& options);
+  absl::StatusOr<uint64_t> Seal(const ObjectDraft& draft);
+  // Each draft that was sealed is `sealed` in the result.
+  absl::Status SealAll(absl::Span<ObjectDraft> drafts);
+  void Abandon(const ObjectDraft& draft);
+  absl::Status Delete(absl::Span<const absl::string_view> ids);
+  std::vector<ObjectSummary> List() const;
+
+  // An object may stay pinned when its store has ended: its mappings stay too.
+  static void Retire(std::shared_ptr<ObjectAccess> access);
+
+ private:
+  // Where an arena is mapped in this program.
+  struct ArenaView {
+    const char* data = nullptr;
+    uint64_t size_bytes = 0;
+    ReadOnlyAttached attached;  // of an arena that another program writes
+  };
+  static constexpr size_t kViewsInTable = 256;
+  using ViewTable = std::array<std::atomic<ArenaView*>, kViewsInTable>;
+
+  // What Open gathers.
+  struct Parts {
+    std::shared_ptr<Client::Impl> client;
+    std::shared_ptr<SessionLink> link;
+    OpenedSegment directory;
+    OpenedSegment session_page;
+    OpenedSegment answers;
+    sys::ScopedMmap directory_memory;
+    MappedSessionPages pages;
+  };
+
+  ObjectAccess(Parts parts, DirectoryReader reader, ObjectStoreOptions options);
+
+  const ArenaView* FindView(uint32_t arena) const {
+    const ViewTable* const table =
+        views_[arena / kViewsInTable % views_.size()].load(
+            std::memory_order_acquire);
+    return table == nullptr ? nullptr
+                            : (*table)[arena % kViewsInTable].load(
+                                  std::memory_order_acquire);
+  }
+  absl::StatusOr<const ArenaView*> MapArena(uint32_t arena);
+  void AddView(uint32_t arena, std::unique_ptr<ArenaView> view)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(arenas_mutex_);
+  std::unique_ptr<ArenaView> TakeView(uint32_t arena)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(arenas_mutex_);
+  absl::StatusOr<PinnedObject> Pinned(const PinResult& pin,
+                                      const FoundObject& found);
+
+  absl::StatusOr<ObjectArena*> NewArena(uint64_t size_bytes);
+  absl::StatusOr<std::pair<ObjectArena*, Extent>> Allocate(uint64_t size_bytes,
+                                                           uint64_t alignment,
+                                                           absl::Time deadline);
+  std::optional<std::pair<ObjectArena*, Extent>> AllocateThere(
+      uint64_t size_bytes, uint64_t alignment);
+  static ObjectLane::Operation PublishOf(const ObjectDraft& draft);
+  void Hear(const layout::Answer& answer);
+  absl::Time CallDeadline() const;
+  std::string Parent() const;
+
+  const Parts parts_;
+  const ObjectStoreOptions options_;
+  const DirectoryReader reader_;
+  PinSet pins_;
+  // By a daemon that was restarted.
+  const std::shared_ptr<const std::atomic<bool>> is_lost_;
+  ObjectLane lane_;
+  // By number: a table of tables, which only grow.
+  std::array<std::atomic<ViewTable*>, 256> views_ = {};
+
+  absl::Mutex arenas_mutex_;
+  std::vector<std::unique_ptr<ViewTable>> tables_
+      ABSL_GUARDED_BY(arenas_mutex_);
+  std::vector<std::unique_ptr<ArenaView>> mapped_
+      ABSL_GUARDED_BY(arenas_mutex_);
+  std::vector<std::unique_ptr<ObjectArena>> arenas_
+      ABSL_GUARDED_BY(arenas_mutex_);
+};
+
+}  // namespace client
+}  // namespace shmd
+
+#endif  // SHMD_CLIENT_CPP_OBJECT_ACCESS_H_

@@ -1,0 +1,219 @@
+#ifndef SHMD_CLIENT_CPP_OBJECTS_H_
+#define SHMD_CLIENT_CPP_OBJECTS_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "client/cpp/client.h"
+
+namespace shmd {
+inline namespace client {
+
+class ObjectAccess;
+class ObjectArena;
+
+// What an object holds, as its writer says: ObjectMetadata of object.proto.
+struct ObjectMetadata {
+  std::string media_type;
+  std::string schema;
+  std::string dtype;
+  std::vector<uint64_t> shape;
+  std::vector<int64_t> strides;
+  std::map<std::string, std::string> labels;
+};
+
+struct ObjectOptions {
+  bool replace_existing = false;
+  uint8_t priority = 0;  // the lowest go first when room has to be made
+  absl::Duration ttl = absl::InfiniteDuration();
+  std::optional<ObjectMetadata> metadata;
+  // How long to wait for memory when there is none.
+  absl::Duration wait_for_room = absl::ZeroDuration();
+};
+
+// An object of the directory, as a listing shows it.
+struct ObjectSummary {
+  std::string id;
+  uint64_t generation = 0;
+  uint64_t size_bytes = 0;
+  uint32_t arena = 0;
+  uid_t owner = 0;
+  absl::Time create_time;
+  std::optional<absl::Time> expire_time;
+};
+
+// An object that this program is using: its bytes stay where they are, also
+// when it is deleted or replaced meanwhile, until this ends. Move-only. May
+// outlive the ObjectStore. Not thread-safe, but may be ended on any thread.
+class PinnedObject {
+ public:
+  PinnedObject() = default;
+  PinnedObject(PinnedObject&& other) noexcept { Swap(other); }
+  PinnedObject& operator=(PinnedObject&& other) noexcept {
+    PinnedObject old(std::move(*this));
+    Swap(other);
+    return *this;
+  }
+  ~PinnedObject() {
+    if (access_ != nullptr) End();
+  }
+
+  const char* data() const { return data_; }
+  uint64_t size_bytes() const { return size_bytes_; }
+  absl::Span<const char> span() const {
+    return absl::MakeConstSpan(data_, size_bytes_);
+  }
+  uint64_t generation() const { return generation_; }
+
+  // FIELD_INVALID (INVALID_ARGUMENT) when the writer wrote something else.
+  absl::StatusOr<ObjectMetadata> metadata() const;
+
+ private:
+  friend class ObjectAccess;
+
+  void Swap(PinnedObject& other) {
+    std::swap(access_, other.access_);
+    std::swap(slot_, other.slot_);
+    std::swap(metadata_bytes_, other.metadata_bytes_);
+    std::swap(data_, other.data_);
+    std::swap(size_bytes_, other.size_bytes_);
+    std::swap(generation_, other.generation_);
+  }
+  void End();
+
+  ObjectAccess* access_ = nullptr;
+  uint32_t slot_ = 0;
+  uint32_t metadata_bytes_ = 0;
+  const char* data_ = nullptr;
+  uint64_t size_bytes_ = 0;
+  uint64_t generation_ = 0;
+};
+
+// Memory for an object that is being written. What is not sealed when this ends
+// never was. Move-only. Not thread-safe.
+class ObjectDraft {
+ public:
+  ObjectDraft() = default;
+  ObjectDraft(ObjectDraft&& other) noexcept { Swap(other); }
+  ObjectDraft& operator=(ObjectDraft&& other) noexcept {
+    ObjectDraft old(std::move(*this));
+    Swap(other);
+    return *this;
+  }
+  ~ObjectDraft();
+
+  // At a multiple of 64 bytes; of 4096 from 64 KiB on. Not cleared: it may
+  // hold what this program wrote there before.
+  absl::Span<char> span() const { return absl::MakeSpan(data_, size_bytes_); }
+
+  // Publishes it; returns its generation. From now on the bytes must not
+  // change. OBJECT_EXISTS (ALREADY_EXISTS) and the other codes of CreateObject;
+  // after an error it is still a draft.
+  absl::StatusOr<uint64_t> Seal();
+
+ private:
+  friend class ObjectAccess;
+
+  void Swap(ObjectDraft& other) {
+    std::swap(access_, other.access_);
+    std::swap(arena_, other.arena_);
+    std::swap(id_, other.id_);
+    std::swap(options_, other.options_);
+    std::swap(data_, other.data_);
+    std::swap(size_bytes_, other.size_bytes_);
+    std::swap(metadata_bytes_, other.metadata_bytes_);
+  }
+
+  std::shared_ptr<ObjectAccess> access_;
+  ObjectArena* arena_ = nullptr;
+  std::string id_;
+  ObjectOptions options_;
+  char* data_ = nullptr;
+  uint64_t size_bytes_ = 0;
+  uint32_t metadata_bytes_ = 0;
+};
+
+struct ObjectStoreOptions {
+  // Empty: the client's.
+  std::string name_space;
+  // Who may read what is put here: permission bits, as of a file.
+  mode_t mode = 0600;
+  // Of one arena, in bytes; larger objects have arenas of their own.
+  uint64_t arena_bytes = uint64_t{64} << 20;
+};
+
+struct PutItem {
+  absl::string_view id;
+  absl::Span<const char> data;
+};
+
+// The objects of a namespace: immutable blobs that are put once and got many
+// times. Get makes no call to the daemon and no system call once this program
+// has mapped the arena; Put makes none beyond the copy while its arena has
+// room and the daemon is awake.
+//
+// Objects are named by the last part of their name, 1 to 64 of [A-Za-z0-9._-].
+// Thread-safe, but for the move operations. When the daemon is restarted, what
+// is under way is repeated; with a keeper all objects are still there. Codes
+// are those of object.proto, and UNAVAILABLE (SERVER_UNREACHABLE).
+class ObjectStore {
+ public:
+  // Uses the client's session, and may outlive it.
+  static absl::StatusOr<ObjectStore> Open(
+      Client& client, const ObjectStoreOptions& options = {});
+
+  ObjectStore(ObjectStore&&) noexcept;
+  ObjectStore& operator=(ObjectStore&&) noexcept;
+  // What is pinned still stays pinned, and mapped.
+  ~ObjectStore();
+
+  // Finds and pins an object. OBJECT_NOT_FOUND; CALLER_NOT_ALLOWED when its
+  // arena may not be read. With a `wait`, waits for it that long.
+  absl::StatusOr<PinnedObject> Get(absl::string_view id);
+  absl::StatusOr<PinnedObject> Get(absl::string_view id, absl::Duration wait);
+  // Whether there is one now; pins nothing.
+  bool Contains(absl::string_view id) const;
+
+  // Copies `data` in and publishes it; returns its generation.
+  absl::StatusOr<uint64_t> Put(absl::string_view id,
+                               absl::Span<const char> data,
+                               const ObjectOptions& options = {});
+  // The same for many, in one exchange with the daemon. The status is that of
+  // the first that failed; the others are there.
+  absl::Status PutAll(absl::Span<const PutItem> items,
+                      const ObjectOptions& options = {});
+  // All that are there, in the order of the ids; the others are nullopt.
+  absl::StatusOr<std::vector<std::optional<PinnedObject>>> GetAll(
+      absl::Span<const absl::string_view> ids);
+  // Memory to write an object into in place.
+  absl::StatusOr<ObjectDraft> Create(absl::string_view id, uint64_t size_bytes,
+                                     const ObjectOptions& options = {});
+
+  absl::Status Delete(absl::string_view id);
+  absl::Status DeleteAll(absl::Span<const absl::string_view> ids);
+
+  // In no order. What comes or goes meanwhile may be left out.
+  std::vector<ObjectSummary> List() const;
+
+ private:
+  explicit ObjectStore(std::shared_ptr<ObjectAccess> access);
+
+  std::shared_ptr<ObjectAccess> access_;
+};
+
+}  // namespace client
+}  // namespace shmd
+
+#endif  // SHMD_CLIENT_CPP_OBJECTS_H_
