@@ -1,5 +1,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "cli/objects.h"
 #include "cli/progress.h"
 #include "cli/verbs.h"
 #include "client/cpp/file_transfer.h"
@@ -10,9 +11,13 @@ namespace {
 struct Options {
   std::string segment;
   std::string file;
+  bool object = false;
 };
 
 absl::Status Run(Context& context, const Options& options) {
+  if (options.object) {
+    return GetObject(context, options.segment, options.file);
+  }
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const std::string handle,
                    ResolveHandle(*client, options.segment));
@@ -31,6 +36,8 @@ void AddGet(CLI::App& app, Context& context) {
   verb.add_option("file", options->file,
                   "the file; appears only once it is whole")
       ->required();
+  verb.add_flag("--object,--objects", options->object,
+                "the name is that of an object");
   verb.callback(
       [options, &context] { context.status = Run(context, *options); });
 }

@@ -4,6 +4,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "cli/format.h"
+#include "cli/objects.h"
 #include "cli/verbs.h"
 
 namespace shmd::cli {
@@ -12,6 +13,7 @@ namespace {
 struct Options {
   ListOptions list;
   bool quiet = false;
+  bool objects = false;
 };
 
 std::vector<std::string> Row(const Segment& segment) {
@@ -32,6 +34,7 @@ std::vector<std::string> Row(const Segment& segment) {
 }
 
 absl::Status Run(Context& context, const Options& options) {
+  if (options.objects) return ListObjects(context, options.quiet);
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const std::vector<Segment> segments,
                    client->List(options.list));
@@ -74,6 +77,8 @@ void AddLs(CLI::App& app, Context& context) {
                   "as `backend = MEMFD AND labels.team = \"blue\"`");
   verb.add_option("--limit,-n", options->list.limit, "at most this many");
   verb.add_flag("--quiet,-q", options->quiet, "print the short names alone");
+  verb.add_flag("--objects,--object", options->objects,
+                "the namespace's objects instead");
   verb.callback(
       [options, &context] { context.status = Run(context, *options); });
 }

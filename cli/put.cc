@@ -1,5 +1,6 @@
 #include "base/status_macros.h"
 #include "cli/format.h"
+#include "cli/objects.h"
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/verbs.h"
@@ -13,9 +14,21 @@ struct Options {
   SegmentSpec spec;
   bool seal = false;
   bool quiet = false;
+  bool object = false;
+  bool replace = false;
 };
 
+absl::Status RunObject(Context& context, const Options& options) {
+  PutObjectOptions object;
+  object.file = options.file;
+  object.id = options.spec.id;
+  object.mode = options.spec.mode.value_or(0600);
+  object.replace = options.replace;
+  return PutObject(context, object);
+}
+
 absl::Status Run(Context& context, const Options& options) {
+  if (options.object) return RunObject(context, options);
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   absl::StatusOr<Segment> segment;
   {
@@ -40,6 +53,13 @@ void AddPut(CLI::App& app, Context& context) {
   AddSpecOptions(verb, &options->spec);
   verb.add_flag("--seal", options->seal, "make it immutable");
   verb.add_flag("--quiet,-q", options->quiet, "print the handle alone");
+  CLI::Option* const object = verb.add_flag(
+      "--object,--objects", options->object,
+      "into an object of that name, which any program of the namespace that "
+      "--mode lets in can get");
+  verb.add_flag("--replace", options->replace,
+                "in place of the object of that name")
+      ->needs(object);
   verb.callback(
       [options, &context] { context.status = Run(context, *options); });
 }

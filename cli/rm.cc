@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "base/status_macros.h"
+#include "cli/objects.h"
 #include "cli/verbs.h"
 
 namespace shmd::cli {
@@ -10,9 +11,11 @@ namespace {
 struct Options {
   std::vector<std::string> names;
   bool force = false;
+  bool objects = false;
 };
 
 absl::Status Run(Context& context, const Options& options) {
+  if (options.objects) return RemoveObjects(context, options.names);
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   if (options.names.size() > 1) {
     return client->BatchDelete(options.names, options.force);
@@ -30,6 +33,8 @@ void AddRm(CLI::App& app, Context& context) {
       *app.add_subcommand("rm", "Delete segments: all that are named, or none");
   verb.add_option("segment", options->names, "their names")->required();
   verb.add_flag("--force", options->force, "although attached or adopted");
+  verb.add_flag("--objects,--object", options->objects,
+                "the names are those of objects; all that are there go");
   verb.callback(
       [options, &context] { context.status = Run(context, *options); });
 }
