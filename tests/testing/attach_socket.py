@@ -66,11 +66,21 @@ class Connection:
     def attach(self, handle, access=READ):
         """Attaches by text or Handle; returns (Attachment, descriptor or None)
         or raises Refused. The descriptor is the caller's to close."""
-        request = attach_pb2.AttachRequest(sequence=next(self._sequence))
+        request = attach_pb2.AttachRequest()
         if isinstance(handle, str):
             request.attach.handle_string = handle
         else:
             request.attach.handle.CopyFrom(handle)
+        return self._attach(request, access)
+
+    def attach_arena(self, name, access=READ):
+        """The same for an arena, by its name."""
+        request = attach_pb2.AttachRequest()
+        request.attach.arena = name
+        return self._attach(request, access)
+
+    def _attach(self, request, access):
+        request.sequence = next(self._sequence)
         request.attach.access = access
         self.socket.send(request.SerializeToString())
         received = self.receive()
@@ -106,6 +116,12 @@ class Connection:
             raise Refused(reply.error)
         return reply.welcome
 
+    def wake(self):
+        """Says that the session's ring has submissions."""
+        request = attach_pb2.AttachRequest(sequence=next(self._sequence))
+        request.wake.SetInParent()
+        self.socket.send(request.SerializeToString())
+
     def detach(self, attachment_id):
         request = attach_pb2.AttachRequest(sequence=next(self._sequence))
         request.detach.attachment_id = attachment_id
@@ -116,13 +132,23 @@ def refusal(path, handle, access=READ):
     """(code, reason) with which one attach is refused, ("OK", "") if it is
     not. For run_as."""
     with Connection(path) as connection:
-        try:
-            _, descriptor = connection.attach(handle, access)
-        except Refused as refused:
-            return refused.code, refused.reason
-        if descriptor is not None:
-            os.close(descriptor)
-        return "OK", ""
+        return _refusal(lambda: connection.attach(handle, access))
+
+
+def refusal_of_arena(path, name):
+    """The same for an arena by its name, to read."""
+    with Connection(path) as connection:
+        return _refusal(lambda: connection.attach_arena(name))
+
+
+def _refusal(attach):
+    try:
+        _, descriptor = attach()
+    except Refused as refused:
+        return refused.code, refused.reason
+    if descriptor is not None:
+        os.close(descriptor)
+    return "OK", ""
 
 
 def map_descriptor(descriptor, length, writable=False):
