@@ -120,7 +120,7 @@ TEST_F(ShmTest, GrantsAreMadeListedAndRevoked) {
   EXPECT_EQ(Shm({"revoke", name}).exit_code, 0);
   EXPECT_EQ(Shm({"revoke", name}).exit_code, 3);
   EXPECT_EQ(ShmJson({"grants", "it"})["grants"].size(), 1u);
-  EXPECT_THAT(Shm({"completion", "bash"}).out, HasSubstr("grant) options="));
+  EXPECT_THAT(Shm({"completion", "bash"}).out, HasSubstr("'grant') options="));
 }
 
 TEST_F(ShmTest, BackendsFollowFromTheirNames) {
@@ -141,6 +141,29 @@ TEST_F(ShmTest, BackendsFollowFromTheirNames) {
   EXPECT_EQ(refused.exit_code, 6);
   EXPECT_THAT(refused.err, HasSubstr("(SEGMENT_ADOPTED)\nhint: "));
   EXPECT_EQ(Shm({"rm", "--force", "q", "f", "s"}).exit_code, 0);
+}
+
+TEST_F(ShmTest, ObjectsArePutListedGotAndRemoved) {
+  const std::string content(300000, 'o');
+  const std::string path = MakeFile(content);
+  const ProgramEnd put = Shm({"put", path, "blob", "--object"});
+  ASSERT_EQ(put.exit_code, 0) << put.err;
+  EXPECT_EQ(Shm({"put", path, "blob", "--object"}).exit_code, 4);
+  EXPECT_EQ(Shm({"put", path, "blob", "--object", "--replace"}).exit_code, 0);
+  EXPECT_EQ(Shm({"ls", "--objects", "--quiet"}).out, "blob\n");
+  const auto listed = ShmJson({"ls", "--objects"})["objects"];
+  ASSERT_EQ(listed.size(), 1u);
+  EXPECT_EQ(listed[0]["id"], "blob");
+  EXPECT_EQ(listed[0]["size_bytes"], "300000");
+  const std::string copy = path + ".copy";
+  const ProgramEnd get = Shm({"get", "blob", copy, "--object"});
+  EXPECT_EQ(get.exit_code, 0) << get.err;
+  std::stringstream copied;
+  copied << std::ifstream(copy, std::ios::binary).rdbuf();
+  EXPECT_TRUE(copied.str() == content);
+  remove(copy.c_str());
+  EXPECT_EQ(Shm({"rm", "blob", "--objects"}).exit_code, 0);
+  EXPECT_NE(Shm({"get", "blob", copy, "--object"}).exit_code, 0);
 }
 
 TEST_F(ShmTest, FilesComeBackAsTheyWent) {
