@@ -195,7 +195,7 @@ absl::StatusOr<PinnedObject> ObjectAccess::Get(absl::string_view id) {
 
 absl::StatusOr<PinnedObject> ObjectAccess::Pinned(const PinResult& pin,
                                                   const FoundObject& found) {
-  const ArenaView* view = FindView(found.arena);
+  const ArenaView* view = views_.Find(found.arena);
   if (view == nullptr) {
     const absl::StatusOr<const ArenaView*> mapped = MapArena(found.arena);
     if (!mapped.ok()) {
@@ -221,10 +221,9 @@ absl::StatusOr<PinnedObject> ObjectAccess::Pinned(const PinResult& pin,
   return object;
 }
 
-absl::StatusOr<const ObjectAccess::ArenaView*> ObjectAccess::MapArena(
-    uint32_t arena) {
+absl::StatusOr<const ArenaView*> ObjectAccess::MapArena(uint32_t arena) {
   absl::MutexLock lock(&arenas_mutex_);
-  if (const ArenaView* const view = FindView(arena)) return view;
+  if (const ArenaView* const view = views_.FindAnywhere(arena)) return view;
   ASSIGN_OR_RETURN(
       OpenedSegment opened,
       parts_.client->Open(absl::StrCat(Parent(), "/arenas/", arena),
@@ -240,24 +239,7 @@ absl::StatusOr<const ObjectAccess::ArenaView*> ObjectAccess::MapArena(
       ReadOnlyAttached(std::move(opened.attachment), std::move(mapping));
   view->data = static_cast<const char*>(view->attached.data());
   view->size_bytes = view->attached.size_bytes();
-  AddView(arena, std::move(view));
-  return FindView(arena);
-}
-
-void ObjectAccess::AddView(uint32_t arena, std::unique_ptr<ArenaView> view) {
-  std::atomic<ViewTable*>& place =
-      views_[arena / kViewsInTable % views_.size()];
-  ViewTable* table = place.load(std::memory_order_relaxed);
-  if (table == nullptr) {
-    tables_.push_back(std::make_unique<ViewTable>());
-    table = tables_.back().get();
-    for (std::atomic<ArenaView*>& one : *table) {
-      one.store(nullptr, std::memory_order_relaxed);
-    }
-    place.store(table, std::memory_order_release);
-  }
-  (*table)[arena % kViewsInTable].store(view.get(), std::memory_order_release);
-  mapped_.push_back(std::move(view));
+  return views_.Add(arena, std::move(view));
 }
 
 absl::Status ObjectAccess::Await(absl::string_view id, absl::Duration wait) {
@@ -298,7 +280,7 @@ absl::StatusOr<ObjectArena*> ObjectAccess::NewArena(uint64_t size_bytes) {
   view->data = arena->data();
   view->size_bytes = arena->size_bytes();
   absl::MutexLock lock(&arenas_mutex_);
-  AddView(reply.number(), std::move(view));
+  views_.Add(reply.number(), std::move(view));
   arenas_.push_back(std::move(arena));
   return arenas_.back().get();
 }
@@ -433,27 +415,12 @@ void ObjectAccess::Hear(const layout::Answer& answer) {
       }
       return;
     case layout::AnswerKind::kArenaGone:
-      gone = TakeView(answer.arena);
+      // Nobody uses it: what is pinned keeps its arena.
+      gone = views_.Take(answer.arena);
       return;
     default:
       return;
   }
-}
-
-// Nobody uses it: what is pinned keeps its arena.
-std::unique_ptr<ObjectAccess::ArenaView> ObjectAccess::TakeView(
-    uint32_t arena) {
-  const ArenaView* const view = FindView(arena);
-  if (view == nullptr) return nullptr;
-  ViewTable& table = *views_[arena / kViewsInTable % views_.size()].load(
-      std::memory_order_relaxed);
-  table[arena % kViewsInTable].store(nullptr, std::memory_order_release);
-  const auto found =
-      std::find_if(mapped_.begin(), mapped_.end(),
-                   [view](const auto& one) { return one.get() == view; });
-  std::unique_ptr<ArenaView> taken = std::move(*found);
-  mapped_.erase(found);
-  return taken;
 }
 
 std::vector<ObjectSummary> ObjectAccess::List() const {

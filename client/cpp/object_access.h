@@ -1,7 +1,6 @@
 #ifndef SHMD_CLIENT_CPP_OBJECT_ACCESS_H_
 #define SHMD_CLIENT_CPP_OBJECT_ACCESS_H_
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -15,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "client/cpp/arena_views.h"
 #include "client/cpp/client_impl.h"
 #include "client/cpp/object_arena.h"
 #include "client/cpp/object_lane.h"
@@ -52,15 +52,6 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
   static void Retire(std::shared_ptr<ObjectAccess> access);
 
  private:
-  // Where an arena is mapped in this program.
-  struct ArenaView {
-    const char* data = nullptr;
-    uint64_t size_bytes = 0;
-    ReadOnlyAttached attached;  // of an arena that another program writes
-  };
-  static constexpr size_t kViewsInTable = 256;
-  using ViewTable = std::array<std::atomic<ArenaView*>, kViewsInTable>;
-
   // What Open gathers.
   struct Parts {
     std::shared_ptr<Client::Impl> client;
@@ -74,19 +65,7 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
 
   ObjectAccess(Parts parts, DirectoryReader reader, ObjectStoreOptions options);
 
-  const ArenaView* FindView(uint32_t arena) const {
-    const ViewTable* const table =
-        views_[arena / kViewsInTable % views_.size()].load(
-            std::memory_order_acquire);
-    return table == nullptr ? nullptr
-                            : (*table)[arena % kViewsInTable].load(
-                                  std::memory_order_acquire);
-  }
   absl::StatusOr<const ArenaView*> MapArena(uint32_t arena);
-  void AddView(uint32_t arena, std::unique_ptr<ArenaView> view)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(arenas_mutex_);
-  std::unique_ptr<ArenaView> TakeView(uint32_t arena)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(arenas_mutex_);
   absl::StatusOr<PinnedObject> Pinned(const PinResult& pin,
                                       const FoundObject& found);
 
@@ -108,14 +87,9 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
   // By a daemon that was restarted.
   const std::shared_ptr<const std::atomic<bool>> is_lost_;
   ObjectLane lane_;
-  // By number: a table of tables, which only grow.
-  std::array<std::atomic<ViewTable*>, 256> views_ = {};
+  ArenaViews views_;  // changed under arenas_mutex_
 
   absl::Mutex arenas_mutex_;
-  std::vector<std::unique_ptr<ViewTable>> tables_
-      ABSL_GUARDED_BY(arenas_mutex_);
-  std::vector<std::unique_ptr<ArenaView>> mapped_
-      ABSL_GUARDED_BY(arenas_mutex_);
   std::vector<std::unique_ptr<ObjectArena>> arenas_
       ABSL_GUARDED_BY(arenas_mutex_);
 };
