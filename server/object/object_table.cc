@@ -91,18 +91,6 @@ void ObjectTable::AddArena(uint32_t number, SegmentView segment,
   arenas_[number] = std::move(arena);
 }
 
-absl::StatusOr<SegmentView> ObjectTable::Arena(uint32_t number) const {
-  absl::MutexLock lock(&mutex_);
-  const auto found = arenas_.find(number);
-  if (found == arenas_.end()) {
-    return absl::StatusOr<SegmentView>(Error(absl::StatusCode::kNotFound,
-                                             reason::kArenaNotFound,
-                                             "there is no such arena")
-                                           .With("arena", number));
-  }
-  return found->second.segment;
-}
-
 void ObjectTable::AddLane(const SessionId& session,
                           std::unique_ptr<Lane> lane) {
   absl::MutexLock lock(&mutex_);

@@ -45,7 +45,6 @@ class ObjectTable {
   uint32_t NextArena();
   // Takes an arena in: `writer` may publish in it, until its session ends.
   void AddArena(uint32_t number, SegmentView segment, const SessionId& writer);
-  absl::StatusOr<SegmentView> Arena(uint32_t number) const;
 
   // Lets a session take part; replaces nothing that is there.
   void AddLane(const SessionId& session, std::unique_ptr<Lane> lane);

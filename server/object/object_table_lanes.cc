@@ -54,10 +54,10 @@ absl::Duration UntilNanos(uint64_t unix_ns, absl::Time now) {
 
 bool ObjectTable::Serve() {
   absl::MutexLock lock(&mutex_);
-  const absl::Span<Lane* const> hot = hot_lanes_.hot();
-  const std::vector<Lane*> lanes(hot.begin(), hot.end());
   bool served = false;
-  for (Lane* const lane : lanes) {
+  // From the end, because Cool takes out the one that it is given.
+  for (size_t i = hot_lanes_.hot().size(); i-- > 0;) {
+    Lane* const lane = hot_lanes_.hot()[i];
     if (ServeLane(*lane)) {
       served = true;
       lane->idle_looks = 0;
