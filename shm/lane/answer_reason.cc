@@ -37,6 +37,12 @@ constexpr ReasonRow kReasons[] = {
      "there is no memory for the directory"},
     {AnswerReason::kWatchLimitExceeded, reason::kWatchLimitExceeded,
      "the session waits for too many objects"},
+    {AnswerReason::kArenaShared, reason::kArenaShared,
+     "a strict object's arena holds another object"},
+    {AnswerReason::kSegmentInUse, reason::kSegmentInUse,
+     "the arena is still mapped writable"},
+    {AnswerReason::kObjectsInUse, reason::kObjectsInUse,
+     "there is no memory, and nothing that could make room"},
 };
 
 }  // namespace

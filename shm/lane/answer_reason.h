@@ -24,6 +24,9 @@ enum class AnswerReason : uint32_t {
   kDirectoryFull = 10,
   kMemoryExhausted = 11,
   kWatchLimitExceeded = 12,
+  kArenaShared = 13,
+  kSegmentInUse = 14,
+  kObjectsInUse = 15,
 };
 
 // The number of a status' reason; kOther for those that have none.

@@ -80,6 +80,9 @@ enum class SubmissionKind : uint32_t {
   kPublish = 1,  // an object in an arena of the session's
   kDelete = 2,
   kAwait = 3,  // answered when there is an object of the name
+  // Evicts or spills, for `size_bytes` more; waits for `ttl_ns` until something
+  // can go, 0: not at all. The answer's value is how many bytes went.
+  kMakeRoom = 4,
 };
 
 // What a session asks for. The same checks and the same results as the RPC.
@@ -115,6 +118,8 @@ static_assert(offsetof(Submission, reserved) == 120);
 
 // Flags of a submission.
 inline constexpr uint32_t kReplaceExisting = 1;
+// The arena holds nothing else, is not mapped writable, and is to be sealed.
+inline constexpr uint32_t kStrict = 2;
 
 // A pin is one word: bits 0-31 the position of an entry, bits 32-63 the first
 // 32 of the entry's control word; 0 pins nothing.
