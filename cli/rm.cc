@@ -29,8 +29,8 @@ absl::Status Run(Context& context, const Options& options) {
 
 void AddRm(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  CLI::App& verb =
-      *app.add_subcommand("rm", "Delete segments: all that are named, or none");
+  CLI::App& verb = *app.add_subcommand(
+      "rm", "Delete segments: none unless all may be deleted");
   verb.add_option("segment", options->names, "their names")->required();
   verb.add_flag("--force", options->force, "although attached or adopted");
   verb.add_flag("--objects,--object", options->objects,
