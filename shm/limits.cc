@@ -11,6 +11,7 @@
 #include <fstream>
 #include <mutex>
 #include <sstream>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -85,10 +86,11 @@ absl::Status CheckSpace(const std::string& path, uint64_t bytes,
 }
 
 // What was left at the last look, less what was granted since. Looking anew
-// takes a dozen files, much longer than a small reservation itself, so that
-// those make do with a look that is a moment old: too short for others to use
-// up the reserve that every check leaves. It only ever grants; refusals, and
-// their numbers, are always from a new look. Thread-safe.
+// takes several files, longer than a small reservation itself, so that those
+// make do with a look that is a moment old: too short for others to use up the
+// reserve that every check leaves, or the rest of which this is a small part.
+// It only ever grants; refusals, and their numbers, are always from a new look.
+// Thread-safe.
 class MemoryReading {
  public:
   void Set(std::chrono::steady_clock::time_point read_at, uint64_t memory_bytes,
@@ -104,12 +106,15 @@ class MemoryReading {
   bool Take(uint64_t bytes, uint64_t reserve_bytes) {
     constexpr auto kMoment = std::chrono::milliseconds(2);
     constexpr uint64_t kSmallBytes = 256 << 10;
-    if (bytes > kSmallBytes) return false;
+    constexpr uint64_t kSmallPart = 64;
     const auto now = std::chrono::steady_clock::now();
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (now - read_at_ > kMoment || bytes > cgroup_bytes_ ||
-        memory_bytes_ < reserve_bytes ||
-        bytes > memory_bytes_ - reserve_bytes) {
+    if (now - read_at_ > kMoment || memory_bytes_ < reserve_bytes) {
+      return false;
+    }
+    const uint64_t spare =
+        std::min(memory_bytes_ - reserve_bytes, cgroup_bytes_);
+    if (bytes > spare || bytes > std::max(kSmallBytes, spare / kSmallPart)) {
       return false;
     }
     memory_bytes_ -= bytes;
@@ -122,6 +127,30 @@ class MemoryReading {
   std::chrono::steady_clock::time_point read_at_{};
   uint64_t memory_bytes_ = 0;
   uint64_t cgroup_bytes_ = 0;
+};
+
+// In which cgroup this process is, and where its files are: as the kernel said
+// at most a second ago, because a list of mounts takes longer to read than a
+// limit, and processes are seldom moved. Thread-safe.
+class CgroupPlace {
+ public:
+  // The texts of /proc/self/cgroup and /proc/self/mounts.
+  std::pair<std::string, std::string> Read() {
+    const auto now = std::chrono::steady_clock::now();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (cgroup_.empty() || now - read_at_ > std::chrono::seconds(1)) {
+      read_at_ = now;
+      cgroup_ = ReadWhole("/proc/self/cgroup");
+      mounts_ = ReadWhole("/proc/self/mounts");
+    }
+    return {cgroup_, mounts_};
+  }
+
+ private:
+  std::mutex mutex_;
+  std::chrono::steady_clock::time_point read_at_{};
+  std::string cgroup_;
+  std::string mounts_;
 };
 
 }  // namespace
@@ -166,8 +195,9 @@ absl::StatusOr<uint64_t> ReadMemoryAvailableBytes() {
 }
 
 std::optional<uint64_t> ReadCgroupAvailableBytes() {
-  return CgroupAvailableBytes(ReadWhole("/proc/self/cgroup"),
-                              ReadWhole("/proc/self/mounts"));
+  static CgroupPlace place;
+  const auto [cgroup, mounts] = place.Read();
+  return CgroupAvailableBytes(cgroup, mounts);
 }
 
 absl::StatusOr<uint64_t> ReadFileSystemAvailableBytes(const std::string& path) {
