@@ -43,6 +43,11 @@ struct KernelObject {
   UniqueFd memfd;                       // MEMFD only, read-write
   int first_seals = 0;                  // MEMFD only, those of its creation
   std::shared_ptr<LockedPages> locked;  // with lock_in_memory
+  // POSIX only. Open since Make, so that Finish need not find the object again.
+  // Its maker's alone, who closes it then, or before where it makes many:
+  // others do not know of the object yet.
+  mutable UniqueFd unfinished;
+  uint64_t first_resident_bytes = 0;  // POSIX only, those of its creation
 };
 
 // What a program maps: a descriptor of its own, or a shmid.

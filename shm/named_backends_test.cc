@@ -41,6 +41,27 @@ TEST(PosixNameTest, OnlySlashAndPlainCharacters) {
   }
 }
 
+TEST(PosixBackendTest, FreshStatusIsThatOfTheKernel) {
+  const BackendSet backends{BackendSettings()};
+  const Backend& posix = backends.Get(BackendKind::kPosix);
+  for (const Allocation allocation :
+       {Allocation::kLazy, Allocation::kReserved}) {
+    SegmentOptions options = OptionsOf(BackendKind::kPosix);
+    options.allocation = allocation;
+    const absl::StatusOr<KernelObject> object = posix.Create(options);
+    ASSERT_TRUE(object.ok()) << object.status();
+    const auto fresh = posix.FreshStatus(*object, options);
+    const auto told = posix.Status(*object, /*with_nodes=*/false);
+    EXPECT_TRUE(posix.Remove(*object).ok());
+    ASSERT_TRUE(fresh.has_value());
+    ASSERT_TRUE(told.ok()) << told.status();
+    EXPECT_EQ(fresh->size_bytes, told->size_bytes);
+    EXPECT_EQ(fresh->page_size_bytes, told->page_size_bytes);
+    EXPECT_EQ(fresh->resident_bytes, told->resident_bytes);
+    EXPECT_EQ(fresh->locked_bytes, told->locked_bytes);
+  }
+}
+
 TEST(LocateFileTest, PathsStayBelowARoot) {
   const std::vector<std::string> roots = {"/r/one", "/r/two", "/r/two/deep"};
   const auto relative = LocateFile(roots, "a/b/c");

@@ -55,6 +55,7 @@ absl::Status Furnish(int fd, const SegmentOptions& options,
   }
   ASSIGN_OR_RETURN(const sys::FileStat made, sys::Fstat(fd));
   SetIdentity(made, object.name);
+  object.first_resident_bytes = static_cast<uint64_t>(made.st_blocks) * 512;
   return absl::OkStatus();
 }
 
@@ -87,18 +88,23 @@ absl::StatusOr<KernelObject> PosixBackend::Make(
       store.Check(options.size_bytes, options.allocation, options.populate));
   if (options.lock_in_memory) RETURN_IF_ERROR(CheckLock(options.size_bytes));
 
-  ASSIGN_OR_RETURN(const UniqueFd fd,
+  ASSIGN_OR_RETURN(UniqueFd fd,
                    sys::ShmOpen(object.name.posix_name,
                                 O_RDWR | O_CREAT | O_EXCL, kUnfinishedMode));
   auto undo = absl::MakeCleanup(
       [&object] { sys::ShmUnlink(object.name.posix_name).IgnoreError(); });
   RETURN_IF_ERROR(Furnish(fd.get(), options, store, object));
   std::move(undo).Cancel();
+  object.unfinished = std::move(fd);
   return object;
 }
 
 absl::Status PosixBackend::Finish(const KernelObject& object,
                                   const SegmentOptions& options) const {
+  if (object.unfinished.valid()) {
+    return SetDescriptorOwnership(object.unfinished.get(), options.mode,
+                                  options.owner, options.group);
+  }
   return SetOwnership(object, options.mode, options.owner, options.group);
 }
 
@@ -183,6 +189,18 @@ absl::Status PosixBackend::Flush(const KernelObject& object, FlushMode,
                                  uint64_t, uint64_t) const {
   // Lives in memory: there is nothing to write, if it is there.
   return OpenSame(object.name, O_PATH).status();
+}
+
+std::optional<ObjectStatus> PosixBackend::FreshStatus(
+    const KernelObject& object, const SegmentOptions& options) const {
+  ObjectStatus status;
+  status.size_bytes = options.size_bytes;
+  status.page_size_bytes = object.page_size_bytes;
+  status.resident_bytes = object.first_resident_bytes;
+  if (object.locked != nullptr) {
+    status.locked_bytes = object.locked->size_bytes();
+  }
+  return status;
 }
 
 absl::StatusOr<ObjectStatus> PosixBackend::Status(const KernelObject& object,

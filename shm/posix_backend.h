@@ -35,6 +35,8 @@ class PosixBackend : public Backend {
   absl::Status Flush(const KernelObject& object, FlushMode mode,
                      uint64_t offset_bytes,
                      uint64_t length_bytes) const override;
+  std::optional<ObjectStatus> FreshStatus(
+      const KernelObject& object, const SegmentOptions& options) const override;
   absl::StatusOr<ObjectStatus> Status(const KernelObject& object,
                                       bool with_nodes) const override;
 

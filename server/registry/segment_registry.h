@@ -249,6 +249,8 @@ class SegmentRegistry {
                                            SegmentOptions* found);
   absl::Status SetExpiration(const Expiration& expiration,
                              Segment* segment) const;
+  // Finish, while what is recorded becomes as durable as it has to be.
+  absl::Status FinishDurably(const Made& made);
   absl::Status FinishAll(const Made& made);
   std::vector<SegmentView> Publish(Made& made, absl::Span<Pending> pending);
 
@@ -261,6 +263,9 @@ class SegmentRegistry {
                       std::vector<CreateCommand>& commands);
   absl::Status Keep(const Made& made);
   void LetGo(absl::Span<const EntryPtr> entries);
+  // Whether one of them outlives a power loss, and so has its record to.
+  static bool OutlivesPower(const Made& made);
+  // Durable after the daemon's death at once.
   absl::Status RecordMade(const Caller& caller, const Made& made,
                           absl::Span<const Pending> pending,
                           const std::vector<CreateCommand>& commands);
@@ -277,6 +282,7 @@ class SegmentRegistry {
   void TakeUpOne(std::shared_ptr<Segment> segment, KernelObject object,
                  std::string kept_name);
   void Reconcile(const KernelObject& object, Segment* segment);
+  void Relock(const Segment& segment, KernelObject& object);
   absl::Status TakeUpGrants();
   // But for those of segments that are `gone`, which it forgets.
   absl::Status TakeUpRequests(const std::vector<Uid>& gone);

@@ -22,6 +22,9 @@ constexpr uint64_t kLargeReservationBytes = 256 << 10;
 // From here on a batch is worth another thread, which takes about 30 us.
 constexpr size_t kParallelBatch = 32;
 
+// Larger batches do not keep a descriptor of each member until all are made.
+constexpr size_t kFewDescriptors = 4;
+
 // A create alone names its fields without an index.
 absl::Status OfMember(const absl::Status& status, size_t index, size_t count) {
   if (status.ok() || count == 1) return status;
@@ -212,7 +215,7 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::CreateNew(
   SHMD_FAILPOINT("create.kept");
   if (status.ok()) status = RecordMade(caller, made, pending, commands);
   SHMD_FAILPOINT("create.recorded");
-  if (status.ok()) status = FinishAll(made);
+  if (status.ok()) status = FinishDurably(made);
   if (status.ok()) status = SHMD_FAILPOINT_STATUS("create.finished");
   if (status.ok()) return Publish(made, absl::MakeSpan(pending));
   Abandon(made, pending);
@@ -222,6 +225,20 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::CreateNew(
   for (const CreateCommand& command : commands) {
     requests_.Forget(caller.uid, command.request_id);
   }
+  return status;
+}
+
+absl::Status SegmentRegistry::FinishDurably(const Made& made) {
+  if (!OutlivesPower(made)) return FinishAll(made);
+  // Files and the journal are flushed side by side: each waits for the storage,
+  // and a file system that has both commits them together. A power loss before
+  // the record is there leaves a file, as one before its intent would be there
+  // does.
+  absl::Status recorded;
+  std::thread syncing([&] { recorded = parts_.store->Sync(); });
+  absl::Status status = FinishAll(made);
+  syncing.join();
+  status.Update(recorded);
   return status;
 }
 
@@ -236,8 +253,10 @@ absl::Status SegmentRegistry::FinishAll(const Made& made) {
   }
   for (size_t i = 0; i < made.entries.size(); ++i) {
     const Segment& segment = *made.segments[i];
+    const KernelObject& object = made.entries[i]->object;
     const absl::Status status =
-        BackendOf(segment).Finish(made.entries[i]->object, segment.options);
+        BackendOf(segment).Finish(object, segment.options);
+    object.unfinished = UniqueFd();
     if (!status.ok()) return OfMember(status, i, made.entries.size());
   }
   return absl::OkStatus();
@@ -251,6 +270,9 @@ absl::Status SegmentRegistry::MakeAll(absl::Span<const Pending> pending,
     absl::Status status;
     for (size_t i = begin; i < end && status.ok(); ++i) {
       status = OfMember(MakeOne(pending[i], commands[i], part), i, count);
+      if (count > kFewDescriptors && status.ok()) {
+        part->entries.back()->object.unfinished = UniqueFd();
+      }
     }
     return status;
   };

@@ -7,6 +7,7 @@
 // next run removes marked objects of intents, and descriptors without a record,
 // and finishes objects that have one.
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -97,7 +98,6 @@ absl::Status SegmentRegistry::RecordMade(
     const Caller& caller, const Made& made, absl::Span<const Pending> pending,
     const std::vector<CreateCommand>& commands) {
   std::vector<Change> changes;
-  Durability durability = Durability::kDaemonDeath;
   const absl::Time now = parts_.clock->WallTime();
   for (size_t i = 0; i < made.entries.size(); ++i) {
     const SegmentEntry& entry = *made.entries[i];
@@ -105,7 +105,6 @@ absl::Status SegmentRegistry::RecordMade(
     segment.create_time = now;
     if (!IsRecorded(entry)) continue;
     changes.push_back(PutOf(StoredSegment{segment, entry.object.name}));
-    durability = std::max(durability, DurabilityOf(entry.object.name));
     if (NeedsIntent(segment.options.backend)) {
       changes.push_back(RemovalOfIntent(segment.uid));
     }
@@ -119,7 +118,14 @@ absl::Status SegmentRegistry::RecordMade(
   }
   if (changes.empty()) return absl::OkStatus();
   RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("create.record"));
-  return parts_.store->Commit(changes, durability);
+  return parts_.store->Commit(changes, Durability::kDaemonDeath);
+}
+
+bool SegmentRegistry::OutlivesPower(const Made& made) {
+  return std::any_of(
+      made.entries.begin(), made.entries.end(), [](const EntryPtr& entry) {
+        return DurabilityOf(entry->object.name) == Durability::kPowerLoss;
+      });
 }
 
 void SegmentRegistry::Abandon(const Made& made,

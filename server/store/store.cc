@@ -140,6 +140,17 @@ absl::Status Store::Commit(absl::Span<const Change> changes,
   return absl::OkStatus();
 }
 
+absl::Status Store::Sync() {
+  uint64_t last = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    last = last_sequence_;
+  }
+  RETURN_IF_ERROR(Sync(last));
+  SHMD_FAILPOINT("store.synced");
+  return absl::OkStatus();
+}
+
 absl::Status Store::Sync(uint64_t sequence) {
   absl::MutexLock sync(&sync_);
   if (synced_sequence_ >= sequence) return absl::OkStatus();

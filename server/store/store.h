@@ -60,6 +60,11 @@ class Store {
   // After a failure that leaves the journal in doubt every later commit fails.
   absl::Status Commit(absl::Span<const Change> changes, Durability durability);
 
+  // Makes all commits durable that have returned: what a commit for a power
+  // loss does by itself, for who has other things to flush meanwhile. Errors
+  // are those of Commit.
+  absl::Status Sync() ABSL_LOCKS_EXCLUDED(sync_, mutex_);
+
   // All records of a kind, ordered by key, with every commit that has returned.
   absl::StatusOr<std::vector<Record>> Load(RecordKind kind);
 
