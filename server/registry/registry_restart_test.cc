@@ -125,6 +125,7 @@ TEST_F(RegistryRestartTest, GoneObjectsAreForgotten) {
 TEST_F(RegistryRestartTest, WhatIsOutOfReachKeepsItsNameAndComesBack) {
   SegmentView view = Made(File("a"));
   const Uid uid = view.segment->uid;
+  const ObjectName object = view.entry->object.name;
   view = SegmentView();
   RestartWithRoots({});
   EXPECT_EQ(taken_up_.out_of_reach, 1u);
@@ -132,8 +133,28 @@ TEST_F(RegistryRestartTest, WhatIsOutOfReachKeepsItsNameAndComesBack) {
   // Else the record would be lost, and the file nobody's.
   EXPECT_EQ(ReasonOf(Create(Memfd("a"))), "SEGMENT_EXISTS");
   EXPECT_EQ(ReasonOf(Create(Posix("a"))), "SEGMENT_EXISTS");
+  // Nor is the file a leak that somebody might remove.
+  EXPECT_TRUE(registry().IsSegment(object));
   RestartWithRoots({folder()});
   EXPECT_EQ(Get("a")->uid, uid);
+}
+
+TEST_F(RegistryRestartTest, WhatWasLockedIsLockedAgain) {
+  for (CreateCommand command : {Posix("posix"), File("file")}) {
+    command.options.lock_in_memory = true;
+    command.options.populate = true;
+    Made(command);
+  }
+  Made(Posix("free"));
+  Restart();
+  const auto locked_bytes = [this](const std::string& id) {
+    const absl::StatusOr<SegmentView> view = registry().Get(Root(), Name(id));
+    EXPECT_TRUE(view.ok()) << view.status();
+    return registry().Status(*view, /*with_nodes=*/false)->locked_bytes;
+  };
+  EXPECT_EQ(locked_bytes("posix"), Get("posix")->options.size_bytes);
+  EXPECT_EQ(locked_bytes("file"), Get("file")->options.size_bytes);
+  EXPECT_EQ(locked_bytes("free"), 0u);
 }
 
 TEST_F(RegistryRestartTest, EndThatCameMeanwhileIsKept) {

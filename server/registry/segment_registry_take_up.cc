@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
@@ -18,6 +20,8 @@
 #include "server/store/intent_record.h"
 #include "server/store/request_record.h"
 #include "server/store/session_record.h"
+#include "shm/descriptor_object.h"
+#include "shm/sys/memory.h"
 
 // Since Linux 5.1; not in every libc's headers.
 #ifndef F_SEAL_FUTURE_WRITE
@@ -158,6 +162,9 @@ absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored(
       // A segment of the same name would replace the record.
       absl::MutexLock lock(&mutex_);
       by_name_[IndexKey(segment->name).view()] = nullptr;
+      // Nobody adopts the object meanwhile, or takes it for a leak.
+      const std::string key = ObjectKey(one.object);
+      if (!key.empty()) objects_[key] = segment->uid;
       parts_.namespaces->TakeAnyway(segment->name.name_space,
                                     segment->options.owner,
                                     AmountsOf(UseOf(segment->options)));
@@ -194,6 +201,7 @@ void SegmentRegistry::TakeUpOne(std::shared_ptr<Segment> segment,
     parts_.sessions->OwnAgain(segment->owner_session, segment->uid);
   }
   if (!segment->adopted) Reconcile(object, segment.get());
+  Relock(*segment, object);
   auto entry = std::make_shared<SegmentEntry>(std::move(object));
   entry->kept_name = std::move(kept_name);
   const Budget::Use use = UseOf(segment->options);
@@ -227,6 +235,25 @@ void SegmentRegistry::Reconcile(const KernelObject& object, Segment* segment) {
   if (options.resizable && found->size_bytes > 0) {
     options.size_bytes = found->size_bytes;
   }
+}
+
+// The locks of the last run ended with it; those of SysV are the segment's own.
+void SegmentRegistry::Relock(const Segment& segment, KernelObject& object) {
+  const SegmentOptions& options = segment.options;
+  if (!options.lock_in_memory || options.backend == BackendKind::kSysv) return;
+  const auto lock = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const ObjectRef opened,
+                     BackendOf(segment).Open(object, Access::kRead));
+    object.locked = std::make_shared<LockedPages>();
+    return LockDescriptor(std::get<UniqueFd>(opened).get(), options.size_bytes,
+                          object.page_size_bytes, *object.locked);
+  };
+  const absl::Status status = lock();
+  if (status.ok()) return;
+  // It is there all the same, and its status says what is locked.
+  Log(LogLevel::kError,
+      absl::StrCat(segment.name.ToString(),
+                   " is not locked in memory any more: ", status.message()));
 }
 
 absl::Status SegmentRegistry::TakeUpGrants() {
