@@ -36,8 +36,11 @@ std::optional<Extent> ExtentAllocator::Allocate(uint64_t size_bytes,
       std::max<uint64_t>((size_bytes + kGranuleBytes - 1) / kGranuleBytes, 1);
   const Granules aligned = std::max<uint64_t>(alignment / kGranuleBytes, 1);
   Granules start = 0;
-  BlockId id = FindFit(State::kWarm, length, aligned, &start);
-  if (id == kNone) id = FindFit(State::kCold, length, aligned, &start);
+  BlockId id = FindTouched(length, aligned, &start);
+  if (id == kNone && cut_free_) {
+    JoinFree();
+    id = FindTouched(length, aligned, &start);
+  }
   if (id == kNone) {
     if (const auto in_tail = StartInTail(length, aligned)) {
       start = *in_tail;
@@ -53,7 +56,7 @@ std::optional<Extent> ExtentAllocator::Allocate(uint64_t size_bytes,
                 uint64_t{length} * kGranuleBytes};
 }
 
-bool ExtentAllocator::Free(uint64_t offset_bytes) {
+bool ExtentAllocator::Free(uint64_t offset_bytes, uint32_t moment) {
   if (offset_bytes % kGranuleBytes != 0 || offset_bytes >= size_bytes()) {
     return false;
   }
@@ -62,6 +65,7 @@ bool ExtentAllocator::Free(uint64_t offset_bytes) {
   used_ -= blocks_[id].length;
   --live_;
   blocks_[id].state = State::kWarm;
+  blocks_[id].freed_at = moment;
   const BlockId after = blocks_[id].after;
   if (after != kNone && blocks_[after].state != State::kLive) {
     Unlink(after);
@@ -70,7 +74,6 @@ bool ExtentAllocator::Free(uint64_t offset_bytes) {
   const BlockId before = blocks_[id].before;
   if (before != kNone && blocks_[before].state != State::kLive) {
     Unlink(before);
-    blocks_[before].state = State::kWarm;
     JoinAfter(before);
     id = before;
   }
@@ -88,6 +91,7 @@ bool ExtentAllocator::Reserve(const Extent& extent) {
   const Granules length = std::max<uint64_t>(
       (extent.size_bytes + kGranuleBytes - 1) / kGranuleBytes, 1);
   BlockId id = kNone;
+  if (cut_free_) JoinFree();
   if (start >= frontier_) {
     id = GrowInto(start, length);
   } else {
@@ -105,35 +109,89 @@ bool ExtentAllocator::Reserve(const Extent& extent) {
   return true;
 }
 
-std::vector<Extent> ExtentAllocator::TakeIdle(uint64_t min_bytes) {
+std::vector<Extent> ExtentAllocator::TakeIdle(const IdleQuery& query) {
   std::vector<Extent> idle;
-  for (BlockId id = first_; id != kNone;) {
-    const BlockId after = blocks_[id].after;
-    if (blocks_[id].state == State::kWarm) {
-      const uint64_t start = uint64_t{blocks_[id].start} * kGranuleBytes;
-      const uint64_t end = start + uint64_t{blocks_[id].length} * kGranuleBytes;
-      // Of the arena's last page nothing is used when its last block is free.
-      const uint64_t first_page = RoundUp(start, kPageBytes);
-      const uint64_t end_page = end / kPageBytes * kPageBytes;
-      if (end_page > first_page &&
-          end_page - first_page >= std::max(min_bytes, kPageBytes)) {
-        idle.push_back({first_page, end_page - first_page});
-        Unlink(id);
-        blocks_[id].state = State::kCold;
-        Link(id);
+  const uint64_t least = std::max(query.min_bytes, kPageBytes);
+  if (least > size_bytes()) return idle;
+  uint64_t left = query.max_bytes;
+  const Lists& warm = ListsOf(State::kWarm);
+  // The list of this length has shorter ones too.
+  for (uint32_t coarse = IndexOf(least / kGranuleBytes).coarse;
+       coarse < kCoarse; ++coarse) {
+    if (warm.fine_maps[coarse] == 0) continue;
+    for (uint32_t fine = 0; fine < kFine; ++fine) {
+      for (BlockId id = warm.newest[coarse][fine]; id != kNone;) {
+        const BlockId next = blocks_[id].older;
+        // The difference is right also when the clock has wrapped.
+        if (query.moment - blocks_[id].freed_at >= query.age) {
+          if (left < kPageBytes) return idle;
+          const Extent pages = TakePages(id, least, left);
+          left -= pages.size_bytes;
+          if (pages.size_bytes > 0) idle.push_back(pages);
+        }
+        id = next;
       }
     }
-    id = after;
   }
   return idle;
 }
 
-std::vector<Extent> ExtentAllocator::FreeExtents() const {
-  std::vector<Extent> free_extents;
+// Makes a warm block a cold one, if it has so much in whole pages; or only its
+// beginning, if it has too much.
+Extent ExtentAllocator::TakePages(BlockId id, uint64_t min_bytes,
+                                  uint64_t max_bytes) {
+  const uint64_t start = uint64_t{blocks_[id].start} * kGranuleBytes;
+  const uint64_t end = start + uint64_t{blocks_[id].length} * kGranuleBytes;
+  const uint64_t first_page = RoundUp(start, kPageBytes);
+  // Of the page that the last block ends in, nothing behind it is used.
+  const uint64_t end_page =
+      id == last_ && RoundUp(end, kPageBytes) <= size_bytes()
+          ? RoundUp(end, kPageBytes)
+          : end / kPageBytes * kPageBytes;
+  if (end_page < first_page + min_bytes) return {};
+  const uint64_t taken_bytes =
+      std::min(end_page - first_page, max_bytes / kPageBytes * kPageBytes);
+  if (first_page + taken_bytes < end_page) {
+    Carve(id, blocks_[id].start,
+          (first_page + taken_bytes) / kGranuleBytes - blocks_[id].start);
+    cut_free_ = true;
+  } else {
+    Unlink(id);
+  }
+  blocks_[id].state = State::kCold;
+  Link(id);
+  return {first_page, taken_bytes};
+}
+
+// Joins free blocks that lie side by side.
+void ExtentAllocator::JoinFree() {
+  cut_free_ = false;
   for (BlockId id = first_; id != kNone; id = blocks_[id].after) {
     if (blocks_[id].state == State::kLive) continue;
-    free_extents.push_back({uint64_t{blocks_[id].start} * kGranuleBytes,
-                            uint64_t{blocks_[id].length} * kGranuleBytes});
+    Unlink(id);
+    for (BlockId after = blocks_[id].after;
+         after != kNone && blocks_[after].state != State::kLive;
+         after = blocks_[id].after) {
+      Unlink(after);
+      JoinAfter(id);
+    }
+    Link(id);
+  }
+}
+
+std::vector<Extent> ExtentAllocator::FreeExtents() const {
+  std::vector<Extent> free_extents;
+  bool joins = false;
+  for (BlockId id = first_; id != kNone; id = blocks_[id].after) {
+    const bool is_free = blocks_[id].state != State::kLive;
+    const uint64_t length_bytes = uint64_t{blocks_[id].length} * kGranuleBytes;
+    if (is_free && joins) {
+      free_extents.back().size_bytes += length_bytes;
+    } else if (is_free) {
+      free_extents.push_back(
+          {uint64_t{blocks_[id].start} * kGranuleBytes, length_bytes});
+    }
+    joins = is_free;
   }
   if (frontier_ == size_) return free_extents;
   const uint64_t rest = size_bytes() - high_water_bytes();
@@ -222,6 +280,13 @@ ExtentAllocator::BlockId ExtentAllocator::FindInList(BlockId newest,
     if (Fits(blocks_[id], length, alignment, start)) return id;
   }
   return kNone;
+}
+
+ExtentAllocator::BlockId ExtentAllocator::FindTouched(Granules length,
+                                                      Granules alignment,
+                                                      Granules* start) {
+  const BlockId id = FindFit(State::kWarm, length, alignment, start);
+  return id != kNone ? id : FindFit(State::kCold, length, alignment, start);
 }
 
 // A block of the length's own list, or the newest of a list of longer ones.
@@ -316,6 +381,7 @@ void ExtentAllocator::Carve(BlockId id, Granules start, Granules length) {
   if (lead > 0) {
     const BlockId front = NewBlock(blocks_[id].start, lead, state);
     Block& block = blocks_[id];
+    blocks_[front].freed_at = block.freed_at;
     blocks_[front].before = block.before;
     blocks_[front].after = id;
     (block.before == kNone ? first_ : blocks_[block.before].after) = front;
@@ -328,6 +394,7 @@ void ExtentAllocator::Carve(BlockId id, Granules start, Granules length) {
     const BlockId back =
         NewBlock(start + length, blocks_[id].length - length, state);
     Block& block = blocks_[id];
+    blocks_[back].freed_at = block.freed_at;
     blocks_[back].before = id;
     blocks_[back].after = block.after;
     (block.after == kNone ? last_ : blocks_[block.after].before) = back;
@@ -337,10 +404,16 @@ void ExtentAllocator::Carve(BlockId id, Granules start, Granules length) {
   }
 }
 
-// Makes the block behind, which is in no list, a part of this one.
+// Makes the free block behind, which is in no list either, a part of this one.
 void ExtentAllocator::JoinAfter(BlockId id) {
   Block& block = blocks_[id];
   const BlockId gone = block.after;
+  // What is cold has nothing to give back, and no say.
+  if (blocks_[gone].state == State::kWarm &&
+      (block.state == State::kCold || blocks_[gone].length > block.length)) {
+    block.freed_at = blocks_[gone].freed_at;
+    block.state = State::kWarm;
+  }
   block.length += blocks_[gone].length;
   block.after = blocks_[gone].after;
   (block.after == kNone ? last_ : blocks_[block.after].before) = id;

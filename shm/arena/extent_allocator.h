@@ -16,13 +16,14 @@ struct Extent {
 
 // Which parts of an arena its writer has in use. All of it is in the writer's
 // private memory: the arena itself is not touched, so nobody who maps it can
-// mislead this, and an extent costs some 40 bytes while it lives.
+// mislead this, and an extent costs some 50 bytes while it lives.
 //
 // Free extents are kept in lists by their size, two levels of them with a bit
 // map each (Masmano et al., TLSF, 2004), and joined with their neighbours at
 // once. What was freed last is handed out first, because its pages are in the
 // caches; pages that were given back come after that, and those that nobody
 // has ever touched come last: touching one is five times dearer than writing.
+// So what is not needed is what was freed long ago, and TakeIdle tells it.
 //
 // Not thread-safe.
 class ExtentAllocator {
@@ -39,9 +40,10 @@ class ExtentAllocator {
   std::optional<Extent> Allocate(uint64_t size_bytes,
                                  uint64_t alignment = kGranuleBytes);
 
-  // Takes back what Allocate or Reserve has given, found by where it starts.
-  // False, and nothing changes, when nothing does there.
-  bool Free(uint64_t offset_bytes);
+  // Takes back what Allocate or Reserve has given, found by where it starts, at
+  // a moment by a clock of the caller's, which may wrap. False, and nothing
+  // changes, when nothing does there.
+  bool Free(uint64_t offset_bytes, uint32_t moment = 0);
   bool Free(const Extent& extent) { return Free(extent.offset_bytes); }
 
   // Marks an extent as in use, to rebuild from a list of those that are; fast
@@ -49,10 +51,21 @@ class ExtentAllocator {
   // already, or it is beyond the end or at no granule.
   bool Reserve(const Extent& extent);
 
-  // Whole pages of free memory that may have been touched, each run at least
-  // this long. They count as given back from now on, so punch holes into them
-  // before the next Allocate.
-  std::vector<Extent> TakeIdle(uint64_t min_bytes);
+  // Whole pages of free memory that may have been touched and are not needed:
+  // of runs of at least `min_bytes`, free for `age` at `moment`. No more than
+  // `max_bytes` at once, in no order. They count as given back from now on, so
+  // punch holes into them before the next Allocate.
+  //
+  // A run that was freed piece by piece is as old as the longer piece was each
+  // time that it grew: so a small one that comes and goes beside it does not
+  // keep it young, and no more than half of a run was in use since.
+  struct IdleQuery {
+    uint64_t min_bytes = 0;
+    uint64_t max_bytes = ~uint64_t{0};
+    uint32_t moment = 0;
+    uint32_t age = 0;
+  };
+  std::vector<Extent> TakeIdle(const IdleQuery& query);
 
   uint64_t size_bytes() const { return uint64_t{size_} * kGranuleBytes; }
   uint64_t used_bytes() const { return uint64_t{used_} * kGranuleBytes; }
@@ -80,6 +93,7 @@ class ExtentAllocator {
     BlockId newer = kNone;  // in its list; of unused blocks too
     BlockId older = kNone;
     State state = State::kUnused;
+    uint32_t freed_at = 0;
   };
 
   // Lists of free blocks by length: 8 to each power of two.
@@ -112,6 +126,7 @@ class ExtentAllocator {
   void Unlink(BlockId id);
   BlockId FindFit(State state, Granules length, Granules alignment,
                   Granules* start);
+  BlockId FindTouched(Granules length, Granules alignment, Granules* start);
   BlockId FindInList(BlockId newest, Granules length, Granules alignment,
                      size_t tries, Granules* start) const;
   BlockId FindExhaustively(Granules length, Granules alignment,
@@ -121,6 +136,8 @@ class ExtentAllocator {
   BlockId GrowInto(Granules start, Granules length);
   void Carve(BlockId id, Granules start, Granules length);
   void JoinAfter(BlockId id);
+  Extent TakePages(BlockId id, uint64_t min_bytes, uint64_t max_bytes);
+  void JoinFree();
   BlockId FindBlockAt(Granules start) const;
   void MakeLive(BlockId id);
   size_t SlotOf(Granules start) const;
@@ -137,6 +154,8 @@ class ExtentAllocator {
   BlockId unused_ = kNone;     // linked by `older`
   BlockId first_ = kNone;      // in the arena
   BlockId last_ = kNone;
+  // Whether free blocks may lie side by side: TakePages has cut one in two.
+  bool cut_free_ = false;
   std::vector<Slot> slots_;  // a power of two of them
   uint32_t slot_shift_ = 0;
 };

@@ -14,6 +14,7 @@ namespace {
 
 constexpr uint64_t kGranule = ExtentAllocator::kGranuleBytes;
 constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr uint64_t kAll = ~uint64_t{0};
 
 TEST(ExtentAllocatorTest, GivesWholeGranulesAtTheAlignment) {
   ExtentAllocator allocator(kMiB);
@@ -97,12 +98,12 @@ TEST(ExtentAllocatorTest, IdlePagesAreToldOnceAndComeAfterWarmOnes) {
   const Extent warm = *allocator.Allocate(100000);
   const Extent end = *allocator.Allocate(64);
   allocator.Free(cold);
-  EXPECT_TRUE(allocator.TakeIdle(kMiB).empty());
-  const std::vector<Extent> idle = allocator.TakeIdle(65536);
+  EXPECT_TRUE(allocator.TakeIdle({kMiB}).empty());
+  const std::vector<Extent> idle = allocator.TakeIdle({65536});
   ASSERT_EQ(idle.size(), 1u);
   EXPECT_EQ(idle[0].offset_bytes, 0u);
   EXPECT_EQ(idle[0].size_bytes, cold.size_bytes / 4096 * 4096);
-  EXPECT_TRUE(allocator.TakeIdle(4096).empty());
+  EXPECT_TRUE(allocator.TakeIdle({4096}).empty());
   allocator.Free(warm);
   EXPECT_EQ(allocator.Allocate(5000)->offset_bytes, warm.offset_bytes);
   EXPECT_TRUE(allocator.Allocate(99000)->offset_bytes == cold.offset_bytes);
@@ -116,10 +117,80 @@ TEST(ExtentAllocatorTest, IdlePagesAreWholeAndFree) {
   const Extent middle = *allocator.Allocate(3 * 4096);
   allocator.Allocate(64);
   allocator.Free(middle);
-  const std::vector<Extent> idle = allocator.TakeIdle(1);
+  const std::vector<Extent> idle = allocator.TakeIdle({1});
   ASSERT_EQ(idle.size(), 1u);
   EXPECT_EQ(idle[0].offset_bytes, 4096u);
   EXPECT_EQ(idle[0].size_bytes, 2 * 4096u);
+}
+
+TEST(ExtentAllocatorTest, OnlyWhatHasBeenFreeForSoLongIsIdle) {
+  ExtentAllocator allocator(kMiB);
+  // Close to where the clock wraps.
+  const uint32_t begin = ~uint32_t{0} - 10;
+  const Extent first = *allocator.Allocate(100 * 4096);
+  const Extent between = *allocator.Allocate(4096);
+  const Extent second = *allocator.Allocate(100 * 4096);
+  const Extent end = *allocator.Allocate(4096);
+  allocator.Free(first.offset_bytes, begin);
+  allocator.Free(second.offset_bytes, begin + 50);
+  EXPECT_TRUE(allocator.TakeIdle({4096, kAll, begin + 99, 100}).empty());
+  const std::vector<Extent> idle =
+      allocator.TakeIdle({4096, kAll, begin + 100, 100});
+  ASSERT_EQ(idle.size(), 1u);
+  EXPECT_EQ(idle[0].offset_bytes, first.offset_bytes);
+  EXPECT_EQ(allocator.TakeIdle({4096, kAll, begin + 150, 100}).size(), 1u);
+  allocator.Free(between);
+  allocator.Free(end);
+}
+
+TEST(ExtentAllocatorTest, SmallPieceDoesNotKeepALargeRunYoung) {
+  ExtentAllocator allocator(kMiB);
+  const Extent large = *allocator.Allocate(100 * 4096);
+  allocator.Free(large.offset_bytes, 0);
+  // It is cut from the large run, and joined with it again.
+  for (uint32_t moment = 1; moment < 100; ++moment) {
+    allocator.Free(allocator.Allocate(64)->offset_bytes, moment);
+  }
+  EXPECT_EQ(allocator.TakeIdle({4096, kAll, 100, 100}).size(), 1u);
+}
+
+TEST(ExtentAllocatorTest, LargePieceMakesASmallRunYoung) {
+  ExtentAllocator allocator(kMiB);
+  const Extent large = *allocator.Allocate(100 * 4096);
+  const Extent small = *allocator.Allocate(10 * 4096);
+  allocator.Free(small.offset_bytes, 0);
+  allocator.Free(large.offset_bytes, 90);
+  EXPECT_TRUE(allocator.TakeIdle({4096, kAll, 100, 100}).empty());
+  EXPECT_EQ(allocator.TakeIdle({4096, kAll, 190, 100}).size(), 1u);
+}
+
+TEST(ExtentAllocatorTest, WhatWasGivenBackLendsNoAge) {
+  ExtentAllocator allocator(kMiB);
+  const Extent large = *allocator.Allocate(100 * 4096);
+  const Extent small = *allocator.Allocate(10 * 4096);
+  allocator.Free(large.offset_bytes, 0);
+  EXPECT_EQ(allocator.TakeIdle({4096, kAll, 100, 100}).size(), 1u);
+  allocator.Free(small.offset_bytes, 150);
+  EXPECT_TRUE(allocator.TakeIdle({4096, kAll, 160, 100}).empty());
+  EXPECT_EQ(allocator.TakeIdle({4096, kAll, 250, 100}).size(), 1u);
+}
+
+TEST(ExtentAllocatorTest, IdlePagesAreTakenInPiecesAndJoinedWhenNeeded) {
+  ExtentAllocator allocator(kMiB);
+  allocator.Free(*allocator.Allocate(kMiB));
+  uint64_t end = 0;
+  for (int i = 0; i < 3; ++i) {
+    const std::vector<Extent> idle = allocator.TakeIdle({4096, 100000});
+    ASSERT_EQ(idle.size(), 1u);
+    EXPECT_EQ(idle[0].offset_bytes, end);
+    EXPECT_EQ(idle[0].size_bytes, 100000 / 4096 * 4096u);
+    end += idle[0].size_bytes;
+  }
+  // What is left of it is warm.
+  EXPECT_EQ(allocator.Allocate(64)->offset_bytes, end);
+  EXPECT_TRUE(allocator.Free(end));
+  EXPECT_EQ(allocator.FreeExtents().size(), 1u);
+  EXPECT_TRUE(allocator.Allocate(kMiB).has_value());
 }
 
 TEST(ExtentAllocatorTest, ReserveRefusesWhatIsInUse) {
@@ -172,7 +243,7 @@ class Model {
     if (offsets_.empty()) return;
     std::swap(offsets_[random % offsets_.size()], offsets_.back());
     const auto found = live_.find(offsets_.back());
-    ASSERT_TRUE(allocator_.Free({found->first, found->second}));
+    ASSERT_TRUE(allocator_.Free(found->first, ++moment_));
     used_ -= found->second;
     live_.erase(found);
     offsets_.pop_back();
@@ -182,9 +253,15 @@ class Model {
     while (!offsets_.empty()) FreeOne(offsets_.size() * 7919);
   }
 
-  void TakeIdle(uint64_t min_bytes) {
-    for (const Extent& idle : allocator_.TakeIdle(min_bytes)) {
-      ASSERT_GE(idle.size_bytes, min_bytes);
+  void TakeIdle(uint64_t min_bytes, uint64_t max_bytes, uint32_t age) {
+    uint64_t taken_bytes = 0;
+    for (const Extent& idle :
+         allocator_.TakeIdle({min_bytes, max_bytes, moment_, age})) {
+      taken_bytes += idle.size_bytes;
+      // Unless it was cut because that is enough.
+      ASSERT_TRUE(idle.size_bytes >= min_bytes ||
+                  taken_bytes + 4096 > max_bytes);
+      ASSERT_LE(taken_bytes, max_bytes);
       const auto after = live_.lower_bound(idle.offset_bytes);
       ASSERT_TRUE(after == live_.end() ||
                   idle.offset_bytes + idle.size_bytes <= after->first);
@@ -247,6 +324,7 @@ class Model {
   std::map<uint64_t, uint64_t> live_;
   std::vector<uint64_t> offsets_;
   uint64_t used_ = 0;
+  uint32_t moment_ = 0;
 };
 
 TEST(ExtentAllocatorTest, MillionRandomOperationsAgreeWithAModel) {
@@ -267,7 +345,10 @@ TEST(ExtentAllocatorTest, MillionRandomOperationsAgreeWithAModel) {
     if (i % 50000 == 49999) {
       most_live = std::max(most_live, model.live());
       model.Check();
-      model.TakeIdle(random() % 65536);
+      model.Check();
+    }
+    if (i % 1000 == 999) {
+      model.TakeIdle(random() % 65536, random() % kMiB, random() % 50000);
     }
     if (i % 250000 == 249999) model.Rebuild(random);
   }
