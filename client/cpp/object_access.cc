@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "shm/lane/answer_reason.h"
 #include "shm/types.h"
@@ -69,6 +70,13 @@ std::string MetadataBytes(const ObjectMetadata& metadata) {
   return proto.SerializeAsString();
 }
 
+// So that ages can be told by a clock of 32 bits.
+uint32_t TrimAfterMs(absl::Duration trim_after) {
+  constexpr int64_t kNever = int64_t{1} << 31;
+  return static_cast<uint32_t>(
+      std::clamp<int64_t>(absl::ToInt64Milliseconds(trim_after), 0, kNever));
+}
+
 int Descriptor(const OpenedSegment& opened) {
   const auto* const fd = std::get_if<UniqueFd>(&opened.object);
   return fd == nullptr ? -1 : fd->get();
@@ -115,12 +123,14 @@ absl::StatusOr<std::shared_ptr<ObjectAccess>> ObjectAccess::Open(
         return client->Call(&v1::ObjectService::Stub::OpenDirectory, request,
                             reply);
       }));
+  SHMD_FAILPOINT("space.opened");
   ASSIGN_OR_RETURN(parts.directory,
                    client->Open(reply.directory_handle(), Access::kRead));
   ASSIGN_OR_RETURN(parts.session_page, client->Open(reply.session_page_handle(),
                                                     Access::kReadWrite));
   ASSIGN_OR_RETURN(parts.answers,
                    client->Open(reply.answers_handle(), Access::kRead));
+  SHMD_FAILPOINT("space.attached");
   ASSIGN_OR_RETURN(parts.pages,
                    MappedSessionPages::Map(Descriptor(parts.session_page),
                                            Descriptor(parts.answers)));
@@ -129,6 +139,7 @@ absl::StatusOr<std::shared_ptr<ObjectAccess>> ObjectAccess::Open(
   ASSIGN_OR_RETURN(const DirectoryReader reader,
                    DirectoryReader::Open(parts.directory_memory.data(),
                                          parts.directory_memory.size_bytes()));
+  SHMD_FAILPOINT("space.mapped");
   // The mappings are enough from here on.
   parts.directory.object = UniqueFd();
   parts.session_page.object = UniqueFd();
@@ -146,7 +157,11 @@ ObjectAccess::ObjectAccess(Parts parts, DirectoryReader reader,
       pins_(parts_.pages.session()),
       is_lost_(parts_.directory.attachment.lost_flag()),
       lane_(parts_.link, parts_.pages.session(), parts_.pages.answers(),
-            is_lost_, [this](const layout::Answer& answer) { Hear(answer); }) {}
+            is_lost_, [this](const layout::Answer& answer) { Hear(answer); }),
+      trim_after_ms_(TrimAfterMs(options_.trim_after)),
+      trim_due_ms_(ObjectArena::NowMs()),
+      // Nothing was put before.
+      reconciled_(parts_.link->connections()) {}
 
 ObjectAccess::~ObjectAccess() = default;
 
@@ -228,12 +243,14 @@ absl::StatusOr<const ArenaView*> ObjectAccess::MapArena(uint32_t arena) {
       OpenedSegment opened,
       parts_.client->Open(absl::StrCat(Parent(), "/arenas/", arena),
                           Access::kRead));
+  SHMD_FAILPOINT("view.opened");
   const Attachment::Facts& facts = opened.attachment.facts();
   MapOptions options;
   options.size_bytes = facts.segment_size_bytes;
   options.page_size_bytes = facts.page_size_bytes;
   ASSIGN_OR_RETURN(ReadOnlyMapping mapping,
                    ReadOnlyMapping::Map(opened.object, options));
+  SHMD_FAILPOINT("view.mapped");
   auto view = std::make_unique<ArenaView>();
   view->attached =
       ReadOnlyAttached(std::move(opened.attachment), std::move(mapping));
@@ -265,14 +282,17 @@ absl::StatusOr<ObjectArena*> ObjectAccess::NewArena(uint64_t size_bytes) {
         return parts_.client->Call(&v1::ObjectService::Stub::CreateArena,
                                    request, reply);
       }));
+  SHMD_FAILPOINT("draft.arena_made");
   ASSIGN_OR_RETURN(OpenedSegment opened,
                    parts_.client->Open(reply.handle(), Access::kReadWrite));
+  SHMD_FAILPOINT("draft.arena_opened");
   const Attachment::Facts& facts = opened.attachment.facts();
   MapOptions options;
   options.size_bytes = facts.segment_size_bytes;
   options.page_size_bytes = facts.page_size_bytes;
   ASSIGN_OR_RETURN(WritableMapping mapping,
                    WritableMapping::Map(opened.object, options));
+  SHMD_FAILPOINT("draft.arena_mapped");
   auto arena = std::make_unique<ObjectArena>(
       reply.number(),
       WritableAttached(std::move(opened.attachment), std::move(mapping)));
@@ -317,6 +337,8 @@ absl::StatusOr<ObjectDraft> ObjectAccess::Create(absl::string_view id,
                                                  uint64_t size_bytes,
                                                  const ObjectOptions& options) {
   RETURN_IF_ERROR(KeyOf(id).status());
+  TidyUp();
+  SHMD_FAILPOINT("draft.create");
   if (size_bytes > ExtentAllocator::kMaxSizeBytes) {
     return InvalidField("size_bytes", reason::kSizeInvalid,
                         "is more than an arena can have");
@@ -329,6 +351,7 @@ absl::StatusOr<ObjectDraft> ObjectAccess::Create(absl::string_view id,
       Allocate(std::max<uint64_t>(payload + metadata.size(), 1),
                size_bytes >= kPageAlignedFromBytes ? BasePageSizeBytes() : 64,
                absl::Now() + options.wait_for_room));
+  SHMD_FAILPOINT("draft.placed");
   ObjectDraft draft;
   draft.access_ = shared_from_this();
   draft.arena_ = place.first;
@@ -341,8 +364,12 @@ absl::StatusOr<ObjectDraft> ObjectAccess::Create(absl::string_view id,
   return draft;
 }
 
+uint64_t ObjectAccess::OffsetOf(const ObjectDraft& draft) {
+  return static_cast<uint64_t>(draft.data_ - draft.arena_->data());
+}
+
 void ObjectAccess::Abandon(const ObjectDraft& draft) {
-  draft.arena_->Free(static_cast<uint64_t>(draft.data_ - draft.arena_->data()));
+  draft.arena_->Abandon(OffsetOf(draft));
 }
 
 ObjectLane::Operation ObjectAccess::PublishOf(const ObjectDraft& draft) {
@@ -351,8 +378,7 @@ ObjectLane::Operation ObjectAccess::PublishOf(const ObjectDraft& draft) {
   submission.kind = static_cast<uint32_t>(SubmissionKind::kPublish);
   submission.arena = draft.arena_->number();
   submission.metadata_bytes = draft.metadata_bytes_;
-  submission.offset_bytes =
-      static_cast<uint64_t>(draft.data_ - draft.arena_->data());
+  submission.offset_bytes = OffsetOf(draft);
   submission.size_bytes = draft.size_bytes_;
   submission.ttl_ns = NanosOf(draft.options_.ttl);
   submission.priority = draft.options_.priority;
@@ -366,9 +392,15 @@ ObjectLane::Operation ObjectAccess::PublishOf(const ObjectDraft& draft) {
 
 absl::StatusOr<uint64_t> ObjectAccess::Seal(const ObjectDraft& draft) {
   ObjectLane::Operation publish = PublishOf(draft);
-  RETURN_IF_ERROR(lane_.Run(absl::MakeSpan(&publish, 1), CallDeadline()));
+  SHMD_FAILPOINT("draft.seal");
+  const absl::Status status =
+      lane_.Run(absl::MakeSpan(&publish, 1), CallDeadline());
+  if (!publish.done) draft.arena_->Doubt(OffsetOf(draft));
+  RETURN_IF_ERROR(status);
   RETURN_IF_ERROR(
       StatusOfAnswer(publish.answer.result, publish.answer.reason, draft.id_));
+  SHMD_FAILPOINT("draft.sealed");
+  draft.arena_->Publish(OffsetOf(draft), publish.answer.value);
   return publish.answer.value;
 }
 
@@ -378,25 +410,35 @@ absl::Status ObjectAccess::SealAll(absl::Span<ObjectDraft> drafts) {
   for (const ObjectDraft& draft : drafts) {
     publishes.push_back(PublishOf(draft));
   }
+  SHMD_FAILPOINT("draft.seal_all");
   absl::Status status = lane_.Run(absl::MakeSpan(publishes), CallDeadline());
+  SHMD_FAILPOINT("draft.sealed_all");
   for (size_t i = 0; i < drafts.size(); ++i) {
-    if (!publishes[i].done) continue;
+    if (!publishes[i].done) {
+      drafts[i].arena_->Doubt(OffsetOf(drafts[i]));
+      continue;
+    }
     const layout::Answer& answer = publishes[i].answer;
     const absl::Status one =
         StatusOfAnswer(answer.result, answer.reason, drafts[i].id_);
     status.Update(one);
-    if (one.ok()) drafts[i].arena_ = nullptr;
+    if (!one.ok()) continue;
+    drafts[i].arena_->Publish(OffsetOf(drafts[i]), answer.value);
+    drafts[i].arena_ = nullptr;
   }
   return status;
 }
 
 absl::Status ObjectAccess::Delete(absl::Span<const absl::string_view> ids) {
+  TidyUp();
   std::vector<ObjectLane::Operation> deletes(ids.size());
   for (size_t i = 0; i < ids.size(); ++i) {
     deletes[i].submission.kind = static_cast<uint32_t>(SubmissionKind::kDelete);
     RETURN_IF_ERROR(SetName(ids[i], &deletes[i].submission));
   }
+  SHMD_FAILPOINT("erase.submit");
   absl::Status status = lane_.Run(absl::MakeSpan(deletes), CallDeadline());
+  SHMD_FAILPOINT("erase.done");
   for (size_t i = 0; i < ids.size(); ++i) {
     if (!deletes[i].done) continue;
     status.Update(StatusOfAnswer(deletes[i].answer.result,
@@ -411,7 +453,9 @@ void ObjectAccess::Hear(const layout::Answer& answer) {
   switch (static_cast<layout::AnswerKind>(answer.kind)) {
     case layout::AnswerKind::kFreed:
       for (const auto& arena : arenas_) {
-        if (arena->number() == answer.arena) arena->Free(answer.value);
+        if (arena->number() == answer.arena) {
+          arena->Free(answer.value, answer.cookie);
+        }
       }
       return;
     case layout::AnswerKind::kArenaGone:

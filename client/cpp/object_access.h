@@ -47,6 +47,7 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
   void Abandon(const ObjectDraft& draft);
   absl::Status Delete(absl::Span<const absl::string_view> ids);
   std::vector<ObjectSummary> List() const;
+  absl::StatusOr<uint64_t> Trim();
 
   // An object may stay pinned when its store has ended: its mappings stay too.
   static void Retire(std::shared_ptr<ObjectAccess> access);
@@ -75,6 +76,15 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
                                                            absl::Time deadline);
   std::optional<std::pair<ObjectArena*, Extent>> AllocateThere(
       uint64_t size_bytes, uint64_t alignment);
+
+  // object_access_room.cc: what is done for room now and then, on the threads
+  // that put and delete.
+  void TidyUp();
+  void Reconcile(uint64_t connections);
+  void TrimSome();
+  std::vector<ObjectArena*> Arenas();
+
+  static uint64_t OffsetOf(const ObjectDraft& draft);
   static ObjectLane::Operation PublishOf(const ObjectDraft& draft);
   void Hear(const layout::Answer& answer);
   absl::Time CallDeadline() const;
@@ -87,6 +97,11 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
   // By a daemon that was restarted.
   const std::shared_ptr<const std::atomic<bool>> is_lost_;
   ObjectLane lane_;
+  const uint32_t trim_after_ms_;
+  std::atomic<uint32_t> trim_due_ms_;
+  // SessionLink::connections() when the arenas were last compared with the
+  // directory.
+  std::atomic<uint64_t> reconciled_;
   ArenaViews views_;  // changed under arenas_mutex_
 
   absl::Mutex arenas_mutex_;

@@ -4,8 +4,11 @@
 #include <cstdint>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "client/cpp/attached.h"
 #include "shm/arena/extent_allocator.h"
@@ -13,33 +16,62 @@
 namespace shmd {
 inline namespace client {
 
-// An arena that this program writes. Thread-safe.
+// An arena that this program writes, and what it has in it. A place is used
+// again when the daemon has said that the object of that generation is gone
+// from it: a second word about the same object changes nothing, whatever is
+// there by then. Thread-safe.
 class ObjectArena {
  public:
-  ObjectArena(uint32_t number, WritableAttached memory)
-      : number_(number),
-        memory_(std::move(memory)),
-        extents_(memory_.size_bytes()) {}
+  ObjectArena(uint32_t number, WritableAttached memory);
 
   uint32_t number() const { return number_; }
   char* data() const { return static_cast<char*>(memory_.data()); }
   uint64_t size_bytes() const { return memory_.size_bytes(); }
   bool is_attached() const { return memory_.is_attached(); }
 
-  std::optional<Extent> Allocate(uint64_t size_bytes, uint64_t alignment) {
-    absl::MutexLock lock(&mutex_);
-    return extents_.Allocate(size_bytes, alignment);
-  }
-  void Free(uint64_t offset_bytes) {
-    absl::MutexLock lock(&mutex_);
-    extents_.Free(offset_bytes);
-  }
+  std::optional<Extent> Allocate(uint64_t size_bytes, uint64_t alignment);
+  // A draft ends that nobody has heard of.
+  void Abandon(uint64_t offset_bytes);
+  // A draft was submitted, and nobody knows what became of it: should it be
+  // published yet, readers must not see another object's bytes.
+  void Doubt(uint64_t offset_bytes);
+  // A draft was published as an object of this generation, which is never 0.
+  void Publish(uint64_t offset_bytes, uint64_t generation);
+  // The object is gone, and nobody has it pinned. May come before the thread
+  // that published it has got to Publish.
+  void Free(uint64_t offset_bytes, uint64_t generation);
+
+  // What was published here and is not known to be gone.
+  struct Published {
+    uint64_t offset_bytes = 0;
+    uint64_t generation = 0;
+  };
+  std::vector<Published> AllPublished() const;
+
+  // Gives pages back to the kernel that were not needed for `age_ms`, of runs
+  // that are worth a call, and no more than `max_bytes`; how many bytes.
+  absl::StatusOr<uint64_t> Trim(uint64_t min_bytes, uint64_t max_bytes,
+                                uint32_t age_ms);
+
+  // Of a clock that only ages are told by; wraps. Costs no system call.
+  static uint32_t NowMs();
 
  private:
+  enum class State : uint8_t { kDraft, kDoubted, kPublished };
+  // In use. `generation` of a draft: of an object that is gone from its place,
+  // which may be the one that it is about to be; or 0.
+  struct Place {
+    State state = State::kDraft;
+    uint64_t generation = 0;
+  };
+
+  void Drop(uint64_t offset_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   const uint32_t number_;
   const WritableAttached memory_;
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   ExtentAllocator extents_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<uint64_t, Place> places_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace client

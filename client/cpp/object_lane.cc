@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "shm/layout/memory_word.h"
 
 namespace shmd {
@@ -66,7 +67,11 @@ absl::Status ObjectLane::Run(absl::Span<Operation> operations,
     while (submitted < operations.size() && Submit(operations[submitted])) {
       ++submitted;
     }
-    if (submitted > before) RingIfAsleep();
+    if (submitted > before) {
+      SHMD_FAILPOINT("ring.submitted");
+      RingIfAsleep();
+      SHMD_FAILPOINT("ring.rung");
+    }
     const auto open =
         std::find_if(operations.begin(), operations.end(),
                      [](const Operation& one) { return !one.done; });
@@ -118,6 +123,7 @@ void ObjectLane::TakeAnswers() {
   layout::Answer answers[kAnswersAtOnce];
   for (;;) {
     const size_t count = answers_.Poll(absl::MakeSpan(answers));
+    if (count > 0) SHMD_FAILPOINT("ring.polled");
     for (size_t i = 0; i < count; ++i) {
       const layout::Answer& answer = answers[i];
       if (answer.kind != static_cast<uint32_t>(layout::AnswerKind::kDone)) {

@@ -138,6 +138,8 @@ absl::Status ObjectStore::DeleteAll(absl::Span<const absl::string_view> ids) {
   return access_->Delete(ids);
 }
 
+absl::StatusOr<uint64_t> ObjectStore::Trim() { return access_->Trim(); }
+
 std::vector<ObjectSummary> ObjectStore::List() const { return access_->List(); }
 
 }  // namespace client

@@ -152,6 +152,11 @@ struct ObjectStoreOptions {
   mode_t mode = 0600;
   // Of one arena, in bytes; larger objects have arenas of their own.
   uint64_t arena_bytes = uint64_t{64} << 20;
+  // Memory that objects were deleted from, and that nothing was put into for so
+  // long, goes back to the kernel, in small steps when this program puts or
+  // deletes something; InfiniteDuration: never. It is used again before that
+  // while it is warm, and costs page faults after it.
+  absl::Duration trim_after = absl::Seconds(10);
 };
 
 struct PutItem {
@@ -203,6 +208,10 @@ class ObjectStore {
 
   absl::Status Delete(absl::string_view id);
   absl::Status DeleteAll(absl::Span<const absl::string_view> ids);
+
+  // Gives all memory back to the kernel that this program's arenas have and no
+  // object is in; how many bytes. For programs that are about to be idle.
+  absl::StatusOr<uint64_t> Trim();
 
   // In no order. What comes or goes meanwhile may be left out.
   std::vector<ObjectSummary> List() const;

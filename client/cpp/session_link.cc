@@ -162,6 +162,7 @@ void SessionLink::Publish(std::shared_ptr<AttachSocket> socket,
   }
   identity_ = socket->identity();
   socket_ = std::move(socket);
+  connections_.fetch_add(1, std::memory_order_release);
   away_since_ = absl::InfiniteFuture();
 }
 

@@ -72,6 +72,12 @@ class SessionLink {
   // As AttachSocket::AwaitDetaches.
   void AwaitDetaches();
 
+  // How many connections there were. A daemon that was started anew is another
+  // one.
+  uint64_t connections() const {
+    return connections_.load(std::memory_order_acquire);
+  }
+
   // The session's name, which changes when the daemon did not wait for it.
   std::string session_name() const;
   // The same, once there is a connection whose daemon answers.
@@ -114,6 +120,7 @@ class SessionLink {
   const Options options_;
   const pid_t pid_;
   UniqueFd wake_;  // eventfd
+  std::atomic<uint64_t> connections_{0};
 
   mutable absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -34,10 +34,10 @@ void Lane::Answer(uint64_t cookie, const absl::Status& status, uint64_t value) {
 }
 
 void Lane::TellFreed(uint32_t arena, uint64_t offset_bytes,
-                     uint64_t size_bytes) {
+                     uint64_t generation) {
   layout::Answer answer = {};
   answer.kind = static_cast<uint32_t>(layout::AnswerKind::kFreed);
-  answer.cookie = size_bytes;
+  answer.cookie = generation;
   answer.value = offset_bytes;
   answer.arena = arena;
   Freed(answer);

@@ -284,7 +284,7 @@ void ObjectTable::Retire(uint32_t position) {
   retired.position = position;
   retired.arena = entry.arena;
   retired.offset_bytes = entry.offset_bytes;
-  retired.size_bytes = ExtentBytes(entry.size_bytes, entry.metadata_bytes);
+  retired.generation = entry.generation;
   retired_.push_back(retired);
 }
 

@@ -103,7 +103,7 @@ class ObjectTable {
     uint32_t position = 0;
     uint32_t arena = 0;
     uint64_t offset_bytes = 0;
-    uint64_t size_bytes = 0;  // with metadata
+    uint64_t generation = 0;
   };
   struct LaneWait {
     SessionId session;

@@ -256,6 +256,7 @@ void ObjectTable::FreeRetired() {
       Free(one);
     }
   }
+  if (kept < retired_.size()) SHMD_FAILPOINT("object.freed");
   retired_.resize(kept);
 }
 
@@ -267,7 +268,7 @@ void ObjectTable::Free(const Retired& retired) {
     const auto lane = lanes_.find(*arena->second.writer);
     if (lane != lanes_.end()) {
       lane->second->TellFreed(retired.arena, retired.offset_bytes,
-                              retired.size_bytes);
+                              retired.generation);
       MarkDirty(*lane->second);
     }
   }

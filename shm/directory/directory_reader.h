@@ -89,6 +89,13 @@ class BasicDirectoryReader {
   template <typename Visit>
   void ForEach(Visit visit) const;
 
+  // Calls `visit(uint32_t arena, uint64_t generation)` for each object whose
+  // place is in use: it is in the directory, or was and may be pinned still.
+  // What was published before this call, and is not told by it, is gone. False
+  // when an entry did not hold still; then this says nothing.
+  template <typename Visit>
+  bool ForEachInUse(Visit visit) const;
+
   uint64_t uid() const {
     return Memory::Load(&header()->uid, std::memory_order_relaxed);
   }
@@ -137,6 +144,9 @@ class BasicDirectoryReader {
   bool HasName(uint32_t position, uint64_t control, const NameKey& key) const;
   void Copy(const layout::DirectoryEntry* entry, FoundObject* found) const;
   bool List(uint32_t position, ListedObject* listed) const;
+  // Calls `visit(uint32_t position)` for each entry until it returns false.
+  template <typename Visit>
+  bool ForEachPosition(Visit visit) const;
 
   const char* base_;
   uint64_t mapped_bytes_;
@@ -261,7 +271,7 @@ inline void BasicDirectoryReader<Memory>::Copy(
 
 template <typename Memory>
 template <typename Visit>
-void BasicDirectoryReader<Memory>::ForEach(Visit visit) const {
+bool BasicDirectoryReader<Memory>::ForEachPosition(Visit visit) const {
   const auto load = [](const auto* word) {
     return Memory::Load(word, std::memory_order_acquire);
   };
@@ -274,13 +284,45 @@ void BasicDirectoryReader<Memory>::ForEach(Visit visit) const {
         std::min<uint64_t>(left, load(&header()->chunks[i].entries));
     left -= entries;
     for (uint64_t entry = 0; entry < entries; ++entry) {
-      ListedObject listed;
-      if (List(EntryPosition(first, entry), &listed) &&
-          !visit(static_cast<const ListedObject&>(listed))) {
-        return;
-      }
+      if (!visit(EntryPosition(first, entry))) return false;
     }
   }
+  return true;
+}
+
+template <typename Memory>
+template <typename Visit>
+void BasicDirectoryReader<Memory>::ForEach(Visit visit) const {
+  ForEachPosition([&](uint32_t position) {
+    ListedObject listed;
+    return !List(position, &listed) ||
+           visit(static_cast<const ListedObject&>(listed));
+  });
+}
+
+template <typename Memory>
+template <typename Visit>
+bool BasicDirectoryReader<Memory>::ForEachInUse(Visit visit) const {
+  return ForEachPosition([&](uint32_t position) {
+    if (!HoldsEntry(position)) return false;
+    const layout::DirectoryEntry* const entry = Entry(position);
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      const uint64_t control =
+          Memory::Load(&entry->control, std::memory_order_acquire);
+      // One that is being written is of an object that comes only now.
+      if (!IsReadable(control) &&
+          StateOf(control) != layout::EntryState::kRetired) {
+        return true;
+      }
+      FoundObject object;
+      Copy(entry, &object);
+      if (Memory::Load(&entry->control, std::memory_order_acquire) == control) {
+        visit(object.arena, object.generation);
+        return true;
+      }
+    }
+    return false;
+  });
 }
 
 template <typename Memory>

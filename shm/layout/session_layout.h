@@ -137,15 +137,17 @@ static_assert(offsetof(SessionPage, pins) == 36864);
 
 enum class AnswerKind : uint32_t {
   kNone = 0,
-  kDone = 1,       // to the submission of the cookie
-  kFreed = 2,      // `value` is where in `arena`, `cookie` bytes: use it again
+  kDone = 1,  // to the submission of the cookie
+  // The object of generation `cookie` is gone from `value` in `arena`: use it
+  // again. Told at most once, but by a daemon that is killed perhaps not.
+  kFreed = 2,
   kArenaGone = 3,  // nothing is in `arena` any more, nor will be: unmap it
 };
 
 struct Answer {
   uint32_t kind;    // AnswerKind
   uint32_t result;  // of kDone: a google.rpc.Code
-  uint64_t cookie;  // of kDone; of kFreed: bytes
+  uint64_t cookie;  // of kDone; of kFreed: the object's generation
   uint64_t value;   // of kDone: the generation; of kFreed: offset in bytes
   uint32_t arena;   // of kFreed and kArenaGone
   uint32_t reason;  // of kDone with an error: the number of a reason

@@ -1,5 +1,6 @@
 """Kills a program at each named point of the client library, for each backend:
-what was its alone goes with it, and nobody else notices.
+what was its alone goes with it, and nobody else notices. The points that are
+about objects are object_kill_test.py's.
 
 $SHMD_CRASH_ROUNDS, or --rounds, says how often; round N dies at the N-th pass
 of the point, as far as there are so many. --only=REGEX runs some points.
@@ -112,7 +113,8 @@ def main():
     options = kill_matrix.parse_arguments(default_rounds=5)
     os.environ["CLIENT_WORKLOAD"] = os.path.abspath(options.program)
     cells = [(point, PASSED_BY.get(point, BACKENDS))
-             for point in points.listed("client")]
+             for point in points.listed("client")
+             if point.startswith("client.")]
     return kill_matrix.run(cells, Peer, options, "reclaimed")
 
 

@@ -1,0 +1,96 @@
+#include "client/cpp/object_arena.h"
+
+#include <algorithm>
+#include <ctime>
+
+#include "shm/arena/idle_pages.h"
+
+namespace shmd {
+inline namespace client {
+
+ObjectArena::ObjectArena(uint32_t number, WritableAttached memory)
+    : number_(number),
+      memory_(std::move(memory)),
+      extents_(memory_.size_bytes()) {}
+
+uint32_t ObjectArena::NowMs() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<uint32_t>(static_cast<uint64_t>(now.tv_sec) * 1000 +
+                               static_cast<uint64_t>(now.tv_nsec) / 1000000);
+}
+
+std::optional<Extent> ObjectArena::Allocate(uint64_t size_bytes,
+                                            uint64_t alignment) {
+  absl::MutexLock lock(&mutex_);
+  const std::optional<Extent> extent = extents_.Allocate(size_bytes, alignment);
+  if (extent.has_value()) places_[extent->offset_bytes] = {};
+  return extent;
+}
+
+void ObjectArena::Drop(uint64_t offset_bytes) {
+  places_.erase(offset_bytes);
+  extents_.Free(offset_bytes, NowMs());
+}
+
+void ObjectArena::Abandon(uint64_t offset_bytes) {
+  absl::MutexLock lock(&mutex_);
+  const auto place = places_.find(offset_bytes);
+  if (place != places_.end() && place->second.state == State::kDraft) {
+    Drop(offset_bytes);
+  }
+}
+
+void ObjectArena::Doubt(uint64_t offset_bytes) {
+  absl::MutexLock lock(&mutex_);
+  const auto place = places_.find(offset_bytes);
+  if (place != places_.end()) place->second.state = State::kDoubted;
+}
+
+void ObjectArena::Publish(uint64_t offset_bytes, uint64_t generation) {
+  absl::MutexLock lock(&mutex_);
+  const auto place = places_.find(offset_bytes);
+  if (place == places_.end()) return;
+  if (place->second.generation == generation) {
+    Drop(offset_bytes);
+  } else {
+    place->second = {State::kPublished, generation};
+  }
+}
+
+void ObjectArena::Free(uint64_t offset_bytes, uint64_t generation) {
+  absl::MutexLock lock(&mutex_);
+  const auto place = places_.find(offset_bytes);
+  if (place == places_.end()) return;
+  if (place->second.state != State::kPublished) {
+    place->second.generation = std::max(place->second.generation, generation);
+  } else if (place->second.generation == generation) {
+    Drop(offset_bytes);
+  }
+}
+
+std::vector<ObjectArena::Published> ObjectArena::AllPublished() const {
+  absl::MutexLock lock(&mutex_);
+  std::vector<Published> all;
+  for (const auto& [offset_bytes, place] : places_) {
+    if (place.state == State::kPublished) {
+      all.push_back({offset_bytes, place.generation});
+    }
+  }
+  return all;
+}
+
+absl::StatusOr<uint64_t> ObjectArena::Trim(uint64_t min_bytes,
+                                           uint64_t max_bytes,
+                                           uint32_t age_ms) {
+  ExtentAllocator::IdleQuery query;
+  query.min_bytes = min_bytes;
+  query.max_bytes = max_bytes;
+  query.moment = NowMs();
+  query.age = age_ms;
+  absl::MutexLock lock(&mutex_);
+  return GiveBackIdlePages(extents_, data(), query);
+}
+
+}  // namespace client
+}  // namespace shmd
