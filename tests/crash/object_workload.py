@@ -12,7 +12,7 @@ from google.protobuf import empty_pb2
 
 import attach_socket
 import workload
-from stubs import object_pb2
+from stubs import object_pb2, segment_pb2
 from workload import DEADLINE_SECONDS, PARENT, Died, Refused
 
 OBJECTS = "ObjectService"
@@ -242,6 +242,20 @@ class ObjectWorkload(workload.Workload):
             return True
 
     # --- the account
+
+    def arenas_of(self, pid):
+        """Ids of the segments that a program's objects lie in."""
+        names = {one.name for one in self.sessions().sessions
+                 if one.pid == pid}
+        return [segment_id for segment_id, one in self.listed().items()
+                if segment_id.startswith("shmd.arena.") and
+                one.owner_session in names]
+
+    def resident_bytes(self, segment_id):
+        return self.call(
+            "GetSegment",
+            segment_pb2.GetSegmentRequest(name=self.name(segment_id)),
+            segment_pb2.Segment).status.resident_bytes
 
     def listed_objects(self):
         reply = self.call("ListObjects", object_pb2.ListObjectsRequest(
