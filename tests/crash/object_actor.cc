@@ -167,6 +167,7 @@ void Put(ObjectStore& store, const std::string& id, uint64_t size_bytes,
   options.replace_existing = replace;
   options.metadata.emplace();
   options.metadata->media_type = "application/octet-stream";
+  Tell(absl::StrCat("putting ", id));
   ObjectDraft draft = Check(store.Create(id, size_bytes, options), "Create");
   Fill(draft.span());
   const uint64_t generation = Check(draft.Seal(), "Seal");
@@ -190,6 +191,7 @@ void PutMany(ObjectStore& store) {
     Fill(absl::MakeSpan(data.back()));
   }
   for (size_t i = 0; i < ids.size(); ++i) items.push_back({ids[i], data[i]});
+  for (const std::string& id : ids) Tell(absl::StrCat("putting ", id));
   Check(store.PutAll(items), "PutAll");
   for (const std::string& id : ids) Tell(absl::StrCat("put ", id, " 0"));
   std::vector<absl::string_view> names(ids.begin(), ids.end());
@@ -205,9 +207,10 @@ int Write(Program program) {
     for (size_t i = 0; i < std::size(kSizes); ++i) {
       Put(store, absl::StrCat("c-size-", i), kSizes[i], round > 0);
     }
-    // Places that were just freed are used again, while others still look.
+    // Places that were just freed are used again, while others still look: it
+    // takes them long enough.
     for (uint64_t i = 0; i < 30; ++i) {
-      Put(store, "c-hot", 1000 + 997 * i, true);
+      Put(store, "c-hot", 200000 + 997 * i, true);
     }
     PutMany(store);
     Remove(store, "c-hot");

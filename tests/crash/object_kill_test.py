@@ -63,10 +63,11 @@ class Actor:
         self._read += len(data)
         return data.decode().splitlines()
 
-    def await_line(self):
+    def await_line(self, begin=""):
+        """The next one that begins so."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
-            lines = self.lines()
+            lines = [line for line in self.lines() if line.startswith(begin)]
             if lines:
                 return lines[-1]
             if self.process.poll() is not None:
@@ -76,10 +77,18 @@ class Actor:
                 raise AssertionError("%s says nothing" % self.process.args[1])
             time.sleep(0.001)
 
-    def ask(self, line="?"):
-        self.process.stdin.write(line.encode() + b"\n")
-        self.process.stdin.flush()
-        return self.await_line()
+    def await_first_line(self):
+        """Which lines() returns all the same."""
+        self.await_line()
+        self._read = 0
+
+    def ask(self, line="?", answer=""):
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # await_line() says why
+        return self.await_line(answer)
 
     def await_end(self):
         """Returns the exit code and what it told on standard error."""
@@ -105,14 +114,19 @@ class Peer:
         self.daemon = daemon.Daemon()
         self.work = object_workload.ObjectWorkload(self.daemon)
         self.owner = Actor("owner", self.daemon)
-        self.owner.ask("put c-owned-0 64")
-        self.owner.ask("remove c-owned-0")
+        self._own("put c-owned-0 64")
+        self._own("remove c-owned-0")
         self.checker = Actor("checker", self.daemon)
         self.bystander = Actor("bystander", self.daemon)
         # When they answer they have all that they will ever have.
         self.bystander.ask()
         self.checks = self._count_checks()
         self.pid = self.daemon.pid
+
+    def _own(self, command):
+        verb = command.split()[0]
+        self.owner.ask(command, {"put": "put ", "remove": "removed ",
+                                 "trim": "trimmed "}[verb])
 
     def _count_checks(self):
         return int(self.checker.ask().split()[1])
@@ -129,7 +143,7 @@ class Peer:
     def run_case(self, case):
         point, role, at_pass = case
         for object_id, size in OWNED.items():
-            self.owner.ask("put %s %d" % (object_id, size))
+            self._own("put %s %d" % (object_id, size))
         before = self._take_ledger()
         if point.startswith("outside."):
             actor = self._kill_from_outside(role, at_pass)
@@ -140,12 +154,14 @@ class Peer:
         died = time.monotonic()
         if code not in (0, -signal.SIGKILL):
             raise AssertionError("%d: %s" % (code, errors))
-        self._expect_session_gone(actor.process.pid)
-        gone = time.monotonic() - died
-        left = self._expect_account(actor.lines())
-        self._expect_others_at_work()
-        for object_id in left:
-            self.work.remove_object(object_id)
+        try:
+            self._expect_session_gone(actor.process.pid)
+            gone = time.monotonic() - died
+            self._expect_account(actor.lines())
+            self._expect_others_at_work()
+        finally:
+            for object_id in self._left():
+                self.work.remove_object(object_id)
         self.ledger.expect_same(
             self.daemon, before, take=lambda _: self._take_ledger())
         self._expect_room()
@@ -155,11 +171,10 @@ class Peer:
 
     def _kill_from_outside(self, role, at_pass):
         actor = Actor(role.lower(), self.daemon, ACTOR_FOR_EVER="1")
-        told = actor.await_line()
+        actor.await_first_line()
         # From the first object on; the number makes it the same each time.
         time.sleep(random.Random(at_pass).random() * 0.05)
         actor.process.kill()
-        actor.told = told
         return actor
 
     def _take_ledger(self):
@@ -175,25 +190,28 @@ class Peer:
                 raise AssertionError("the session of the dead remains")
             time.sleep(0.002)
 
+    def _left(self):
+        """What the dead has put."""
+        return {object_id for object_id in self.work.listed_objects()
+                if object_id.startswith("c-") and object_id not in OWNED}
+
     def _expect_account(self, lines):
-        """What was acknowledged to the dead is so. Returns what is left of
-        its objects."""
-        there, doubted = set(), set()
+        """What was acknowledged to the dead is so."""
+        there, removed = set(), set()
         for line in lines:
             words = line.split()
+            if words[0] in ("put", "putting", "removing"):
+                there.discard(words[1])
+                removed.discard(words[1])
             if words[0] == "put":
                 there.add(words[1])
-            elif words[0] == "removing":
-                there.discard(words[1])
-                doubted.add(words[1])
             elif words[0] == "removed":
-                doubted.discard(words[1])
-        found = {object_id for object_id in self.work.listed_objects()
-                 if object_id.startswith("c-") and object_id not in OWNED}
-        missing = there - found
-        if missing:
-            raise AssertionError("acknowledged, and not there: %s" % missing)
-        return found
+                removed.add(words[1])
+        found = self._left()
+        # Of what it was about to remove nobody knows.
+        if there - found or found & removed:
+            raise AssertionError("there: %s; acknowledged: %s, not %s" % (
+                found, there, removed))
 
     def _expect_others_at_work(self):
         """The checker has seen objects since, and all of them whole."""
@@ -210,10 +228,10 @@ class Peer:
     def _expect_room(self):
         """What the dead had pinned is used again once it is deleted."""
         for object_id in OWNED:
-            self.owner.ask("remove " + object_id)
+            self._own("remove " + object_id)
         deadline = time.monotonic() + DEADLINE_SECONDS
         while self._resident_bytes_of_owner() > ROOM_BYTES:
-            self.owner.ask("trim")
+            self._own("trim")
             if time.monotonic() > deadline:
                 raise AssertionError("what the dead had pinned is kept")
             time.sleep(0.002)
