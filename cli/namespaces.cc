@@ -20,10 +20,28 @@ struct Options {
   bool everybody = false;
   Quota quota;
   Quota uid_quota;
+  std::string when_full;
 };
 
 bool IsSet(const Quota& quota) {
-  return quota.bytes.has_value() || quota.segments.has_value();
+  return quota.bytes.has_value() || quota.segments.has_value() ||
+         quota.spilled_bytes.has_value();
+}
+
+constexpr struct {
+  const char* text;
+  WhenFull when_full;
+} kWhenFull[] = {
+    {"refuse", WhenFull::kRefuse},
+    {"evict", WhenFull::kEvict},
+    {"spill", WhenFull::kSpill},
+};
+
+const char* TextOf(WhenFull when_full) {
+  for (const auto& one : kWhenFull) {
+    if (one.when_full == when_full) return one.text;
+  }
+  return "?";
 }
 
 nlohmann::ordered_json QuotaToJson(const Quota& quota) {
@@ -38,6 +56,7 @@ nlohmann::ordered_json QuotaToJson(const Quota& quota) {
   put("watches", quota.watches);
   put("descriptors", quota.descriptors);
   put("huge_page_bytes", quota.huge_page_bytes);
+  put("spilled_bytes", quota.spilled_bytes);
   return out;
 }
 
@@ -49,6 +68,7 @@ nlohmann::ordered_json NamespaceToJson(const Namespace& one) {
   out["entrants"]["certificate_names"] = one.entrants.certificate_names;
   out["quota"] = QuotaToJson(one.quota);
   out["uid_quota"] = QuotaToJson(one.uid_quota);
+  out["when_full"] = TextOf(one.when_full);
   out["usage"] = QuotaToJson(one.usage);
   out["uid_usages"] = nlohmann::ordered_json::array();
   for (const UidUsage& user : one.uid_usages) {
@@ -87,14 +107,15 @@ std::vector<std::string> Row(const std::string& what, const Quota& quota) {
           count(quota.sessions),
           count(quota.watches),
           count(quota.descriptors),
-          size(quota.huge_page_bytes)};
+          size(quota.huge_page_bytes),
+          size(quota.spilled_bytes)};
 }
 
 std::string QuotaTable(const std::string& what,
                        const std::vector<std::vector<std::string>>& rows) {
   return FormatTable({what, "BYTES", "SEGMENTS", "SESSIONS", "WATCHES",
-                      "DESCRIPTORS", "HUGE PAGES"},
-                     rows, {1, 2, 3, 4, 5, 6});
+                      "DESCRIPTORS", "HUGE PAGES", "SPILLED"},
+                     rows, {1, 2, 3, 4, 5, 6, 7});
 }
 
 absl::Status Print(const Context& context, const Namespace& one) {
@@ -109,8 +130,9 @@ absl::Status Print(const Context& context, const Namespace& one) {
     rows.push_back(
         Row(absl::StrCat("used by ", UserName(user.uid)), user.usage));
   }
-  printf("%s\n  open to %s\n%s", one.name.c_str(),
-         EntrantsText(one.entrants).c_str(), QuotaTable("", rows).c_str());
+  printf("%s\n  open to %s\n  when full: %s\n%s", one.name.c_str(),
+         EntrantsText(one.entrants).c_str(), TextOf(one.when_full),
+         QuotaTable("", rows).c_str());
   return absl::OkStatus();
 }
 
@@ -140,6 +162,9 @@ NamespaceSpec SpecOf(const Options& options) {
   }
   if (IsSet(options.quota)) spec.quota = options.quota;
   if (IsSet(options.uid_quota)) spec.uid_quota = options.uid_quota;
+  for (const auto& one : kWhenFull) {
+    if (options.when_full == one.text) spec.when_full = one.when_full;
+  }
   return spec;
 }
 
@@ -147,6 +172,9 @@ NamespaceSpec SpecOf(const Options& options) {
 void Merge(const Quota& change, Quota* quota) {
   if (change.bytes.has_value()) quota->bytes = change.bytes;
   if (change.segments.has_value()) quota->segments = change.segments;
+  if (change.spilled_bytes.has_value()) {
+    quota->spilled_bytes = change.spilled_bytes;
+  }
 }
 
 absl::Status Set(Context& context, const Options& options) {
@@ -202,6 +230,12 @@ void AddSpecOptions(CLI::App& verb, Options* options) {
             [options](uint64_t bytes) { options->uid_quota.bytes = bytes; });
   verb.add_option("--uid_segments", options->uid_quota.segments,
                   "the most segments of each user");
+  verb.add_option("--when_full", options->when_full,
+                  "what happens to objects when there is no memory for more")
+      ->check(CLI::IsMember({"refuse", "evict", "spill"}));
+  AddParsed(
+      verb, "--spilled_bytes", "the most that files may take", ParseSize,
+      [options](uint64_t bytes) { options->quota.spilled_bytes = bytes; });
 }
 
 }  // namespace
@@ -223,7 +257,7 @@ void AddNamespace(CLI::App& app, Context& context) {
     bool takes_spec;
   } kActions[] = {
       {"create", "Create a namespace", &Create, true},
-      {"set", "Change who may enter, and quotas", &Set, true},
+      {"set", "Change who may enter, quotas, and --when_full", &Set, true},
       {"show", "Show who may enter, quotas, and what is used", &Show, false},
       {"rm", "Remove a namespace that nothing uses", &Remove, false},
   };

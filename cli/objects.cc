@@ -55,6 +55,8 @@ nlohmann::ordered_json ToJson(const ObjectSummary& object) {
   json["size_bytes"] = std::to_string(object.size_bytes);
   json["arena"] = object.arena;
   json["owner"] = object.owner;
+  json["priority"] = object.priority;
+  json["spilled"] = object.is_spilled;
   json["create_time"] = absl::FormatTime(object.create_time);
   if (object.expire_time.has_value()) {
     json["expire_time"] = absl::FormatTime(*object.expire_time);
@@ -121,13 +123,15 @@ absl::Status ListObjects(Context& context, bool quiet) {
     if (quiet) printf("%s\n", object.id.c_str());
     total_bytes += object.size_bytes;
     rows.push_back({object.id, HumanSize(object.size_bytes),
-                    absl::StrCat(object.arena), UserName(object.owner),
+                    absl::StrCat(object.arena), object.is_spilled ? "yes" : "",
+                    UserName(object.owner),
                     absl::FormatTime("%Y-%m-%d %H:%M:%S", object.create_time,
                                      absl::LocalTimeZone())});
   }
   if (quiet) return absl::OkStatus();
   printf("%s%zu objects, %s\n",
-         FormatTable({"ID", "SIZE", "ARENA", "OWNER", "CREATED"}, rows, {1, 2})
+         FormatTable({"ID", "SIZE", "ARENA", "SPILLED", "OWNER", "CREATED"},
+                     rows, {1, 2})
              .c_str(),
          objects.size(), HumanSize(total_bytes).c_str());
   return absl::OkStatus();

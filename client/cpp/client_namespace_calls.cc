@@ -34,6 +34,9 @@ void QuotaToProto(const Quota& quota, v1::Quota* proto) {
   if (quota.huge_page_bytes.has_value()) {
     proto->set_huge_page_bytes(*quota.huge_page_bytes);
   }
+  if (quota.spilled_bytes.has_value()) {
+    proto->set_spilled_bytes(*quota.spilled_bytes);
+  }
 }
 
 Quota QuotaFromProto(const v1::Quota& proto) {
@@ -46,7 +49,32 @@ Quota QuotaFromProto(const v1::Quota& proto) {
   if (proto.has_huge_page_bytes()) {
     out.huge_page_bytes = proto.huge_page_bytes();
   }
+  if (proto.has_spilled_bytes()) out.spilled_bytes = proto.spilled_bytes();
   return out;
+}
+
+v1::Namespace::WhenFull WhenFullToProto(WhenFull when_full) {
+  switch (when_full) {
+    case WhenFull::kEvict:
+      return v1::Namespace::EVICT;
+    case WhenFull::kSpill:
+      return v1::Namespace::SPILL;
+    case WhenFull::kRefuse:
+      break;
+  }
+  return v1::Namespace::REFUSE;
+}
+
+// What a newer daemon may say is as good as a refusal to those who put.
+WhenFull WhenFullFromProto(v1::Namespace::WhenFull proto) {
+  switch (proto) {
+    case v1::Namespace::EVICT:
+      return WhenFull::kEvict;
+    case v1::Namespace::SPILL:
+      return WhenFull::kSpill;
+    default:
+      return WhenFull::kRefuse;
+  }
 }
 
 void NamespaceToProto(const NamespaceSpec& spec, v1::Namespace* proto) {
@@ -62,6 +90,9 @@ void NamespaceToProto(const NamespaceSpec& spec, v1::Namespace* proto) {
   if (spec.uid_quota.has_value()) {
     QuotaToProto(*spec.uid_quota, proto->mutable_uid_quota());
   }
+  if (spec.when_full.has_value()) {
+    proto->set_when_full(WhenFullToProto(*spec.when_full));
+  }
   proto->set_etag(spec.etag);
 }
 
@@ -75,6 +106,7 @@ Namespace NamespaceFromProto(const v1::Namespace& proto) {
                                         entrants.certificate_names().end());
   out.quota = QuotaFromProto(proto.quota());
   out.uid_quota = QuotaFromProto(proto.uid_quota());
+  out.when_full = WhenFullFromProto(proto.when_full());
   out.usage = QuotaFromProto(proto.usage());
   for (const v1::UidUsage& one : proto.uid_usages()) {
     out.uid_usages.push_back({one.uid(), QuotaFromProto(one.usage())});

@@ -22,6 +22,7 @@ struct Quota {
   std::optional<uint64_t> watches;
   std::optional<uint64_t> descriptors;
   std::optional<uint64_t> huge_page_bytes;
+  std::optional<uint64_t> spilled_bytes;
 };
 
 // Everybody when all are empty.
@@ -36,11 +37,15 @@ struct UidUsage {
   Quota usage;
 };
 
+// What happens when there is no memory for an object.
+enum class WhenFull : uint8_t { kRefuse, kEvict, kSpill };
+
 struct Namespace {
   std::string name;  // namespaces/default
   Entrants entrants;
   Quota quota;
   Quota uid_quota;
+  WhenFull when_full = WhenFull::kRefuse;
   Quota usage;
   std::vector<UidUsage> uid_usages;  // of one namespace, not in lists
   std::optional<absl::Time> create_time;
@@ -55,6 +60,7 @@ struct NamespaceSpec {
   std::optional<Entrants> entrants;
   std::optional<Quota> quota;
   std::optional<Quota> uid_quota;
+  std::optional<WhenFull> when_full;
   std::string etag;  // of a change: when set, must be the current one
 };
 

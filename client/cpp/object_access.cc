@@ -11,6 +11,7 @@
 #include "base/error_reason.h"
 #include "base/failpoint.h"
 #include "base/status_macros.h"
+#include "shm/directory/directory_words.h"
 #include "shm/lane/answer_reason.h"
 #include "shm/types.h"
 #include "shmd/v1/object.pb.h"
@@ -22,7 +23,8 @@ namespace {
 using layout::SubmissionKind;
 
 constexpr uint64_t kPageAlignedFromBytes = 64 << 10;
-// As often as it pays to look for memory that was freed.
+// As often as it pays to look for memory that was freed: the daemon tells of
+// what was freed in this program's arenas, but not of quota that came back.
 constexpr absl::Duration kRoomLookedFor = absl::Milliseconds(20);
 
 Error ObjectNotFound(absl::string_view id) {
@@ -317,6 +319,7 @@ std::optional<std::pair<ObjectArena*, Extent>> ObjectAccess::AllocateThere(
 
 absl::StatusOr<std::pair<ObjectArena*, Extent>> ObjectAccess::Allocate(
     uint64_t size_bytes, uint64_t alignment, absl::Time deadline) {
+  bool has_made_room = false;
   for (;;) {
     auto found = AllocateThere(size_bytes, alignment);
     if (found.has_value()) return *found;
@@ -324,10 +327,24 @@ absl::StatusOr<std::pair<ObjectArena*, Extent>> ObjectAccess::Allocate(
     lane_.Listen(absl::InfinitePast());
     found = AllocateThere(size_bytes, alignment);
     if (found.has_value()) return *found;
+    // What this program had mapped of arenas that went counts until then.
+    if (has_made_room) parts_.link->AwaitDetaches();
     const absl::StatusOr<ObjectArena*> arena = NewArena(size_bytes);
     if (arena.ok()) continue;
-    if (!absl::IsResourceExhausted(arena.status()) || absl::Now() >= deadline) {
-      return arena.status();
+    if (!absl::IsResourceExhausted(arena.status())) return arena.status();
+    // Each time something goes, or nothing can, so this comes to an end.
+    const absl::Duration left =
+        std::max(deadline - absl::Now(), absl::ZeroDuration());
+    const absl::Status made =
+        MakeRoom(size_bytes, std::min(left, kRoomLookedFor));
+    has_made_room = made.ok();
+    if (made.ok()) continue;
+    if (GetErrorReason(made) != reason::kObjectsInUse) return made;
+    if (left == absl::ZeroDuration()) {
+      return Error(absl::StatusCode::kResourceExhausted, reason::kObjectsInUse,
+                   absl::StrCat("nothing can make room: ",
+                                arena.status().message()))
+          .ToStatus();
     }
     lane_.Listen(std::min(deadline, absl::Now() + kRoomLookedFor));
   }
@@ -476,6 +493,8 @@ std::vector<ObjectSummary> ObjectAccess::List() const {
     one.size_bytes = listed.object.size_bytes;
     one.arena = listed.object.arena;
     one.owner = listed.owner;
+    one.priority = ControlWord::Of(listed.object.control).priority;
+    one.is_spilled = listed.object.state == layout::EntryState::kSpilled;
     one.create_time =
         absl::FromUnixNanos(static_cast<int64_t>(listed.create_time_ns));
     if (listed.expire_time_ns != 0) {

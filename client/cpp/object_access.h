@@ -46,6 +46,7 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
   absl::Status SealAll(absl::Span<ObjectDraft> drafts);
   void Abandon(const ObjectDraft& draft);
   absl::Status Delete(absl::Span<const absl::string_view> ids);
+  absl::Status Lease(absl::string_view id, absl::Duration ttl);
   std::vector<ObjectSummary> List() const;
   absl::StatusOr<uint64_t> Trim();
 
@@ -85,6 +86,8 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
   std::vector<ObjectArena*> Arenas();
 
   static uint64_t OffsetOf(const ObjectDraft& draft);
+  // Has the daemon make room. OBJECTS_IN_USE when there is none by then.
+  absl::Status MakeRoom(uint64_t size_bytes, absl::Duration wait);
   static ObjectLane::Operation PublishOf(const ObjectDraft& draft);
   void Hear(const layout::Answer& answer);
   absl::Time CallDeadline() const;

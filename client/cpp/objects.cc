@@ -140,6 +140,10 @@ absl::Status ObjectStore::DeleteAll(absl::Span<const absl::string_view> ids) {
 
 absl::StatusOr<uint64_t> ObjectStore::Trim() { return access_->Trim(); }
 
+absl::Status ObjectStore::Lease(absl::string_view id, absl::Duration ttl) {
+  return access_->Lease(id, ttl);
+}
+
 std::vector<ObjectSummary> ObjectStore::List() const { return access_->List(); }
 
 }  // namespace client

@@ -39,7 +39,9 @@ struct ObjectOptions {
   uint8_t priority = 0;  // the lowest go first when room has to be made
   absl::Duration ttl = absl::InfiniteDuration();
   std::optional<ObjectMetadata> metadata;
-  // How long to wait for memory when there is none.
+  // How long to wait for memory when there is none, and nothing that the
+  // namespace's `when_full` would let go. Then OBJECTS_IN_USE
+  // (RESOURCE_EXHAUSTED).
   absl::Duration wait_for_room = absl::ZeroDuration();
 };
 
@@ -50,6 +52,9 @@ struct ObjectSummary {
   uint64_t size_bytes = 0;
   uint32_t arena = 0;
   uid_t owner = 0;
+  uint8_t priority = 0;
+  // Whether its bytes are in a file of the daemon's.
+  bool is_spilled = false;
   absl::Time create_time;
   std::optional<absl::Time> expire_time;
 };
@@ -212,6 +217,9 @@ class ObjectStore {
   // Gives all memory back to the kernel that this program's arenas have and no
   // object is in; how many bytes. For programs that are about to be idle.
   absl::StatusOr<uint64_t> Trim();
+  // Keeps an object from being evicted or spilled for `ttl` from now, as a pin
+  // does while a program runs; by a call, and not to be ended early.
+  absl::Status Lease(absl::string_view id, absl::Duration ttl);
 
   // In no order. What comes or goes meanwhile may be left out.
   std::vector<ObjectSummary> List() const;

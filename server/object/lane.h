@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/access/caller.h"
+#include "server/object/recent_uses.h"
 #include "server/session/session.h"
 #include "shm/lane/session_lane.h"
 #include "shm/lane/session_pages.h"
@@ -39,6 +40,12 @@ class Lane : public SessionLane {
   void Flush();
 
   void CollectPins(absl::flat_hash_set<uint32_t>* positions) const;
+  // Calls `visit(position)` for what was pinned since the last call, as far as
+  // the page still has it: any numbers at all.
+  template <typename Visit>
+  void ReadRecent(Visit visit) {
+    recent_.Read(pages_.session()->header, visit);
+  }
 
   size_t awaits = 0;      // that were not answered yet
   size_t idle_looks = 0;  // since it last had something
@@ -51,6 +58,7 @@ class Lane : public SessionLane {
   const SessionId session_;
   const uid_t uid_;
   const bool is_administrator_;
+  RecentReader recent_;
 };
 
 }  // namespace shmd

@@ -19,6 +19,14 @@ namespace shmd {
 inline constexpr uint32_t kMaxMetadataBytes = 64 << 10;
 inline constexpr uint64_t kPayloadAlignment = 8;
 
+// Payload and metadata; of checked sizes.
+constexpr uint64_t ExtentBytes(uint64_t size_bytes, uint32_t metadata_bytes) {
+  if (metadata_bytes == 0) return size_bytes;
+  return (size_bytes + kPayloadAlignment - 1) / kPayloadAlignment *
+             kPayloadAlignment +
+         metadata_bytes;
+}
+
 // Who asks for something: a caller by RPC, or a session by its ring.
 struct ObjectUser {
   uid_t uid = static_cast<uid_t>(-1);
@@ -42,6 +50,14 @@ struct PublishCommand {
   bool replace_existing = false;
 };
 
+// A session asks for room by its ring, to be answered by AnswerRoom.
+struct RoomAsk {
+  SessionId session = {};
+  uint64_t cookie = 0;
+  uint64_t size_bytes = 0;
+  absl::Duration wait;  // until something can go
+};
+
 // An object as it was at one moment.
 struct ObjectView {
   NameKey name;
@@ -55,6 +71,8 @@ struct ObjectView {
   uint8_t priority = 0;
   absl::Time create_time;
   std::optional<absl::Time> expire_time;
+  bool is_spilled = false;
+  std::optional<absl::Time> lease_expire_time;
   SegmentView segment;  // its arena
 };
 

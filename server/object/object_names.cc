@@ -41,4 +41,10 @@ absl::StatusOr<NameKey> ReadObjectId(const uint64_t (&words)[8],
       "name", absl::string_view(bytes, length <= sizeof(bytes) ? length : 0));
 }
 
+Error ObjectNotFound(const NameKey& name) {
+  return Error(absl::StatusCode::kNotFound, reason::kObjectNotFound,
+               "there is no such object")
+      .With("object", name.id());
+}
+
 }  // namespace shmd

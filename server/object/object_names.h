@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/error.h"
 #include "shm/directory/name_key.h"
 
 namespace shmd {
@@ -29,6 +30,9 @@ absl::StatusOr<NameKey> ParseObjectId(absl::string_view field,
 // The same of what stands in a ring, which may be anything.
 absl::StatusOr<NameKey> ReadObjectId(const uint64_t (&words)[8],
                                      uint32_t length);
+
+// OBJECT_NOT_FOUND (NOT_FOUND).
+Error ObjectNotFound(const NameKey& name);
 
 }  // namespace shmd
 

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/failpoint.h"
@@ -57,6 +58,46 @@ bool IsGone(const absl::Status& status) {
 
 }  // namespace
 
+ObjectRegistry::ObjectRegistry(SegmentRegistry* segments, Caller self)
+    : segments_(segments),
+      self_(std::move(self)),
+      room_maker_(segments, self_),
+      room_server_([this](const RoomRequest& request) {
+        return TryMakeRoom(request);
+      }) {}
+
+std::optional<RoomServer::Result> ObjectRegistry::TryMakeRoom(
+    const RoomRequest& request) {
+  if (!segments_->SessionExists(request.session)) {
+    return RoomServer::Result(Error(absl::StatusCode::kNotFound,
+                                    reason::kSessionNotFound,
+                                    "the session has ended"));
+  }
+  const std::shared_ptr<ObjectTable> table = FindTable(request.name_space);
+  if (table == nullptr) return std::nullopt;
+  return room_maker_.TryMakeRoom(*table, request);
+}
+
+absl::StatusOr<uint64_t> ObjectRegistry::MakeRoom(const Caller& caller,
+                                                  RoomRequest request) {
+  RETURN_IF_ERROR(
+      segments_->namespaces().CheckEntry(caller, request.name_space));
+  RETURN_IF_ERROR(segments_->CheckSession(caller, request.session));
+  // Each takes a thread.
+  if (room_waiters_.fetch_add(1) >= kMaxObjectWaiters) {
+    request.wait = absl::ZeroDuration();
+  }
+  absl::Notification is_done;
+  absl::StatusOr<uint64_t> freed = uint64_t{0};
+  room_server_.Push(std::move(request), [&](const RoomServer::Result& result) {
+    freed = result;
+    is_done.Notify();
+  });
+  is_done.WaitForNotification();
+  room_waiters_.fetch_sub(1);
+  return freed;
+}
+
 absl::Status ObjectRegistry::CheckReadable(const Caller& caller,
                                            const ObjectView& view) {
   if (view.segment.segment != nullptr &&
@@ -105,8 +146,20 @@ absl::StatusOr<std::shared_ptr<ObjectTable>> ObjectRegistry::MakeTable(
   ASSIGN_OR_RETURN(
       DirectoryWriter writer,
       DirectoryWriter::Open(std::move(std::get<UniqueFd>(object)), kOptions));
-  return std::make_shared<ObjectTable>(
+  auto table = std::make_shared<ObjectTable>(
       std::move(writer), directory, &segments_->clock(), [this] { wake_(); });
+  const std::string& name_space = directory.segment->name.name_space;
+  table->OnRoomAsked([this, name_space](const RoomAsk& ask) {
+    room_server_.Push(
+        {name_space, ask.session, ask.size_bytes, ask.wait},
+        [this, name_space, ask](const RoomServer::Result& freed) {
+          // The next run takes the submission up again.
+          if (GetErrorReason(freed.status()) == reason::kServerDraining) return;
+          const std::shared_ptr<ObjectTable> found = FindTable(name_space);
+          if (found != nullptr) found->AnswerRoom(ask, freed);
+        });
+  });
+  return table;
 }
 
 absl::StatusOr<std::shared_ptr<ObjectTable>> ObjectRegistry::FindOrMakeTable(
@@ -233,6 +286,7 @@ void ObjectRegistry::EndSession(const SessionId& session) {
 
 void ObjectRegistry::Drain() {
   for (const auto& table : Tables()) table->Drain();
+  room_server_.Drain();
 }
 
 absl::Duration ObjectRegistry::DoDue() {
@@ -240,11 +294,7 @@ absl::Duration ObjectRegistry::DoDue() {
   bool some_unused = false;
   for (const auto& table : Tables()) {
     next = std::min(next, table->DoDue());
-    for (const SegmentView& arena : table->TakeEmptyArenas()) {
-      SHMD_FAILPOINT("arena.remove");
-      const absl::Status status = segments_->RemoveReserved(arena.entry);
-      if (!status.ok()) Log(LogLevel::kError, status.message());
-    }
+    room_maker_.RemoveEmptyArenas(*table);
     some_unused = some_unused || table->IsEmpty();
   }
   if (some_unused && !RemoveUnused()) next = std::min(next, kUsersAwaited);

@@ -1,6 +1,7 @@
 #ifndef SHMD_SERVER_OBJECT_OBJECT_REGISTRY_H_
 #define SHMD_SERVER_OBJECT_OBJECT_REGISTRY_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -16,6 +17,8 @@
 #include "base/clock.h"
 #include "server/object/object.h"
 #include "server/object/object_table.h"
+#include "server/object/room_maker.h"
+#include "server/object/room_server.h"
 #include "server/registry/segment_registry.h"
 
 namespace shmd {
@@ -41,8 +44,7 @@ struct ArenaCommand {
 class ObjectRegistry {
  public:
   // `caller` is the daemon itself.
-  ObjectRegistry(SegmentRegistry* segments, Caller self)
-      : segments_(segments), self_(std::move(self)) {}
+  ObjectRegistry(SegmentRegistry* segments, Caller self);
 
   // Takes up what an earlier run left; call once, after the segments.
   absl::Status TakeUp();
@@ -72,6 +74,9 @@ class ObjectRegistry {
   absl::StatusOr<std::shared_ptr<ObjectTable>> OpenTable(
       const Caller& caller, const std::string& name_space);
 
+  // Makes room for a session of the caller's; how many bytes went. May wait.
+  absl::StatusOr<uint64_t> MakeRoom(const Caller& caller, RoomRequest request);
+
   // Whose arena the caller may read, as of a segment.
   static absl::Status CheckReadable(const Caller& caller,
                                     const ObjectView& view);
@@ -92,6 +97,7 @@ class ObjectRegistry {
   void Drain();
 
  private:
+  std::optional<RoomServer::Result> TryMakeRoom(const RoomRequest& request);
   std::shared_ptr<ObjectTable> FindTable(const std::string& name_space) const;
   absl::StatusOr<std::shared_ptr<ObjectTable>> FindOrMakeTable(
       const std::string& name_space);
@@ -117,6 +123,10 @@ class ObjectRegistry {
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(making_);
   absl::flat_hash_map<std::string, std::shared_ptr<ObjectTable>> tables_
       ABSL_GUARDED_BY(mutex_);
+  RoomMaker room_maker_;
+  std::atomic<size_t> room_waiters_{0};  // by RPC
+  // The last: its thread uses the others.
+  RoomServer room_server_;
 };
 
 }  // namespace shmd

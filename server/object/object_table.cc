@@ -9,27 +9,12 @@
 #include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "server/access/policy.h"
+#include "server/object/object_names.h"
 #include "server/registry/commands.h"
+#include "server/registry/segment_registry.h"
 
 namespace shmd {
 namespace {
-
-constexpr uint64_t RoundUp(uint64_t bytes) {
-  return (bytes + kPayloadAlignment - 1) / kPayloadAlignment *
-         kPayloadAlignment;
-}
-
-// Payload and metadata; of checked sizes.
-uint64_t ExtentBytes(uint64_t size_bytes, uint32_t metadata_bytes) {
-  if (metadata_bytes == 0) return size_bytes;
-  return RoundUp(size_bytes) + metadata_bytes;
-}
-
-Error ObjectNotFound(const NameKey& name) {
-  return Error(absl::StatusCode::kNotFound, reason::kObjectNotFound,
-               "there is no such object")
-      .With("object", name.id());
-}
 
 absl::Status NotAllowed(const ObjectUser& user) {
   Caller caller;
@@ -86,8 +71,12 @@ void ObjectTable::AddArena(uint32_t number, SegmentView segment,
   ArenaState arena;
   arena.size_bytes = segment.segment->options.size_bytes;
   arena.owner = segment.segment->options.owner;
+  if (IsSpillArena(segment.segment->options, segment.segment->role)) {
+    arena.spilled = std::make_unique<ExtentAllocator>(arena.size_bytes);
+  } else {
+    arena.writer = writer;
+  }
   arena.segment = std::move(segment);
-  arena.writer = writer;
   arenas_[number] = std::move(arena);
 }
 
@@ -107,7 +96,8 @@ bool ObjectTable::HasLane(const SessionId& session) const {
 absl::Status ObjectTable::CheckPublish(const ObjectUser& user,
                                        const PublishCommand& command) const {
   const auto arena = arenas_.find(command.arena);
-  if (arena == arenas_.end()) {
+  // What the daemon spills to is nobody's to publish in.
+  if (arena == arenas_.end() || arena->second.spilled != nullptr) {
     return Error(absl::StatusCode::kNotFound, reason::kArenaNotFound,
                  "there is no such arena")
         .With("arena", command.arena);
@@ -167,6 +157,7 @@ absl::StatusOr<uint32_t> ObjectTable::PublishLocked(
   RETURN_IF_ERROR(directory_.Publish(command.name, fields, &position));
   SHMD_FAILPOINT("object.published");
   ++arenas_[command.arena].objects;
+  uses_.Touch(position);
   if (existing != 0) Retire(existing);
   if (fields.expire_time_ns != 0) {
     expiries_.emplace(fields.expire_time_ns,
@@ -234,14 +225,18 @@ absl::StatusOr<uint32_t> ObjectTable::FindDeletable(const ObjectUser& user,
   if (!user.is_administrator && entry.owner != user.uid) {
     return NotAllowed(user);
   }
-  if (generation != 0 && generation != entry.generation) {
-    return absl::StatusOr<uint32_t>(Error(absl::StatusCode::kAborted,
-                                          reason::kEtagMismatch,
-                                          "the object was replaced since")
-                                        .With("object", name.id())
-                                        .With("generation", entry.generation));
-  }
+  RETURN_IF_ERROR(CheckGeneration(position, generation));
   return position;
+}
+
+absl::Status ObjectTable::CheckGeneration(uint32_t position,
+                                          uint64_t generation) const {
+  const uint64_t found = directory_.fields(position).generation;
+  if (generation == 0 || generation == found) return absl::OkStatus();
+  return Error(absl::StatusCode::kAborted, reason::kEtagMismatch,
+               "the object was replaced since")
+      .With("object", directory_.key(position).id())
+      .With("generation", found);
 }
 
 absl::Status ObjectTable::Delete(const ObjectUser& user, const NameKey& name,
@@ -305,6 +300,10 @@ ObjectView ObjectTable::ViewOf(uint32_t position) const {
   if (entry.expire_time_ns != 0) {
     view.expire_time =
         absl::FromUnixNanos(static_cast<int64_t>(entry.expire_time_ns));
+  }
+  view.is_spilled = entry.state == layout::EntryState::kSpilled;
+  if (entry.lease_expire_s != 0) {
+    view.lease_expire_time = absl::FromUnixSeconds(entry.lease_expire_s);
   }
   const auto arena = arenas_.find(entry.arena);
   if (arena != arenas_.end()) view.segment = arena->second.segment;

@@ -12,6 +12,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -20,6 +21,9 @@
 #include "base/clock.h"
 #include "server/object/lane.h"
 #include "server/object/object.h"
+#include "server/object/recent_uses.h"
+#include "server/object/victims.h"
+#include "shm/arena/extent_allocator.h"
 #include "shm/directory/directory_writer.h"
 
 namespace shmd {
@@ -44,6 +48,7 @@ class ObjectTable {
   // A new arena's number.
   uint32_t NextArena();
   // Takes an arena in: `writer` may publish in it, until its session ends.
+  // What the daemon spills objects to has no writer but this table.
   void AddArena(uint32_t number, SegmentView segment, const SessionId& writer);
 
   // Lets a session take part; replaces nothing that is there.
@@ -87,6 +92,44 @@ class ObjectTable {
   // Nobody takes part, and there is nothing.
   bool IsEmpty() const;
 
+  // Keeps the object from being evicted for `ttl` from now, if `check` has
+  // nothing against it. ETAG_MISMATCH as Delete.
+  absl::StatusOr<ObjectView> Lease(
+      const NameKey& name, uint64_t generation, absl::Duration ttl,
+      const std::function<absl::Status(const ObjectView&)>& check);
+
+  // object_table_room.cc. Objects that could go so that a session can write so
+  // much more; nothing when there are none. The mutex is let go in between,
+  // so the others take them in groups, each as a whole if it is as it was.
+  std::vector<VictimGroup> ChooseVictims(const SessionId& session,
+                                         uint64_t size_bytes);
+  // Deletes those groups that are as they were; how many bytes went.
+  uint64_t Evict(absl::Span<const VictimGroup> groups);
+  // Where each victim goes, in its order; an arena and places in it.
+  struct SpillPlaces {
+    SegmentView from;
+    SegmentView to;
+    uint32_t arena = 0;
+    std::vector<Extent> extents;
+  };
+  // Keeps the victims where they are until EndSpill. OBJECTS_IN_USE when they
+  // are not as they were; SHM_SPACE_EXHAUSTED when there is no place: add an
+  // arena for spilled objects, of at least SpillBytes, to be read by the same.
+  absl::StatusOr<SpillPlaces> BeginSpill(const VictimGroup& group);
+  static uint64_t SpillBytes(const VictimGroup& group);
+  absl::StatusOr<SegmentView> Arena(uint32_t number) const;
+  // Sum of the sizes of arenas for spilled objects.
+  uint64_t SpillArenaBytes() const;
+  // The bytes are there: has the names lead to them, or, when they are not,
+  // gives the places back. Whether all victims have moved.
+  bool EndSpill(const VictimGroup& group, const SpillPlaces& places,
+                bool is_copied);
+  // Has arenas for spilled objects removed that have none.
+  void LeaveUnusedPlaces();
+  // Has `ask` called, with the mutex held, for what sessions submit.
+  void OnRoomAsked(std::function<void(const RoomAsk&)> ask);
+  void AnswerRoom(const RoomAsk& ask, const absl::StatusOr<uint64_t>& freed);
+
   // After a restart: counts what the directory has, once all arenas are in.
   void TakeUp();
 
@@ -97,6 +140,8 @@ class ObjectTable {
     uid_t owner = 0;
     std::optional<SessionId> writer;
     uint64_t objects = 0;  // that lie in it, retired ones too
+    // Which parts have spilled objects; null where a session writes, or wrote.
+    std::unique_ptr<ExtentAllocator> spilled;
   };
   // Unlinked, and to be freed when it is not pinned.
   struct Retired {
@@ -121,12 +166,33 @@ class ObjectTable {
   absl::StatusOr<uint32_t> PublishLocked(const ObjectUser& user,
                                          const PublishCommand& command)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckGeneration(uint32_t position, uint64_t generation) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<uint32_t> FindDeletable(const ObjectUser& user,
                                          const NameKey& name,
                                          uint64_t generation) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // After Unlink, or the publication of another in its place.
   void Retire(uint32_t position) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   ObjectView ViewOf(uint32_t position) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // object_table_room.cc
+  using Positions = absl::flat_hash_set<uint32_t>;
+  void AddRecentUses() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Positions CollectAllPins() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Candidate CandidateOf(uint32_t position, const Positions& pinned) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether all of the group are there as they were, and may go.
+  bool MayGo(const VictimGroup& group, const Positions& pinned) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void GiveBackPlaces(const SpillPlaces& places)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool MoveTo(const Candidate& victim, uint32_t arena, const Extent& place)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void LeaveUnusedPlacesLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TakeUpPlaces() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AskForRoom(Lane& lane, const layout::Submission& submission)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // object_table_lanes.cc
@@ -167,6 +233,10 @@ class ObjectTable {
   BasicLaneSet<Lane> hot_lanes_ ABSL_GUARDED_BY(mutex_);
   std::vector<Lane*> dirty_lanes_ ABSL_GUARDED_BY(mutex_);
   std::vector<Retired> retired_ ABSL_GUARDED_BY(mutex_);
+  // Being copied by the daemon itself, which is as good as a pin.
+  absl::flat_hash_set<uint32_t> copied_ ABSL_GUARDED_BY(mutex_);
+  UseOrder uses_ ABSL_GUARDED_BY(mutex_);
+  std::function<void(const RoomAsk&)> ask_for_room_ ABSL_GUARDED_BY(mutex_);
   // By moment; the generation tells whether the entry is still the same.
   std::multimap<uint64_t, std::pair<uint32_t, uint64_t>> expiries_
       ABSL_GUARDED_BY(mutex_);

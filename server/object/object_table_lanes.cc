@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/failpoint.h"
@@ -97,6 +96,10 @@ bool ObjectTable::ServeLane(Lane& lane) {
 
 void ObjectTable::ServeOne(Lane& lane, const Submission& submission) {
   SHMD_FAILPOINT("lane.serve");
+  if (submission.kind == static_cast<uint32_t>(SubmissionKind::kMakeRoom)) {
+    AskForRoom(lane, submission);
+    return;
+  }
   const absl::StatusOr<NameKey> name =
       ReadObjectId(submission.name, submission.name_length);
   absl::StatusOr<uint64_t> generation = uint64_t{0};
@@ -245,8 +248,7 @@ void ObjectTable::FreeRetired() {
   if (retired_.empty()) return;
   // Each was retired before its pins are read here, so whoever has it pinned
   // now had it pinned before, or will find that it is retired.
-  absl::flat_hash_set<uint32_t> pinned;
-  for (auto& [session, lane] : lanes_) lane->CollectPins(&pinned);
+  const Positions pinned = CollectAllPins();
   SHMD_FAILPOINT("object.free");
   size_t kept = 0;
   for (const Retired& one : retired_) {
@@ -264,6 +266,9 @@ void ObjectTable::Free(const Retired& retired) {
   directory_.Free(retired.position);
   const auto arena = arenas_.find(retired.arena);
   if (arena == arenas_.end()) return;
+  if (arena->second.spilled != nullptr) {
+    arena->second.spilled->Free(retired.offset_bytes);
+  }
   if (arena->second.writer.has_value()) {
     const auto lane = lanes_.find(*arena->second.writer);
     if (lane != lanes_.end()) {
@@ -278,6 +283,7 @@ void ObjectTable::Free(const Retired& retired) {
 void ObjectTable::TakeUp() {
   absl::MutexLock lock(&mutex_);
   std::vector<uint32_t> lost;
+  std::vector<std::pair<uint64_t, uint32_t>> found;
   directory_.ForEach([&](uint32_t position) {
     const EntryFields entry = directory_.fields(position);
     const auto arena = arenas_.find(entry.arena);
@@ -286,6 +292,7 @@ void ObjectTable::TakeUp() {
       return;
     }
     ++arena->second.objects;
+    found.emplace_back(entry.generation, position);
     if (entry.expire_time_ns != 0) {
       expiries_.emplace(entry.expire_time_ns,
                         std::make_pair(position, entry.generation));
@@ -301,6 +308,10 @@ void ObjectTable::TakeUp() {
     if (arena != arenas_.end()) ++arena->second.objects;
     Retire(position);
   }
+  // Of uses nothing is known but the order of the publications.
+  std::sort(found.begin(), found.end());
+  for (const auto& [generation, position] : found) uses_.Touch(position);
+  TakeUpPlaces();
 }
 
 }  // namespace shmd

@@ -25,6 +25,7 @@ void Budget::Use::Add(const Use& more) {
   segments += more.segments;
   descriptors += more.descriptors;
   huge_page_bytes += more.huge_page_bytes;
+  spilled_bytes += more.spilled_bytes;
 }
 
 absl::Status Budget::Take(const Use& more) {
@@ -52,6 +53,7 @@ void Budget::GiveBack(const Use& less) {
   used_.segments -= less.segments;
   used_.descriptors -= less.descriptors;
   used_.huge_page_bytes -= less.huge_page_bytes;
+  used_.spilled_bytes -= less.spilled_bytes;
 }
 
 Budget::Use Budget::used() const {

@@ -25,6 +25,7 @@ class Budget {
     uint64_t segments = 0;
     uint64_t descriptors = 0;
     uint64_t huge_page_bytes = 0;
+    uint64_t spilled_bytes = 0;  // of files, which count as nothing else
 
     void Add(const Use& more);
   };

@@ -71,6 +71,7 @@ absl::StatusOr<NamespaceSnapshot> NamespaceRegistry::Create(
   name_space.entrants = std::move(command.entrants);
   name_space.quota = command.quota;
   name_space.uid_quota = command.uid_quota.value_or(uid_quota_);
+  name_space.when_full = command.when_full;
   name_space.revision = RandomRevision();
   name_space.create_time = clock_->WallTime();
   absl::MutexLock lock(&change_);
@@ -106,6 +107,7 @@ absl::StatusOr<NamespaceSnapshot> NamespaceRegistry::Update(
   }
   if (command.quota.has_value()) changed.quota = *command.quota;
   if (command.uid_quota.has_value()) changed.uid_quota = *command.uid_quota;
+  if (command.when_full.has_value()) changed.when_full = *command.when_full;
   ++changed.revision;
   RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("namespace.update"));
   RETURN_IF_ERROR(CommitOne(*store_, PutOf(changed)));

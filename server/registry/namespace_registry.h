@@ -34,6 +34,7 @@ class NamespaceRegistry {
     Entrants entrants;
     Amounts quota = Amounts::Unlimited();
     std::optional<Amounts> uid_quota;
+    WhenFull when_full = WhenFull::kRefuse;
   };
   absl::StatusOr<NamespaceSnapshot> Create(const Caller& caller,
                                            CreateCommand command);
@@ -44,6 +45,7 @@ class NamespaceRegistry {
     std::optional<Entrants> entrants;
     std::optional<Amounts> quota;
     std::optional<Amounts> uid_quota;
+    std::optional<WhenFull> when_full;
   };
   absl::StatusOr<NamespaceSnapshot> Update(const Caller& caller,
                                            UpdateCommand command);

@@ -27,6 +27,7 @@ constexpr Resource kResources[] = {
     {&Amounts::watches, "watches", "watches"},
     {&Amounts::descriptors, "descriptors", "descriptors"},
     {&Amounts::huge_page_bytes, "huge_page_bytes", "bytes"},
+    {&Amounts::spilled_bytes, "spilled_bytes", "bytes"},
 };
 
 void Add(const Amounts& more, Amounts* sum) {
@@ -204,6 +205,13 @@ absl::Status NamespaceTable::CheckEntry(const Caller& caller,
 absl::Status NamespaceTable::CheckExists(absl::string_view name) const {
   absl::MutexLock lock(&mutex_);
   return entries_.contains(name) ? absl::OkStatus() : NamespaceNotFound(name);
+}
+
+WhenFull NamespaceTable::when_full(absl::string_view name) const {
+  absl::MutexLock lock(&mutex_);
+  const auto found = entries_.find(name);
+  return found == entries_.end() ? WhenFull::kRefuse
+                                 : found->second.name_space.when_full;
 }
 
 absl::StatusOr<NamespaceSnapshot> NamespaceTable::Get(

@@ -33,6 +33,7 @@ struct Amounts {
   uint64_t watches = 0;
   uint64_t descriptors = 0;
   uint64_t huge_page_bytes = 0;
+  uint64_t spilled_bytes = 0;
 
   // Limits that nothing reaches.
   static Amounts Unlimited();
@@ -47,12 +48,17 @@ struct Entrants {
   std::vector<std::string> certificate_names;
 };
 
+// What happens when there is no memory for an object (namespace.proto); the
+// numbers are for good in the daemon's files.
+enum class WhenFull : uint8_t { kRefuse = 0, kEvict = 1, kSpill = 2 };
+
 // A trust domain without its usage. A plain value.
 struct Namespace {
   std::string name;  // the last part
   Entrants entrants;
   Amounts quota = Amounts::Unlimited();
   Amounts uid_quota = Amounts::Unlimited();
+  WhenFull when_full = WhenFull::kRefuse;
   uint64_t revision = 0;                  // changes with every change
   std::optional<absl::Time> create_time;  // none for `default`
 };
@@ -103,6 +109,9 @@ class NamespaceTable {
 
   // The same of everybody.
   absl::Status CheckExists(absl::string_view name) const;
+
+  // kRefuse where there is none.
+  WhenFull when_full(absl::string_view name) const;
 
   // As CheckEntry. Usages of other users are for administrators.
   absl::StatusOr<NamespaceSnapshot> Get(const Caller& caller,

@@ -56,8 +56,18 @@ std::string ObjectKey(const ObjectName& name) {
   return "";
 }
 
-Budget::Use UseOf(const SegmentOptions& options) {
+bool IsSpillArena(const SegmentOptions& options, SegmentRole role) {
+  return role == SegmentRole::kArena &&
+         options.backend == BackendKind::kMappedFile;
+}
+
+Budget::Use UseOf(const SegmentOptions& options, SegmentRole role) {
   Budget::Use use;
+  if (IsSpillArena(options, role)) {
+    use.spilled_bytes =
+        RoundUpToPages(options.size_bytes, options.page_size_bytes);
+    return use;
+  }
   use.bytes = RoundUpToPages(options.size_bytes, options.page_size_bytes);
   if (options.backend != BackendKind::kMappedFile) use.memory_bytes = use.bytes;
   use.segments = 1;
@@ -74,6 +84,7 @@ Amounts AmountsOf(const Budget::Use& use) {
   amounts.segments = use.segments;
   amounts.descriptors = use.descriptors;
   amounts.huge_page_bytes = use.huge_page_bytes;
+  amounts.spilled_bytes = use.spilled_bytes;
   return amounts;
 }
 

@@ -228,7 +228,8 @@ class SegmentRegistry {
   // Takes the name; what the segment takes of quota and budget is the caller's
   // to take.
   absl::StatusOr<Pending> Reserve(const Uid& uid, const std::string& name_space,
-                                  std::string id, const SegmentOptions& options)
+                                  std::string id, const SegmentOptions& options,
+                                  SegmentRole role = SegmentRole::kOrdinary)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes the ids out of the commands.
   absl::StatusOr<std::vector<Pending>> ReserveAll(
@@ -424,7 +425,13 @@ absl::Status SegmentReserved(const Segment& segment);
 bool EndsWithSession(const Segment& segment);
 
 // What a segment takes of the budget.
-Budget::Use UseOf(const SegmentOptions& options);
+Budget::Use UseOf(const SegmentOptions& options,
+                  SegmentRole role = SegmentRole::kOrdinary);
+
+// Whether objects are spilled to it: an arena that is a file. The daemon alone
+// writes it, and owns the file whoever owns the segment: a program that could
+// open it for writing could truncate it under its readers.
+bool IsSpillArena(const SegmentOptions& options, SegmentRole role);
 
 // The part of it that its namespace counts.
 Amounts AmountsOf(const Budget::Use& use);

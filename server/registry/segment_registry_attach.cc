@@ -196,9 +196,9 @@ void SegmentRegistry::Release(const EntryPtr& entry) {
   absl::MutexLock lock(&mutex_);
   if (--entry->attachments > 0 || !entry->removed) return;
   // What Unpublish has kept back.
-  Budget::Use use = UseOf(entry->segment->options);
-  use.segments = 0;
   const Segment& segment = *entry->segment;
+  Budget::Use use = UseOf(segment.options, segment.role);
+  use.segments = 0;
   GiveBackUse(segment.name.name_space, segment.options.owner, use);
 }
 

@@ -1,6 +1,7 @@
 // Creation and adoption.
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <system_error>
 #include <thread>
@@ -31,6 +32,17 @@ absl::Status OfMember(const absl::Status& status, size_t index, size_t count) {
   return AtIndex(status, "requests", index);
 }
 
+// The options of a segment's object; what differs from the segment's own.
+SegmentOptions FileOptionsOf(const Segment& segment) {
+  SegmentOptions options = segment.options;
+  if (IsSpillArena(options, segment.role)) {
+    options.mode = 0600;
+    options.owner = geteuid();
+    options.group = getegid();
+  }
+  return options;
+}
+
 // Those that this thread may run on.
 int CountProcessors() {
   cpu_set_t allowed;
@@ -42,12 +54,12 @@ int CountProcessors() {
 
 absl::StatusOr<SegmentRegistry::Pending> SegmentRegistry::Reserve(
     const Uid& uid, const std::string& name_space, std::string id,
-    const SegmentOptions& options) {
+    const SegmentOptions& options, SegmentRole role) {
   Pending pending;
   pending.uid = uid;
   pending.owner = options.owner;
   pending.name = {name_space, id.empty() ? UidToHex(uid) : std::move(id)};
-  pending.use = UseOf(options);
+  pending.use = UseOf(options, role);
   pending.backend = options.backend;
   if (!by_name_.try_emplace(IndexKey(pending.name).view(), nullptr).second) {
     return Error(absl::StatusCode::kAlreadyExists, reason::kSegmentExists,
@@ -98,8 +110,9 @@ SegmentRegistry::ReserveAll(const Caller& caller,
   absl::Status status;
   for (size_t i = 0; i < commands.size() && status.ok(); ++i) {
     CreateCommand& command = commands[i];
-    absl::StatusOr<Pending> one = Reserve(
-        uids[i], command.name_space, std::move(command.id), command.options);
+    absl::StatusOr<Pending> one =
+        Reserve(uids[i], command.name_space, std::move(command.id),
+                command.options, command.role);
     status = OfMember(one.status(), i, commands.size());
     if (status.ok()) all.push_back(*std::move(one));
   }
@@ -255,7 +268,7 @@ absl::Status SegmentRegistry::FinishAll(const Made& made) {
     const Segment& segment = *made.segments[i];
     const KernelObject& object = made.entries[i]->object;
     const absl::Status status =
-        BackendOf(segment).Finish(object, segment.options);
+        BackendOf(segment).Finish(object, FileOptionsOf(segment));
     object.unfinished = UniqueFd();
     if (!status.ok()) return OfMember(status, i, made.entries.size());
   }

@@ -57,9 +57,9 @@ bool IsSmallMemfd(const SegmentOptions& options) {
 
 // What a removed segment gives back although it is attached: its memory exists,
 // and its memfd stays open, for as long as somebody is.
-Budget::Use UseWithoutMemory() {
+Budget::Use UseWithoutMemory(const Segment& segment) {
   Budget::Use use;
-  use.segments = 1;
+  use.segments = UseOf(segment.options, segment.role).segments;
   return use;
 }
 
@@ -134,9 +134,9 @@ void SegmentRegistry::Unpublish(const EntryPtr& entry) {
   }
   grants_.RemoveOf(last->uid);
   entry->removed = true;
-  GiveBackUse(
-      last->name.name_space, last->options.owner,
-      entry->attachments > 0 ? UseWithoutMemory() : UseOf(last->options));
+  GiveBackUse(last->name.name_space, last->options.owner,
+              entry->attachments > 0 ? UseWithoutMemory(*last)
+                                     : UseOf(last->options, last->role));
   parts_.events->AppendRemoval(last);
 }
 

@@ -165,9 +165,9 @@ absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored(
       // Nobody adopts the object meanwhile, or takes it for a leak.
       const std::string key = ObjectKey(one.object);
       if (!key.empty()) objects_[key] = segment->uid;
-      parts_.namespaces->TakeAnyway(segment->name.name_space,
-                                    segment->options.owner,
-                                    AmountsOf(UseOf(segment->options)));
+      parts_.namespaces->TakeAnyway(
+          segment->name.name_space, segment->options.owner,
+          AmountsOf(UseOf(segment->options, segment->role)));
     }
   }
   result.gone = gone.size();
@@ -200,11 +200,13 @@ void SegmentRegistry::TakeUpOne(std::shared_ptr<Segment> segment,
   if (segment->lifetime != Lifetime::kUntilDeleted) {
     parts_.sessions->OwnAgain(segment->owner_session, segment->uid);
   }
-  if (!segment->adopted) Reconcile(object, segment.get());
+  if (!segment->adopted && !IsSpillArena(segment->options, segment->role)) {
+    Reconcile(object, segment.get());
+  }
   Relock(*segment, object);
   auto entry = std::make_shared<SegmentEntry>(std::move(object));
   entry->kept_name = std::move(kept_name);
-  const Budget::Use use = UseOf(segment->options);
+  const Budget::Use use = UseOf(segment->options, segment->role);
   budget_.TakeAnyway(use);
   parts_.namespaces->TakeAnyway(segment->name.name_space,
                                 segment->options.owner, AmountsOf(use));

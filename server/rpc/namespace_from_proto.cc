@@ -57,6 +57,7 @@ Amounts LimitsFromProto(const v1::Quota& proto) {
   if (proto.has_huge_page_bytes()) {
     limits.huge_page_bytes = proto.huge_page_bytes();
   }
+  if (proto.has_spilled_bytes()) limits.spilled_bytes = proto.spilled_bytes();
   return limits;
 }
 
@@ -72,6 +73,36 @@ void AmountsToProto(const Amounts& amounts, v1::Quota* proto) {
   if (amounts.huge_page_bytes != kUnlimited) {
     proto->set_huge_page_bytes(amounts.huge_page_bytes);
   }
+  if (amounts.spilled_bytes != kUnlimited) {
+    proto->set_spilled_bytes(amounts.spilled_bytes);
+  }
+}
+
+absl::StatusOr<WhenFull> WhenFullFromProto(v1::Namespace::WhenFull proto) {
+  switch (proto) {
+    case v1::Namespace::WHEN_FULL_UNSPECIFIED:
+    case v1::Namespace::REFUSE:
+      return WhenFull::kRefuse;
+    case v1::Namespace::EVICT:
+      return WhenFull::kEvict;
+    case v1::Namespace::SPILL:
+      return WhenFull::kSpill;
+    default:
+      return absl::StatusOr<WhenFull>(InvalidField(
+          "namespace.when_full", reason::kFieldInvalid, "is not known"));
+  }
+}
+
+v1::Namespace::WhenFull WhenFullToProto(WhenFull when_full) {
+  switch (when_full) {
+    case WhenFull::kEvict:
+      return v1::Namespace::EVICT;
+    case WhenFull::kSpill:
+      return v1::Namespace::SPILL;
+    case WhenFull::kRefuse:
+      break;
+  }
+  return v1::Namespace::REFUSE;
 }
 
 absl::Status ApplyPath(const std::string& path, const v1::Namespace& proto,
@@ -82,6 +113,8 @@ absl::Status ApplyPath(const std::string& path, const v1::Namespace& proto,
     command->quota = LimitsFromProto(proto.quota());
   } else if (path == "uid_quota") {
     command->uid_quota = LimitsFromProto(proto.uid_quota());
+  } else if (path == "when_full") {
+    ASSIGN_OR_RETURN(command->when_full, WhenFullFromProto(proto.when_full()));
   } else {
     return InvalidField("update_mask", reason::kFieldNotUpdatable,
                         "names what cannot be changed")
@@ -96,6 +129,9 @@ std::set<std::string> SetPaths(const v1::Namespace& proto) {
   if (proto.has_entrants()) paths.insert("entrants");
   if (proto.has_quota()) paths.insert("quota");
   if (proto.has_uid_quota()) paths.insert("uid_quota");
+  if (proto.when_full() != v1::Namespace::WHEN_FULL_UNSPECIFIED) {
+    paths.insert("when_full");
+  }
   return paths;
 }
 
@@ -111,6 +147,7 @@ absl::StatusOr<NamespaceRegistry::CreateCommand> CreateFromProto(
   if (proto.has_uid_quota()) {
     command.uid_quota = LimitsFromProto(proto.uid_quota());
   }
+  ASSIGN_OR_RETURN(command.when_full, WhenFullFromProto(proto.when_full()));
   return command;
 }
 
@@ -147,6 +184,7 @@ void NamespaceToProto(const NamespaceSnapshot& snapshot, v1::Namespace* proto) {
   }
   AmountsToProto(name_space.quota, proto->mutable_quota());
   AmountsToProto(name_space.uid_quota, proto->mutable_uid_quota());
+  proto->set_when_full(WhenFullToProto(name_space.when_full));
   AmountsToProto(snapshot.usage, proto->mutable_usage());
   for (const UidUsage& one : snapshot.uid_usages) {
     v1::UidUsage* const usage = proto->add_uid_usages();

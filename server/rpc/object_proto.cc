@@ -14,6 +14,7 @@ namespace {
 
 constexpr int64_t kMaxTtlSeconds = 6311520000;  // 200 years
 constexpr int64_t kMaxWaitSeconds = 3600;
+constexpr int64_t kMaxLeaseSeconds = 86400;
 constexpr uint32_t kMaxPriority = 255;
 
 // Of a proto duration in [0, `max_seconds`].
@@ -44,6 +45,10 @@ void ObjectToProto(const std::string& name_space, const ObjectView& object,
   TimeToProto(object.create_time, proto->mutable_create_time());
   if (object.expire_time.has_value()) {
     TimeToProto(*object.expire_time, proto->mutable_expire_time());
+  }
+  proto->set_spilled(object.is_spilled);
+  if (object.lease_expire_time.has_value()) {
+    TimeToProto(*object.lease_expire_time, proto->mutable_lease_expire_time());
   }
 }
 
@@ -92,6 +97,35 @@ absl::StatusOr<ArenaCommand> ArenaFromProto(
   RETURN_IF_ERROR(CheckMode("arena.mode", arena.mode()));
   if (arena.mode() != 0) command.mode = arena.mode();
   return command;
+}
+
+absl::StatusOr<absl::Duration> LeaseFromProto(
+    const v1::LeaseObjectRequest& request) {
+  ASSIGN_OR_RETURN(const absl::Duration ttl,
+                   DurationFromProto("ttl", request.ttl(), kMaxLeaseSeconds));
+  if (ttl > absl::ZeroDuration()) return ttl;
+  return absl::StatusOr<absl::Duration>(
+      InvalidField("ttl", reason::kFieldInvalid, "is not more than 0"));
+}
+
+absl::StatusOr<RoomRequest> RoomFromProto(const v1::MakeRoomRequest& request) {
+  RoomRequest room;
+  ASSIGN_OR_RETURN(room.name_space,
+                   ParseNamespaceName("parent", request.parent()));
+  ASSIGN_OR_RETURN(room.session,
+                   ParseSessionName("session", request.session()));
+  room.size_bytes = request.size_bytes();
+  if (room.size_bytes == 0 ||
+      room.size_bytes > ExtentAllocator::kMaxSizeBytes) {
+    return absl::StatusOr<RoomRequest>(
+        InvalidField("size_bytes", reason::kFieldInvalid,
+                     "is 0, or more than an arena can have"));
+  }
+  if (request.has_wait()) {
+    ASSIGN_OR_RETURN(
+        room.wait, DurationFromProto("wait", request.wait(), kMaxWaitSeconds));
+  }
+  return room;
 }
 
 absl::StatusOr<absl::Duration> WaitFromProto(

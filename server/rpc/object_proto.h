@@ -21,6 +21,12 @@ absl::StatusOr<PublishCommand> PublishFromProto(
 absl::StatusOr<ArenaCommand> ArenaFromProto(
     const v1::CreateArenaRequest& request);
 
+// From now; more than zero.
+absl::StatusOr<absl::Duration> LeaseFromProto(
+    const v1::LeaseObjectRequest& request);
+
+absl::StatusOr<RoomRequest> RoomFromProto(const v1::MakeRoomRequest& request);
+
 // How long to wait; zero for not at all.
 absl::StatusOr<absl::Duration> WaitFromProto(
     const v1::GetObjectRequest& request);

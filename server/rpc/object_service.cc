@@ -95,6 +95,11 @@ ObjectService::ObjectService(const ConnectionTable* connections,
   methods_.Add("ReadObject", &service_, &Async::RequestReadObject,
                &ObjectService::ReadObject,
                &MayAlwaysWait<v1::ReadObjectRequest>);
+  methods_.Add("LeaseObject", &service_, &Async::RequestLeaseObject,
+               &ObjectService::LeaseObject,
+               &NeverWaits<v1::LeaseObjectRequest>);
+  methods_.Add("MakeRoom", &service_, &Async::RequestMakeRoom,
+               &ObjectService::MakeRoom, &MayAlwaysWait<v1::MakeRoomRequest>);
 }
 
 absl::StatusOr<std::string> ObjectService::HandleTextOf(
@@ -317,6 +322,34 @@ absl::Status ObjectService::ReadObject(const Caller& caller,
       *reply->mutable_data(),
       segments_->Read(caller, object.segment.segment->name,
                       object.offset_bytes + request.offset_bytes(), length));
+  return absl::OkStatus();
+}
+
+absl::Status ObjectService::LeaseObject(const Caller& caller,
+                                        const v1::LeaseObjectRequest& request,
+                                        v1::Object* reply) {
+  ASSIGN_OR_RETURN(const ParsedObjectName name,
+                   ParseObjectName("name", request.name()));
+  ASSIGN_OR_RETURN(const absl::Duration ttl, LeaseFromProto(request));
+  ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
+                   objects_->Table(caller, name.name_space));
+  ASSIGN_OR_RETURN(const ObjectView object,
+                   table->Lease(name.id, request.generation(), ttl,
+                                [&](const ObjectView& found) {
+                                  return ObjectRegistry::CheckReadable(caller,
+                                                                       found);
+                                }));
+  ObjectToProto(name.name_space, object, reply);
+  return absl::OkStatus();
+}
+
+absl::Status ObjectService::MakeRoom(const Caller& caller,
+                                     const v1::MakeRoomRequest& request,
+                                     v1::MakeRoomResponse* reply) {
+  ASSIGN_OR_RETURN(RoomRequest room, RoomFromProto(request));
+  ASSIGN_OR_RETURN(const uint64_t freed_bytes,
+                   objects_->MakeRoom(caller, std::move(room)));
+  reply->set_freed_bytes(freed_bytes);
   return absl::OkStatus();
 }
 

@@ -59,6 +59,13 @@ class ObjectService final : public RpcService {
                           const v1::ReadObjectRequest& request,
                           v1::ReadObjectResponse* reply);
 
+  absl::Status LeaseObject(const Caller& caller,
+                           const v1::LeaseObjectRequest& request,
+                           v1::Object* reply);
+  absl::Status MakeRoom(const Caller& caller,
+                        const v1::MakeRoomRequest& request,
+                        v1::MakeRoomResponse* reply);
+
   // ARENA_NOT_FOUND where there never was one.
   absl::StatusOr<std::shared_ptr<ObjectTable>> TableOfArenas(
       const Caller& caller, const std::string& name_space) const;

@@ -17,6 +17,9 @@ void FillAmounts(const Amounts& limits, store::AmountsRecord* record) {
   if (limits.huge_page_bytes != kUnlimited) {
     record->set_huge_page_bytes(limits.huge_page_bytes);
   }
+  if (limits.spilled_bytes != kUnlimited) {
+    record->set_spilled_bytes(limits.spilled_bytes);
+  }
 }
 
 Amounts ReadAmounts(const store::AmountsRecord& record) {
@@ -29,6 +32,7 @@ Amounts ReadAmounts(const store::AmountsRecord& record) {
   if (record.has_huge_page_bytes()) {
     limits.huge_page_bytes = record.huge_page_bytes();
   }
+  if (record.has_spilled_bytes()) limits.spilled_bytes = record.spilled_bytes();
   return limits;
 }
 
@@ -44,6 +48,7 @@ Change PutOf(const Namespace& name_space) {
   }
   FillAmounts(name_space.quota, record.mutable_quota());
   FillAmounts(name_space.uid_quota, record.mutable_uid_quota());
+  record.set_when_full(static_cast<uint32_t>(name_space.when_full));
   record.set_revision(name_space.revision);
   if (name_space.create_time.has_value()) {
     record.set_create_time_ns(absl::ToUnixNanos(*name_space.create_time));
@@ -59,7 +64,8 @@ absl::StatusOr<Namespace> ParseNamespaceRecord(absl::string_view key,
                                                absl::string_view value) {
   store::NamespaceRecord record;
   if (!record.ParseFromArray(value.data(), static_cast<int>(value.size())) ||
-      !CheckNamespaceId("key", key).ok()) {
+      !CheckNamespaceId("key", key).ok() ||
+      record.when_full() > static_cast<uint32_t>(WhenFull::kSpill)) {
     return StoreFailed("read a namespace's record", "it is damaged");
   }
   Namespace name_space;
@@ -71,6 +77,7 @@ absl::StatusOr<Namespace> ParseNamespaceRecord(absl::string_view key,
                                     record.certificate_names().end());
   name_space.quota = ReadAmounts(record.quota());
   name_space.uid_quota = ReadAmounts(record.uid_quota());
+  name_space.when_full = static_cast<WhenFull>(record.when_full());
   name_space.revision = record.revision();
   if (record.has_create_time_ns()) {
     name_space.create_time = absl::FromUnixNanos(record.create_time_ns());

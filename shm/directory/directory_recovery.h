@@ -35,10 +35,17 @@ class EntryRuns {
   // Calls `visit(position, number)` for the first `entries` of them.
   template <typename Visit>
   void ForEach(uint64_t entries, Visit visit) const {
+    ForEachBetween(0, entries, visit);
+  }
+  // The same of those with numbers in [first, last).
+  template <typename Visit>
+  void ForEachBetween(uint64_t first, uint64_t last, Visit visit) const {
     for (const Run& run : runs_) {
-      for (uint64_t i = 0; i < run.entries; ++i) {
-        if (run.first_number + i >= entries) return;
-        visit(EntryPosition(run.first_position, i), run.first_number + i);
+      const uint64_t begin = std::max(first, run.first_number);
+      const uint64_t end = std::min(last, run.first_number + run.entries);
+      for (uint64_t number = begin; number < end; ++number) {
+        visit(EntryPosition(run.first_position, number - run.first_number),
+              number);
       }
     }
   }

@@ -25,6 +25,8 @@ struct EntryFields {
   uint64_t create_time_ns = 0;
   uint64_t expire_time_ns = 0;
   uint32_t owner = 0;
+  // Until when a lease holds, in seconds since 1970; 0: there is none.
+  uint32_t lease_expire_s = 0;
 };
 
 // The daemon's single steps in a directory's memory. Each may be the last
@@ -89,6 +91,12 @@ class BasicDirectoryTable {
   // that are read after this are all that there will be.
   void Retire(uint32_t position) const {
     Change(position, layout::EntryState::kRetired, std::memory_order_seq_cst);
+  }
+  // Of a live entry. In the word that is reserved to readers, for the daemon
+  // alone reads it.
+  void SetLease(uint32_t position, uint32_t expire_s) const {
+    Memory::Store(&EntryRest(position)->reserved, expire_s,
+                  std::memory_order_release);
   }
   void MarkFree(uint32_t position) const {
     Change(position, layout::EntryState::kFree, std::memory_order_release);
@@ -209,6 +217,7 @@ void BasicDirectoryTable<Memory>::Fill(uint32_t position, const NameKey& key,
   store(&rest->create_time_ns, fields.create_time_ns);
   store(&rest->expire_time_ns, fields.expire_time_ns);
   store(&rest->owner, fields.owner);
+  store(&rest->reserved, fields.lease_expire_s);
   control = control.Next(fields.state);
   control.name_length = static_cast<uint8_t>(key.length);
   control.priority = fields.priority;
@@ -275,6 +284,7 @@ EntryFields BasicDirectoryTable<Memory>::FieldsOf(uint32_t position) const {
   fields.create_time_ns = Read(&rest->create_time_ns);
   fields.expire_time_ns = Read(&rest->expire_time_ns);
   fields.owner = Read(&rest->owner);
+  fields.lease_expire_s = Read(&rest->reserved);
   return fields;
 }
 

@@ -97,12 +97,32 @@ class BasicDirectoryWriter {
   // still have one that is gone mapped under its number.
   uint32_t NextArena();
 
+  // Whether there is a live entry at a position, which may be any number.
+  bool IsLive(uint32_t position) const {
+    return space_.Holds(position) && IsReadable(table().Control(position));
+  }
+
+  // Puts the end of the object's lease off, in seconds since 1970.
+  void SetLease(uint32_t position, uint32_t expire_s) {
+    table().SetLease(position, expire_s);
+  }
+
   // Calls `visit(position)` for each live entry; it may unlink that one.
   template <typename Visit>
   void ForEach(Visit visit) const {
     space_.runs().ForEach(space_.ready(), [&](uint32_t position, uint64_t) {
       if (IsReadable(table().Control(position))) visit(position);
     });
+  }
+
+  // The same of entries with numbers in [first, last), of ready().
+  template <typename Visit>
+  void ForEachBetween(uint64_t first, uint64_t last, Visit visit) const {
+    space_.runs().ForEachBetween(first, std::min(last, space_.ready()),
+                                 [&](uint32_t position, uint64_t) {
+                                   if (IsReadable(table().Control(position)))
+                                     visit(position);
+                                 });
   }
 
   // Entries that are retired and wait to be freed.

@@ -12,11 +12,12 @@ from google.protobuf import empty_pb2
 
 import attach_socket
 import workload
-from stubs import object_pb2, segment_pb2
-from workload import DEADLINE_SECONDS, PARENT, Died, Refused
+from stubs import namespace_pb2, object_pb2, segment_pb2
+from workload import (DEADLINE_SECONDS, NAMESPACES, PARENT, Died,
+                       Refused)
 
 OBJECTS = "ObjectService"
-PUBLISH, DELETE = 1, 2
+PUBLISH, DELETE, MAKE_ROOM = 1, 2, 4
 REPLACE_EXISTING = 1
 
 # shm/layout/session_layout.h, in words of 8 bytes
@@ -241,6 +242,71 @@ class ObjectWorkload(workload.Workload):
         except ConnectionResetError:
             return True
 
+    # --- when memory is full
+
+    def set_when_full(self, policy):
+        """Twice is as good as once."""
+        request = namespace_pb2.UpdateNamespaceRequest()
+        request.namespace.name = PARENT
+        request.namespace.when_full = (
+            namespace_pb2.Namespace.WhenFull.Value(policy))
+        self.call("UpdateNamespace", request, namespace_pb2.Namespace,
+                  NAMESPACES)
+
+    def lease(self, object_id):
+        self.call("LeaseObject", object_pb2.LeaseObjectRequest(
+            name=self.name_of(object_id), ttl={"seconds": 3600}),
+            object_pb2.Object, OBJECTS)
+
+    def _make_room(self, size):
+        """False when nothing can go."""
+        request = object_pb2.MakeRoomRequest(
+            parent=PARENT, session=self.session.session, size_bytes=size)
+        try:
+            self.call("MakeRoom", request, object_pb2.MakeRoomResponse,
+                      OBJECTS)
+        except Refused as refused:
+            if refused.code != "RESOURCE_EXHAUSTED":
+                raise
+            return False
+        return True
+
+    def spill(self, *object_ids):
+        """All that lies in an arena of the session's; they stay objects."""
+        while self._make_room(1):
+            pass
+        self._expect_spilled(object_ids)
+
+    def spill_by_ring(self, *object_ids):
+        while True:
+            try:
+                self._run(MAKE_ROOM, "", size=1)
+            except Refused as refused:
+                if refused.code != "RESOURCE_EXHAUSTED":
+                    raise
+                break
+        self._expect_spilled(object_ids)
+
+    def _expect_spilled(self, object_ids):
+        found = {one.name.split("/")[-1] for one in self._listed()
+                 if one.spilled}
+        assert found == set(object_ids), found
+
+    def evict(self, object_id):
+        """The only one that can go."""
+        again = self._begin(object_id, None)
+        assert self._make_room(1) or again, "nothing can go"
+        assert object_id not in self.listed_objects()
+        self._end()
+
+    def expect_no_files(self):
+        """They go with the last object in them."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while os.listdir(self.shmd.file_root):
+            self.sessions()  # so that a death is noticed
+            assert time.monotonic() < deadline, "files are left"
+            time.sleep(0.005)
+
     # --- the account
 
     def arenas_of(self, pid):
@@ -257,10 +323,12 @@ class ObjectWorkload(workload.Workload):
             segment_pb2.GetSegmentRequest(name=self.name(segment_id)),
             segment_pb2.Segment).status.resident_bytes
 
+    def _listed(self):
+        return self.call("ListObjects", object_pb2.ListObjectsRequest(
+            parent=PARENT), object_pb2.ListObjectsResponse, OBJECTS).objects
+
     def listed_objects(self):
-        reply = self.call("ListObjects", object_pb2.ListObjectsRequest(
-            parent=PARENT), object_pb2.ListObjectsResponse, OBJECTS)
-        return {one.name.split("/")[-1] for one in reply.objects}
+        return {one.name.split("/")[-1] for one in self._listed()}
 
     def _payload(self, object_id):
         return self.call("ReadObject", object_pb2.ReadObjectRequest(
@@ -313,7 +381,21 @@ class ObjectWorkload(workload.Workload):
         yield self.make_arena
         yield lambda: self.put("later", b"in another arena")
         yield lambda: self.remove_object("later")
+        yield lambda: self.set_when_full("EVICT")
+        yield lambda: self.lease("called")
+        yield lambda: self.lease("rung")
+        yield lambda: self.put("cold", b"to be evicted")
+        yield lambda: self.evict("cold")
+        yield lambda: self.put("called", b"without a lease")
+        yield lambda: self.put_by_ring("rung", b"without one too")
+        yield lambda: self.set_when_full("SPILL")
+        yield lambda: self.spill("called", "rung")
+        yield lambda: self.put("warm", b"after the others")
+        yield lambda: self.spill_by_ring("called", "rung", "warm")
+        yield lambda: self.remove_object("warm")
+        yield lambda: self.set_when_full("REFUSE")
         yield self._leave_for_good
         yield lambda: self.remove_object("called")
         yield lambda: self.remove_object("rung")
         yield self.expect_nothing
+        yield self.expect_no_files

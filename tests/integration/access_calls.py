@@ -195,8 +195,17 @@ def on_object(method, more=None, named="name"):
 on_object("GetObject")
 on_object("BatchGetObjects", named="names")
 on_object("ReadObject")
+on_object("LeaseObject", {"ttl": "1s"})
 on_object("DeleteObject")
 on_object("BatchDeleteObjects", named="names")
+
+
+@call("ObjectService.MakeRoom")
+def make_room(subject):
+    subject.published_object()
+    subject.evict_when_full()
+    return ask(subject, OBJECTS + "MakeRoom", {
+        "parent": PARENT, "session": subject.writer, "size_bytes": 1}), True
 
 
 @call("ObjectService.ListObjects")

@@ -14,7 +14,7 @@ import isolation
 import raw_grpc
 import sysv
 from daemon_case import DaemonCase, PARENT, name_of
-from stubs import object_pb2, segment_pb2
+from stubs import namespace_pb2, object_pb2, segment_pb2
 
 OWN, OTHER, ADMINISTRATOR, DAEMON = 4001, 4002, 4003, 4004
 
@@ -39,6 +39,7 @@ NO_NAMESPACE = ("NOT_FOUND", "NAMESPACE_NOT_FOUND")
 
 SERVICE = "shmd.v1.SegmentService/"
 OBJECTS = "shmd.v1.ObjectService/"
+NAMESPACES = "shmd.v1.NamespaceService/"
 
 
 class Row:
@@ -207,15 +208,15 @@ class Subject:
         return reply
 
     def published_object(self):
-        """Makes an object of OWN's in an arena of the mode, self.arena;
-        returns its name."""
+        """Makes an object of OWN's in an arena of the mode, self.arena, which
+        self.writer may write; returns its name."""
         creation = object_pb2.CreateArenaRequest(parent=PARENT,
                                                  session=self.session())
         creation.arena.size_bytes = 4096
         creation.arena.mode = self.mode
         arena = object_pb2.Arena.FromString(
             self._ask_as_own("CreateArena", creation))
-        self.arena = arena.number
+        self.arena, self.writer = arena.number, creation.session
         request = object_pb2.CreateObjectRequest(parent=PARENT,
                                                  object_id=self.id)
         request.object.arena = self.arena
@@ -228,6 +229,21 @@ class Subject:
                 self.shmd.grpc_socket, OBJECTS + "DeleteObject",
                 deletion.SerializeToString()))
         return made.name
+
+    def evict_when_full(self):
+        """Until the end, in the namespace."""
+        for policy in ("EVICT", "REFUSE"):
+            request = namespace_pb2.UpdateNamespaceRequest()
+            request.namespace.name = PARENT
+            request.namespace.when_full = (
+                namespace_pb2.Namespace.WhenFull.Value(policy))
+            def update(request=request):
+                raw_grpc.ask(self.shmd.grpc_socket, NAMESPACES +
+                             "UpdateNamespace", request.SerializeToString())
+            if policy == "EVICT":
+                update()
+            else:
+                self.on_exit(update)
 
     def secrets(self):
         """What no stranger may be told."""
