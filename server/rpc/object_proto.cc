@@ -103,9 +103,11 @@ absl::StatusOr<absl::Duration> LeaseFromProto(
     const v1::LeaseObjectRequest& request) {
   ASSIGN_OR_RETURN(const absl::Duration ttl,
                    DurationFromProto("ttl", request.ttl(), kMaxLeaseSeconds));
-  if (ttl > absl::ZeroDuration()) return ttl;
-  return absl::StatusOr<absl::Duration>(
-      InvalidField("ttl", reason::kFieldInvalid, "is not more than 0"));
+  if (ttl > absl::ZeroDuration() && ttl <= absl::Seconds(kMaxLeaseSeconds)) {
+    return ttl;
+  }
+  return absl::StatusOr<absl::Duration>(InvalidField(
+      "ttl", reason::kFieldInvalid, "is not more than 0, at most a day"));
 }
 
 absl::StatusOr<RoomRequest> RoomFromProto(const v1::MakeRoomRequest& request) {

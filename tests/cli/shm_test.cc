@@ -151,6 +151,7 @@ TEST_F(ShmTest, ObjectsArePutListedGotAndRemoved) {
   EXPECT_EQ(Shm({"put", path, "blob", "--object"}).exit_code, 4);
   EXPECT_EQ(Shm({"put", path, "blob", "--object", "--replace"}).exit_code, 0);
   EXPECT_EQ(Shm({"ls", "--objects", "--quiet"}).out, "blob\n");
+  EXPECT_THAT(Shm({"ls", "--objects"}).out, HasSubstr("SPILLED"));
   const auto listed = ShmJson({"ls", "--objects"})["objects"];
   ASSERT_EQ(listed.size(), 1u);
   EXPECT_EQ(listed[0]["id"], "blob");
@@ -259,6 +260,16 @@ TEST_F(ShmTest, NamespacesAreMadeFilledAndRemoved) {
   EXPECT_EQ(changed["usage"]["bytes"], 4096);
   EXPECT_THAT(Shm({"namespace", "show", "team"}).out,
               HasSubstr("open to everybody"));
+  EXPECT_EQ(changed["when_full"], "refuse");
+  const auto spilling = ShmJson({"namespace", "set", "team", "--when_full",
+                                 "spill", "--spilled_bytes", "1M"});
+  EXPECT_EQ(spilling["when_full"], "spill");
+  EXPECT_EQ(spilling["quota"]["spilled_bytes"], 1 << 20);
+  EXPECT_EQ(spilling["quota"]["bytes"], 1 << 30);
+  EXPECT_THAT(Shm({"namespace", "show", "team"}).out,
+              HasSubstr("when full: spill"));
+  EXPECT_EQ(Shm({"namespace", "set", "team", "--when_full", "never"}).exit_code,
+            2);
   EXPECT_THAT(Shm({"namespaces"}).out, HasSubstr("2 namespaces\n"));
   EXPECT_EQ(Shm({"namespace", "rm", "team"}).exit_code, 6);
   EXPECT_EQ(Shm({"--namespace", "team", "rm", "it"}).exit_code, 0);

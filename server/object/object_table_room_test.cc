@@ -1,0 +1,262 @@
+// What goes when room is made, against a simple account of the same.
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "gtest/gtest.h"
+#include "server/object/object_table.h"
+#include "shm/directory/directory_reader.h"
+#include "shm/directory/pins.h"
+#include "shm/sys/memory.h"
+
+namespace shmd {
+namespace {
+
+constexpr uint64_t kArenaBytes = 1 << 20;
+constexpr uint64_t kObjectBytes = 64;
+constexpr SessionId kMine = {1};
+constexpr SessionId kOther = {2};
+constexpr uint32_t kArenaOfMine = 1, kArenaOfOther = 2;
+
+UniqueFd MakePage(size_t size_bytes) {
+  UniqueFd fd(memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  EXPECT_EQ(ftruncate(fd.get(), static_cast<off_t>(size_bytes)), 0);
+  EXPECT_EQ(
+      fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL),
+      0);
+  return fd;
+}
+
+SegmentView View(uint64_t size_bytes) {
+  auto segment = std::make_shared<Segment>();
+  segment->name = {"default", "it"};
+  segment->options.size_bytes = size_bytes;
+  segment->options.page_size_bytes = 4096;
+  return {nullptr, segment, 0};
+}
+
+class RoomModelTest : public ::testing::Test {
+ protected:
+  struct Known {
+    uint32_t position = 0;
+    uint8_t priority = 0;
+    uint64_t last_use = 0;
+    absl::Time leased_until = absl::InfinitePast();
+    std::vector<uint32_t> pins;  // slots
+  };
+
+  void SetUp() override {
+    auto writer = DirectoryWriter::Create({/*max_entries=*/4096, 0});
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    auto fd = writer->ReadOnlyFd();
+    ASSERT_TRUE(fd.ok()) << fd.status();
+    sys::MmapRequest request;
+    request.fd = fd->get();
+    request.length_bytes = writer->max_size_bytes();
+    auto memory = sys::ScopedMmap::Map(request);
+    ASSERT_TRUE(memory.ok()) << memory.status();
+    memory_ = *std::move(memory);
+    auto reader = DirectoryReader::Open(memory_.data(), memory_.size_bytes());
+    ASSERT_TRUE(reader.ok()) << reader.status();
+    reader_.emplace(*reader);
+    table_ = std::make_unique<ObjectTable>(*std::move(writer), View(4096),
+                                           &clock_, [] {});
+    const UniqueFd page = MakePage(sizeof(layout::SessionPage));
+    const UniqueFd answers = MakePage(sizeof(layout::AnswersPage));
+    auto lane = Lane::Open(page.get(), answers.get(), kOther, Caller());
+    ASSERT_TRUE(lane.ok()) << lane.status();
+    table_->AddLane(kOther, *std::move(lane));
+    sys::MmapRequest of_page;
+    of_page.fd = page.get();
+    of_page.length_bytes = sizeof(layout::SessionPage);
+    of_page.writable = true;
+    auto mapped = sys::ScopedMmap::Map(of_page);
+    ASSERT_TRUE(mapped.ok()) << mapped.status();
+    page_ = *std::move(mapped);
+    // SAFETY: a page of that layout, which Lane::Open has made ready.
+    pins_ = std::make_unique<PinSet>(
+        static_cast<layout::SessionPage*>(page_.data()));
+    table_->AddArena(kArenaOfMine, View(kArenaBytes), kMine);
+    table_->AddArena(kArenaOfOther, View(kArenaBytes), kOther);
+  }
+
+  static NameKey Key(const std::string& id) { return *NameKey::Of(id); }
+
+  void Publish(const SessionId& session, const std::string& id,
+               uint8_t priority) {
+    PublishCommand command;
+    command.name = Key(id);
+    command.arena = session == kMine ? kArenaOfMine : kArenaOfOther;
+    command.offset_bytes = kObjectBytes * next_place_++;
+    command.size_bytes = kObjectBytes;
+    command.priority = priority;
+    ObjectUser user;
+    user.uid = 0;
+    user.session = session;
+    const auto made = table_->Publish(user, command);
+    ASSERT_TRUE(made.ok()) << made.status();
+    if (session != kMine) return;
+    Known known;
+    known.position = made->position;
+    known.priority = priority;
+    known.last_use = ++last_use_;
+    known_[id] = known;
+  }
+
+  void Pin(const std::string& id) {
+    FoundObject found;
+    const PinResult pin = pins_->Pin(*reader_, Key(id), &found);
+    ASSERT_EQ(pin.outcome, PinOutcome::kPinned);
+    known_[id].pins.push_back(pin.slot);
+    // The daemon learns of it when it looks.
+    uses_.push_back(found.position);
+  }
+
+  void Unpin(const std::string& id) {
+    for (const uint32_t slot : known_[id].pins) pins_->Unpin(slot);
+    known_[id].pins.clear();
+  }
+
+  void LearnUses() {
+    for (const uint32_t position : uses_) {
+      for (auto& [id, known] : known_) {
+        if (known.position == position) known.last_use = ++last_use_;
+      }
+    }
+    uses_.clear();
+  }
+
+  // By the account; empty when nothing may go.
+  std::string NextVictim() {
+    const std::pair<const std::string, Known>* least = nullptr;
+    for (const auto& one : known_) {
+      const Known& known = one.second;
+      if (!known.pins.empty() || known.leased_until > clock_.WallTime()) {
+        continue;
+      }
+      if (least == nullptr ||
+          std::make_pair(known.priority, known.last_use) <
+              std::make_pair(least->second.priority, least->second.last_use)) {
+        least = &one;
+      }
+    }
+    return least == nullptr ? "" : least->first;
+  }
+
+  FakeClock clock_;
+  sys::ScopedMmap memory_, page_;
+  std::optional<DirectoryReader> reader_;
+  std::unique_ptr<ObjectTable> table_;
+  std::unique_ptr<PinSet> pins_;
+  std::map<std::string, Known> known_;  // those that may go, at some time
+  std::vector<uint32_t> uses_;
+  uint64_t last_use_ = 0;
+  uint64_t next_place_ = 0;
+};
+
+TEST_F(RoomModelTest, WhatGoesIsWhatTheAccountSays) {
+  std::mt19937 random(7);
+  size_t evictions = 0, refusals = 0;
+  const auto any = [&] {
+    return std::next(known_.begin(),
+                     static_cast<ptrdiff_t>(random() % known_.size()))
+        ->first;
+  };
+  for (int step = 0; step < 6000; ++step) {
+    const uint32_t what = random() % 10;
+    if (known_.size() < 3 || (what < 4 && known_.size() < 8)) {
+      Publish(kMine, absl::StrCat("mine-", step),
+              static_cast<uint8_t>(random() % 3));
+    } else if (what == 4) {
+      Publish(kOther, absl::StrCat("other-", step), 0);
+    } else if (what == 5) {
+      Pin(any());
+    } else if (what == 6) {
+      const std::string id = any();
+      Pin(id);
+      Unpin(id);
+    } else if (what == 7) {
+      const std::string id = any();
+      const auto ttl = absl::Seconds(1 + random() % 20);
+      const auto leased = table_->Lease(
+          Key(id), 0, ttl, [](const ObjectView&) { return absl::OkStatus(); });
+      ASSERT_TRUE(leased.ok()) << leased.status();
+      ASSERT_TRUE(leased->lease_expire_time.has_value());
+      EXPECT_GE(*leased->lease_expire_time, clock_.WallTime() + ttl);
+      known_[id].leased_until = *leased->lease_expire_time;
+    } else if (what == 8) {
+      clock_.Advance(absl::Seconds(random() % 5));
+      Unpin(any());
+    } else {
+      LearnUses();
+      const std::string expected = NextVictim();
+      const auto groups = table_->ChooseVictims(kMine, kObjectBytes);
+      ASSERT_EQ(groups.empty(), expected.empty()) << step;
+      if (groups.empty()) {
+        ++refusals;
+        continue;
+      }
+      ASSERT_EQ(groups.size(), 1u);
+      ASSERT_EQ(groups[0].victims.size(), 1u);
+      ASSERT_EQ(groups[0].victims[0].position, known_[expected].position)
+          << step << " " << expected;
+      ASSERT_EQ(table_->Evict(groups), kObjectBytes);
+      ASSERT_FALSE(table_->Find(Key(expected)).ok());
+      known_.erase(expected);
+      ++evictions;
+    }
+  }
+  for (const auto& [id, known] : known_) {
+    EXPECT_TRUE(table_->Find(Key(id)).ok()) << id;
+  }
+  EXPECT_GT(evictions, 100u);
+  EXPECT_GT(refusals, 0u);
+}
+
+TEST_F(RoomModelTest, WhatIsUsedSinceItWasChosenStays) {
+  Publish(kMine, "a", 0);
+  Publish(kMine, "b", 0);
+  const auto groups = table_->ChooseVictims(kMine, kObjectBytes);
+  ASSERT_EQ(groups.size(), 1u);
+  Pin("a");
+  EXPECT_EQ(table_->Evict(groups), 0u);
+  EXPECT_FALSE(table_->BeginSpill(groups[0]).ok());
+  Unpin("a");
+  // Another of that name is not what was chosen.
+  ObjectUser administrator;
+  administrator.is_administrator = true;
+  ASSERT_TRUE(table_->Delete(administrator, Key("a"), 0).ok());
+  Publish(kMine, "a", 0);
+  EXPECT_EQ(table_->Evict(groups), 0u);
+  EXPECT_TRUE(table_->Find(Key("a")).ok());
+}
+
+TEST_F(RoomModelTest, WhatThePageSaysLeadsNowhere) {
+  Publish(kMine, "a", 0);
+  Publish(kMine, "b", 0);
+  auto* const header = &static_cast<layout::SessionPage*>(page_.data())->header;
+  for (uint32_t i = 0; i < layout::kRecentUses; ++i) {
+    header->recent[i] = 0xFFFFFFFF - i * 0x01010101;
+  }
+  for (const uint64_t count : {~uint64_t{0}, uint64_t{1}, uint64_t{1} << 40}) {
+    header->recent_count = count;
+    const auto groups = table_->ChooseVictims(kMine, kObjectBytes);
+    ASSERT_EQ(groups.size(), 1u);
+    EXPECT_EQ(groups[0].victims[0].position, known_["a"].position);
+  }
+}
+
+}  // namespace
+}  // namespace shmd
