@@ -2,16 +2,14 @@
 #define SHMD_SERVER_REGISTRY_EVENT_LOG_H_
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
+#include "server/registry/change_log.h"
+#include "server/registry/change_signal.h"
 #include "server/registry/segment.h"
 
 namespace shmd {
@@ -25,15 +23,13 @@ struct SegmentEvent {
   SegmentPtr previous;  // what it was before; none with kCreated
 };
 
-// The last changes of all segments, in order. Watchers read it at their own
-// pace by revision: however slow one is, it costs nothing but its place, and
-// when the log has moved past that place it is told so. Thread-safe.
+// The last changes of all segments: ChangeLog has the rules. Thread-safe.
 class EventLog {
  public:
   // `epoch` tells the logs of two runs of the daemon apart. Revisions start
   // behind `first_revision`.
   EventLog(uint64_t epoch, size_t capacity, uint64_t first_revision = 0)
-      : epoch_(epoch), capacity_(capacity), last_revision_(first_revision) {}
+      : log_(epoch, capacity, first_revision) {}
 
   // Appends a change of `segment`, which receives its revision here.
   void Append(EventType type, std::shared_ptr<Segment> segment,
@@ -43,32 +39,25 @@ class EventLog {
   // the event's segment is a copy in the state kDeleted.
   void AppendRemoval(SegmentPtr last);
 
-  // Revision of the last change; `first_revision` before the first.
-  uint64_t LastRevision() const;
+  uint64_t LastRevision() const { return log_.LastRevision(); }
 
   // The first event behind `revision`: nullopt when there is none yet,
   // RESUME_TOKEN_EXPIRED (OUT_OF_RANGE) when it is no longer kept.
   absl::StatusOr<std::optional<SegmentEvent>> NextAfter(
       uint64_t revision) const;
 
-  // Waits until the last revision is beyond `revision`, or `timeout`.
-  void WaitBeyond(uint64_t revision, absl::Duration timeout) const;
+  std::string Token(uint64_t revision) const { return log_.Token(revision); }
+  absl::StatusOr<uint64_t> ParseToken(absl::string_view token) const {
+    return log_.ParseToken(token);
+  }
 
-  // The opaque text of a place in this log, and back: RESUME_TOKEN_INVALID for
-  // what Token never made, RESUME_TOKEN_EXPIRED for a place of another run.
-  std::string Token(uint64_t revision) const;
-  absl::StatusOr<uint64_t> ParseToken(absl::string_view token) const;
+  // Noted with every change, of other logs too.
+  ChangeSignal& signal() { return signal_; }
 
  private:
-  const uint64_t epoch_;
-  const size_t capacity_;
-  mutable absl::Mutex mutex_;
-  std::deque<SegmentEvent> events_ ABSL_GUARDED_BY(mutex_);
-  uint64_t last_revision_ ABSL_GUARDED_BY(mutex_);
+  ChangeLog<SegmentEvent> log_;
+  ChangeSignal signal_;
 };
-
-// Another for each run of the daemon.
-uint64_t RandomEpoch();
 
 }  // namespace shmd
 

@@ -43,7 +43,8 @@ GrpcServer::GrpcServer(UniqueFd listener, const Parts& parts)
     : listener_(std::move(listener)),
       acceptor_(parts.policy),
       connections_(parts.policy),
-      watches_(parts.registry) {
+      watches_(&parts.registry->namespaces(),
+               &parts.registry->events().signal()) {
   services_.push_back(std::make_unique<SegmentService>(
       &connections_, parts.registry, &watches_));
   services_.push_back(std::make_unique<ObjectService>(

@@ -4,6 +4,7 @@
 
 #include "server/rpc/find_caller.h"
 #include "server/rpc/segment_service.h"
+#include "server/rpc/segment_watch.h"
 
 namespace shmd {
 namespace {
@@ -67,7 +68,8 @@ SegmentService::SegmentService(const ConnectionTable* connections,
   watch_.start = [this](const grpc::ServerContext& context,
                         const v1::WatchSegmentsRequest& request,
                         ReplyWriter<v1::WatchSegmentsResponse>* writer) {
-    return watches_->Start(FindCaller(*connections_, context), request, writer);
+    return WatchSegments(watches_, registry_,
+                         FindCaller(*connections_, context), request, writer);
   };
 }
 

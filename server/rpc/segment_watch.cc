@@ -1,79 +1,84 @@
 #include "server/rpc/segment_watch.h"
 
+#include <deque>
+#include <optional>
+#include <string>
 #include <utility>
 
-#include "base/error.h"
+#include "absl/container/flat_hash_map.h"
 #include "base/status_macros.h"
 #include "server/rpc/segment_to_proto.h"
-#include "server/rpc/status_to_grpc.h"
-#include "shmd/v1/segment.grpc.pb.h"
+#include "server/rpc/watch_stream.h"
 
 namespace shmd {
 namespace {
 
 constexpr size_t kSegmentsPerPage = 64;
 
-}  // namespace
+// What a request asks for.
+struct WatchParts {
+  std::shared_ptr<const Caller> caller;
+  std::string name_space;
+  SegmentFilter filter;
+  std::optional<uint64_t> revision;
+};
 
-SegmentWatch::SegmentWatch(WatchHub* hub, SegmentRegistry* registry,
-                           ReplyWriter<v1::WatchSegmentsResponse>* writer,
-                           std::shared_ptr<const Caller> caller,
-                           std::string name_space, SegmentFilter filter)
-    : hub_(hub),
-      registry_(registry),
-      writer_(writer),
-      caller_(std::move(caller)),
-      name_space_(std::move(name_space)),
-      filter_(std::move(filter)) {}
-
-void SegmentWatch::Begin(std::optional<uint64_t> revision) {
-  {
-    absl::MutexLock lock(&mutex_);
-    listing_ = !revision.has_value();
-    revision_ = revision.value_or(registry_->events().LastRevision());
+absl::StatusOr<WatchParts> Decode(
+    absl::StatusOr<std::shared_ptr<const Caller>> caller,
+    const v1::WatchSegmentsRequest& request, SegmentRegistry& registry) {
+  WatchParts parts;
+  ASSIGN_OR_RETURN(parts.caller, std::move(caller));
+  ASSIGN_OR_RETURN(parts.name_space,
+                   ParseNamespaceName("parent", request.parent()));
+  RETURN_IF_ERROR(
+      registry.namespaces().CheckEntry(*parts.caller, parts.name_space));
+  ASSIGN_OR_RETURN(parts.filter, SegmentFilter::Parse(request.filter()));
+  if (!request.resume_token().empty()) {
+    const EventLog& events = registry.events();
+    ASSIGN_OR_RETURN(parts.revision, events.ParseToken(request.resume_token()));
+    // Told at once rather than at the first change.
+    RETURN_IF_ERROR(events.NextAfter(*parts.revision).status());
   }
-  Poke();
+  return parts;
 }
 
-void SegmentWatch::Poke() {
-  absl::MutexLock lock(&mutex_);
-  if (writing_ || finished_) return;
-  const absl::StatusOr<bool> next = Next();
-  if (!next.ok()) {
-    finished_ = true;
-    writer_->Finish(ToGrpcStatus(next.status()));
-  } else if (*next) {
-    writing_ = true;
-    writer_->StartWrite(response_);
+// The source of a WatchStream.
+class SegmentWatch {
+ public:
+  using Reply = v1::WatchSegmentsResponse;
+
+  SegmentWatch(SegmentRegistry* registry, WatchParts parts)
+      : registry_(registry),
+        caller_(std::move(parts.caller)),
+        name_space_(std::move(parts.name_space)),
+        filter_(std::move(parts.filter)),
+        listing_(!parts.revision.has_value()),
+        revision_(parts.revision.value_or(registry->events().LastRevision())) {}
+
+  absl::StatusOr<bool> Next(Reply* reply) {
+    return listing_ ? NextExisting(reply) : NextChange(reply);
   }
-}
 
-void SegmentWatch::End(const absl::Status& status) {
-  absl::MutexLock lock(&mutex_);
-  if (finished_) return;
-  finished_ = true;
-  writer_->Finish(ToGrpcStatus(status));
-}
+ private:
+  absl::StatusOr<bool> NextExisting(v1::WatchSegmentsResponse* reply);
+  absl::StatusOr<bool> NextChange(v1::WatchSegmentsResponse* reply);
+  bool Sees(const SegmentPtr& segment) const;
+  void Fill(v1::WatchSegmentsResponse::Type type, const SegmentPtr& segment,
+            v1::WatchSegmentsResponse* reply) const;
 
-void SegmentWatch::OnWriteDone(bool ok) {
-  {
-    absl::MutexLock lock(&mutex_);
-    writing_ = false;
-    if (!ok) {
-      if (!finished_) writer_->Finish(grpc::Status::CANCELLED);
-      finished_ = true;
-      return;
-    }
-  }
-  Poke();
-}
+  SegmentRegistry* const registry_;
+  const std::shared_ptr<const Caller> caller_;
+  const std::string name_space_;
+  const SegmentFilter filter_;
 
-void SegmentWatch::OnCancel() { End(absl::CancelledError()); }
-
-void SegmentWatch::OnDone() {
-  hub_->Forget(this);
-  delete this;
-}
+  bool listing_;
+  uint64_t revision_;
+  std::string listed_to_;
+  std::deque<SegmentPtr> page_;
+  // Segments that were listed in a state newer than revision_: what the log
+  // tells of them up to there is old news.
+  absl::flat_hash_map<Uid, uint64_t> listed_ahead_;
+};
 
 bool SegmentWatch::Sees(const SegmentPtr& segment) const {
   return segment != nullptr && segment->name.name_space == name_space_ &&
@@ -82,21 +87,18 @@ bool SegmentWatch::Sees(const SegmentPtr& segment) const {
 }
 
 void SegmentWatch::Fill(v1::WatchSegmentsResponse::Type type,
-                        const SegmentPtr& segment) {
-  response_.Clear();
-  response_.set_type(type);
-  if (segment != nullptr) SegmentToProto(*segment, response_.mutable_segment());
+                        const SegmentPtr& segment,
+                        v1::WatchSegmentsResponse* reply) const {
+  reply->Clear();
+  reply->set_type(type);
+  if (segment != nullptr) SegmentToProto(*segment, reply->mutable_segment());
   if (type != v1::WatchSegmentsResponse::EXISTING) {
-    response_.set_resume_token(registry_->events().Token(revision_));
+    reply->set_resume_token(registry_->events().Token(revision_));
   }
 }
 
-absl::StatusOr<bool> SegmentWatch::Next() {
-  if (listing_) return NextExisting();
-  return NextChange();
-}
-
-absl::StatusOr<bool> SegmentWatch::NextExisting() {
+absl::StatusOr<bool> SegmentWatch::NextExisting(
+    v1::WatchSegmentsResponse* reply) {
   if (page_.empty()) {
     ListCommand command;
     command.name_space = name_space_;
@@ -109,7 +111,7 @@ absl::StatusOr<bool> SegmentWatch::NextExisting() {
   }
   if (page_.empty()) {
     listing_ = false;
-    Fill(v1::WatchSegmentsResponse::SYNCED, nullptr);
+    Fill(v1::WatchSegmentsResponse::SYNCED, nullptr, reply);
     return true;
   }
   const SegmentPtr segment = page_.front();
@@ -118,11 +120,12 @@ absl::StatusOr<bool> SegmentWatch::NextExisting() {
   if (segment->revision > revision_) {
     listed_ahead_[segment->uid] = segment->revision;
   }
-  Fill(v1::WatchSegmentsResponse::EXISTING, segment);
+  Fill(v1::WatchSegmentsResponse::EXISTING, segment, reply);
   return true;
 }
 
-absl::StatusOr<bool> SegmentWatch::NextChange() {
+absl::StatusOr<bool> SegmentWatch::NextChange(
+    v1::WatchSegmentsResponse* reply) {
   for (;;) {
     ASSIGN_OR_RETURN(const std::optional<SegmentEvent> event,
                      registry_->events().NextAfter(revision_));
@@ -138,7 +141,7 @@ absl::StatusOr<bool> SegmentWatch::NextChange() {
     switch (event->type) {
       case EventType::kCreated:
         if (!Sees(event->segment)) continue;
-        Fill(v1::WatchSegmentsResponse::CREATED, event->segment);
+        Fill(v1::WatchSegmentsResponse::CREATED, event->segment, reply);
         return true;
       case EventType::kUpdated: {
         const bool saw = Sees(event->previous);
@@ -148,15 +151,34 @@ absl::StatusOr<bool> SegmentWatch::NextChange() {
         Fill(!sees  ? v1::WatchSegmentsResponse::DELETED
              : !saw ? v1::WatchSegmentsResponse::CREATED
                     : v1::WatchSegmentsResponse::UPDATED,
-             sees ? event->segment : event->previous);
+             sees ? event->segment : event->previous, reply);
         return true;
       }
       case EventType::kDeleted:
         if (!Sees(event->previous)) continue;
-        Fill(v1::WatchSegmentsResponse::DELETED, event->segment);
+        Fill(v1::WatchSegmentsResponse::DELETED, event->segment, reply);
         return true;
     }
   }
+}
+
+}  // namespace
+
+ReplySource* WatchSegments(WatchHub* hub, SegmentRegistry* registry,
+                           absl::StatusOr<std::shared_ptr<const Caller>> caller,
+                           const v1::WatchSegmentsRequest& request,
+                           ReplyWriter<v1::WatchSegmentsResponse>* writer) {
+  absl::StatusOr<WatchParts> parts =
+      Decode(std::move(caller), request, *registry);
+  if (!parts.ok()) {
+    return new RefusedWatch<v1::WatchSegmentsResponse>(writer, parts.status());
+  }
+  const std::string name_space = parts->name_space;
+  const uid_t uid = parts->caller->uid;
+  auto* const watch = new WatchStream<SegmentWatch>(
+      hub, writer, std::make_unique<SegmentWatch>(registry, *std::move(parts)));
+  hub->Add(watch, name_space, uid);
+  return watch;
 }
 
 }  // namespace shmd

@@ -1,44 +1,50 @@
 #ifndef SHMD_SERVER_RPC_WATCH_HUB_H_
 #define SHMD_SERVER_RPC_WATCH_HUB_H_
 
-#include <atomic>
-#include <memory>
+#include <sys/types.h>
+
 #include <string>
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "server/access/caller.h"
-#include "server/registry/segment_registry.h"
+#include "server/registry/change_signal.h"
+#include "server/registry/namespace_table.h"
 #include "server/rpc/reply_stream.h"
-#include "shmd/v1/segment.pb.h"
 
 namespace shmd {
 
 inline constexpr size_t kMaxWatches = 1024;
 
-class SegmentWatch;
+// A watch as the hub sees it: server/rpc/watch_stream.h. Thread-safe.
+class Watch : public ReplySource {
+ public:
+  // Sends the next event if nothing is on its way.
+  virtual void Poke() = 0;
+  virtual void End(const absl::Status& status) = 0;
+};
 
-// All watches of the daemon, and the thread that tells those that wait when
-// there is something new. Thread-safe. Borrows the registry.
+// All watches of the daemon, of whatever they are, and the thread that tells
+// those that wait when there is something new. Thread-safe. Borrows what it is
+// given; `signal` is noted with every change.
 class WatchHub {
  public:
-  explicit WatchHub(SegmentRegistry* registry);
+  WatchHub(NamespaceTable* namespaces, ChangeSignal* signal);
   ~WatchHub();
 
-  // Begins a watch; one that cannot be is finished with its error.
-  ReplySource* Start(absl::StatusOr<std::shared_ptr<const Caller>> caller,
-                     const v1::WatchSegmentsRequest& request,
-                     ReplyWriter<v1::WatchSegmentsResponse>* writer);
+  // Takes a watch in, and pokes it; one that cannot be is ended with
+  // QUOTA_EXCEEDED, WATCH_LIMIT_EXCEEDED (RESOURCE_EXHAUSTED) or
+  // SERVER_DRAINING (UNAVAILABLE).
+  void Add(Watch* watch, const std::string& name_space, uid_t uid);
+  // At its end.
+  void Forget(Watch* watch);
 
   // Ends all watches with SERVER_DRAINING (UNAVAILABLE); new ones as well.
   void Drain();
 
  private:
-  friend class SegmentWatch;
-
   // What a watch counts for.
   struct Place {
     std::string name_space;
@@ -46,17 +52,14 @@ class WatchHub {
   };
 
   void Run();
-  // Returns when there is a watch, or all are to end.
-  void AwaitWatches();
   // Takes a place for a watch, or says why there is none.
-  absl::Status Admit(const std::string& name_space, uid_t uid)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Forget(SegmentWatch* watch);
+  absl::Status Admit(const Place& place) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  SegmentRegistry* const registry_;
-  std::atomic<bool> stopping_{false};
+  NamespaceTable* const namespaces_;
+  ChangeSignal* const signal_;
   absl::Mutex mutex_;
-  absl::flat_hash_map<SegmentWatch*, Place> watches_ ABSL_GUARDED_BY(mutex_);
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::flat_hash_map<Watch*, Place> watches_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 
