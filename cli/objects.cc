@@ -57,6 +57,7 @@ nlohmann::ordered_json ToJson(const ObjectSummary& object) {
   json["owner"] = object.owner;
   json["priority"] = object.priority;
   json["spilled"] = object.is_spilled;
+  if (object.is_strict) json["strict"] = true;
   json["create_time"] = absl::FormatTime(object.create_time);
   if (object.expire_time.has_value()) {
     json["expire_time"] = absl::FormatTime(*object.expire_time);
@@ -88,6 +89,7 @@ absl::Status PutObject(Context& context, const PutObjectOptions& options) {
                    ObjectStore::Open(*client, store_options));
   ObjectOptions object_options;
   object_options.replace_existing = options.replace;
+  object_options.strict = options.strict;
   ASSIGN_OR_RETURN(ObjectDraft draft,
                    store.Create(options.id, size_bytes, object_options));
   RETURN_IF_ERROR(ReadAll(file.get(), options.file, draft.span()));

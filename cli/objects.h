@@ -18,6 +18,7 @@ struct PutObjectOptions {
   std::string id;
   mode_t mode = 0600;
   bool replace = false;
+  bool strict = false;
 };
 
 absl::Status PutObject(Context& context, const PutObjectOptions& options);

@@ -16,6 +16,7 @@ struct Options {
   bool quiet = false;
   bool object = false;
   bool replace = false;
+  bool strict = false;
 };
 
 absl::Status RunObject(Context& context, const Options& options) {
@@ -24,6 +25,7 @@ absl::Status RunObject(Context& context, const Options& options) {
   object.id = options.spec.id;
   object.mode = options.spec.mode.value_or(0600);
   object.replace = options.replace;
+  object.strict = options.strict;
   return PutObject(context, object);
 }
 
@@ -59,6 +61,9 @@ void AddPut(CLI::App& app, Context& context) {
       "--mode lets in can get");
   verb.add_flag("--replace", options->replace,
                 "in place of the object of that name")
+      ->needs(object);
+  verb.add_flag("--strict", options->strict,
+                "have the kernel seal the object against everybody")
       ->needs(object);
   verb.callback(
       [options, &context] { context.status = Run(context, *options); });

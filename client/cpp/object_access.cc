@@ -235,6 +235,7 @@ absl::StatusOr<PinnedObject> ObjectAccess::Pinned(const PinResult& pin,
   object.data_ = view->data + found.offset_bytes;
   object.size_bytes_ = found.size_bytes;
   object.generation_ = found.generation;
+  object.is_strict_ = (ControlWord::Of(found.control).flags & kStrictFlag) != 0;
   return object;
 }
 
@@ -270,13 +271,14 @@ absl::Status ObjectAccess::Await(absl::string_view id, absl::Duration wait) {
   return StatusOfAnswer(await.answer.result, await.answer.reason, id);
 }
 
-absl::StatusOr<ObjectArena*> ObjectAccess::NewArena(uint64_t size_bytes) {
+absl::StatusOr<ObjectArena*> ObjectAccess::NewArena(uint64_t size_bytes,
+                                                    bool is_strict) {
   v1::CreateArenaRequest request;
   v1::Arena reply;
   request.set_parent(Parent());
-  request.mutable_arena()->set_size_bytes(
-      std::max(RoundUp(size_bytes, BasePageSizeBytes()),
-               RoundUp(options_.arena_bytes, BasePageSizeBytes())));
+  request.mutable_arena()->set_size_bytes(std::max(
+      RoundUp(size_bytes, BasePageSizeBytes()),
+      is_strict ? 0 : RoundUp(options_.arena_bytes, BasePageSizeBytes())));
   request.mutable_arena()->set_mode(options_.mode);
   RETURN_IF_ERROR(parts_.client->CallInSession(
       [&](const std::string& session) { request.set_session(session); },
@@ -295,14 +297,16 @@ absl::StatusOr<ObjectArena*> ObjectAccess::NewArena(uint64_t size_bytes) {
   ASSIGN_OR_RETURN(WritableMapping mapping,
                    WritableMapping::Map(opened.object, options));
   SHMD_FAILPOINT("draft.arena_mapped");
-  auto arena = std::make_unique<ObjectArena>(
-      reply.number(),
-      WritableAttached(std::move(opened.attachment), std::move(mapping)));
+  WritableAttached memory(std::move(opened.attachment), std::move(mapping));
+  auto arena = std::make_shared<ObjectArena>(
+      reply.number(), std::move(memory),
+      is_strict ? std::make_optional(std::move(opened.object)) : std::nullopt);
   auto view = std::make_unique<ArenaView>();
   view->data = arena->data();
   view->size_bytes = arena->size_bytes();
   absl::MutexLock lock(&arenas_mutex_);
-  views_.Add(reply.number(), std::move(view));
+  // What is sealed is read by another mapping.
+  if (!is_strict) views_.Add(reply.number(), std::move(view));
   arenas_.push_back(std::move(arena));
   return arenas_.back().get();
 }
@@ -363,11 +367,18 @@ absl::StatusOr<ObjectDraft> ObjectAccess::Create(absl::string_view id,
   std::string metadata;
   if (options.metadata.has_value()) metadata = MetadataBytes(*options.metadata);
   const uint64_t payload = RoundUp(size_bytes, 8);
-  ASSIGN_OR_RETURN(
-      const auto place,
-      Allocate(std::max<uint64_t>(payload + metadata.size(), 1),
-               size_bytes >= kPageAlignedFromBytes ? BasePageSizeBytes() : 64,
-               absl::Now() + options.wait_for_room));
+  const uint64_t wanted = std::max<uint64_t>(payload + metadata.size(), 1);
+  const absl::Time deadline = absl::Now() + options.wait_for_room;
+  std::pair<ObjectArena*, Extent> place;
+  if (options.strict) {
+    ASSIGN_OR_RETURN(place.first, AllocateStrict(wanted, deadline));
+  } else {
+    ASSIGN_OR_RETURN(
+        place,
+        Allocate(wanted,
+                 size_bytes >= kPageAlignedFromBytes ? BasePageSizeBytes() : 64,
+                 deadline));
+  }
   SHMD_FAILPOINT("draft.placed");
   ObjectDraft draft;
   draft.access_ = shared_from_this();
@@ -386,6 +397,7 @@ uint64_t ObjectAccess::OffsetOf(const ObjectDraft& draft) {
 }
 
 void ObjectAccess::Abandon(const ObjectDraft& draft) {
+  if (draft.options_.strict) return AbandonStrict(draft);
   draft.arena_->Abandon(OffsetOf(draft));
 }
 
@@ -402,46 +414,58 @@ ObjectLane::Operation ObjectAccess::PublishOf(const ObjectDraft& draft) {
   if (draft.options_.replace_existing) {
     submission.flags |= layout::kReplaceExisting;
   }
+  if (draft.options_.strict) submission.flags |= layout::kStrict;
   // Create has checked it.
   SetName(draft.id_, &submission).IgnoreError();
   return publish;
 }
 
-absl::StatusOr<uint64_t> ObjectAccess::Seal(const ObjectDraft& draft) {
+absl::StatusOr<uint64_t> ObjectAccess::Seal(ObjectDraft& draft) {
   ObjectLane::Operation publish = PublishOf(draft);
+  const uint64_t offset_bytes = publish.submission.offset_bytes;
   SHMD_FAILPOINT("draft.seal");
-  const absl::Status status =
-      lane_.Run(absl::MakeSpan(&publish, 1), CallDeadline());
-  if (!publish.done) draft.arena_->Doubt(OffsetOf(draft));
+  Close(draft);
+  absl::Status status = lane_.Run(absl::MakeSpan(&publish, 1), CallDeadline());
+  if (!publish.done) draft.arena_->Doubt(offset_bytes);
+  if (status.ok()) {
+    status =
+        StatusOfAnswer(publish.answer.result, publish.answer.reason, draft.id_);
+  }
+  if (status.ok()) {
+    SHMD_FAILPOINT("draft.sealed");
+    draft.arena_->Publish(offset_bytes, publish.answer.value);
+  }
+  Closed(draft, status.ok());
   RETURN_IF_ERROR(status);
-  RETURN_IF_ERROR(
-      StatusOfAnswer(publish.answer.result, publish.answer.reason, draft.id_));
-  SHMD_FAILPOINT("draft.sealed");
-  draft.arena_->Publish(OffsetOf(draft), publish.answer.value);
   return publish.answer.value;
 }
 
 absl::Status ObjectAccess::SealAll(absl::Span<ObjectDraft> drafts) {
   std::vector<ObjectLane::Operation> publishes;
   publishes.reserve(drafts.size());
-  for (const ObjectDraft& draft : drafts) {
+  for (ObjectDraft& draft : drafts) {
     publishes.push_back(PublishOf(draft));
+    Close(draft);
   }
   SHMD_FAILPOINT("draft.seal_all");
   absl::Status status = lane_.Run(absl::MakeSpan(publishes), CallDeadline());
   SHMD_FAILPOINT("draft.sealed_all");
   for (size_t i = 0; i < drafts.size(); ++i) {
     if (!publishes[i].done) {
-      drafts[i].arena_->Doubt(OffsetOf(drafts[i]));
+      drafts[i].arena_->Doubt(publishes[i].submission.offset_bytes);
+      Closed(drafts[i], false);
       continue;
     }
     const layout::Answer& answer = publishes[i].answer;
     const absl::Status one =
         StatusOfAnswer(answer.result, answer.reason, drafts[i].id_);
     status.Update(one);
-    if (!one.ok()) continue;
-    drafts[i].arena_->Publish(OffsetOf(drafts[i]), answer.value);
-    drafts[i].arena_ = nullptr;
+    if (one.ok()) {
+      drafts[i].arena_->Publish(publishes[i].submission.offset_bytes,
+                                answer.value);
+    }
+    Closed(drafts[i], one.ok());
+    if (one.ok()) drafts[i].arena_ = nullptr;
   }
   return status;
 }
@@ -495,6 +519,8 @@ std::vector<ObjectSummary> ObjectAccess::List() const {
     one.owner = listed.owner;
     one.priority = ControlWord::Of(listed.object.control).priority;
     one.is_spilled = listed.object.state == layout::EntryState::kSpilled;
+    one.is_strict =
+        (ControlWord::Of(listed.object.control).flags & kStrictFlag) != 0;
     one.create_time =
         absl::FromUnixNanos(static_cast<int64_t>(listed.create_time_ns));
     if (listed.expire_time_ns != 0) {

@@ -41,7 +41,7 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
 
   absl::StatusOr<ObjectDraft> Create(absl::string_view id, uint64_t size_bytes,
                                      const ObjectOptions& options);
-  absl::StatusOr<uint64_t> Seal(const ObjectDraft& draft);
+  absl::StatusOr<uint64_t> Seal(ObjectDraft& draft);
   // Each draft that was sealed is `sealed` in the result.
   absl::Status SealAll(absl::Span<ObjectDraft> drafts);
   void Abandon(const ObjectDraft& draft);
@@ -71,7 +71,8 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
   absl::StatusOr<PinnedObject> Pinned(const PinResult& pin,
                                       const FoundObject& found);
 
-  absl::StatusOr<ObjectArena*> NewArena(uint64_t size_bytes);
+  absl::StatusOr<ObjectArena*> NewArena(uint64_t size_bytes,
+                                        bool is_strict = false);
   absl::StatusOr<std::pair<ObjectArena*, Extent>> Allocate(uint64_t size_bytes,
                                                            uint64_t alignment,
                                                            absl::Time deadline);
@@ -83,11 +84,24 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
   void TidyUp();
   void Reconcile(uint64_t connections);
   void TrimSome();
-  std::vector<ObjectArena*> Arenas();
+  // Also those that are forgotten meanwhile.
+  std::vector<std::shared_ptr<ObjectArena>> Arenas();
 
   static uint64_t OffsetOf(const ObjectDraft& draft);
   // Has the daemon make room. OBJECTS_IN_USE when there is none by then.
   absl::Status MakeRoom(uint64_t size_bytes, absl::Duration wait);
+
+  // object_access_strict.cc
+  absl::StatusOr<ObjectArena*> AllocateStrict(uint64_t size_bytes,
+                                              absl::Time deadline);
+  // One that was for a strict object which was abandoned.
+  ObjectArena* TakeBack(uint64_t size_bytes);
+  // Around the publishing of a strict draft; for others they do nothing.
+  static void Close(ObjectDraft& draft);
+  void Closed(ObjectDraft& draft, bool is_sealed);
+  void AbandonStrict(const ObjectDraft& draft);
+  void Forget(const ObjectArena* arena);
+
   static ObjectLane::Operation PublishOf(const ObjectDraft& draft);
   void Hear(const layout::Answer& answer);
   absl::Time CallDeadline() const;
@@ -108,7 +122,7 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
   ArenaViews views_;  // changed under arenas_mutex_
 
   absl::Mutex arenas_mutex_;
-  std::vector<std::unique_ptr<ObjectArena>> arenas_
+  std::vector<std::shared_ptr<ObjectArena>> arenas_
       ABSL_GUARDED_BY(arenas_mutex_);
 };
 

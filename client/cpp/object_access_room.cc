@@ -23,11 +23,9 @@ constexpr uint32_t kNeverMs = uint32_t{1} << 31;
 
 }  // namespace
 
-std::vector<ObjectArena*> ObjectAccess::Arenas() {
+std::vector<std::shared_ptr<ObjectArena>> ObjectAccess::Arenas() {
   absl::MutexLock lock(&arenas_mutex_);
-  std::vector<ObjectArena*> arenas;
-  for (const auto& arena : arenas_) arenas.push_back(arena.get());
-  return arenas;
+  return arenas_;
 }
 
 void ObjectAccess::TidyUp() {
@@ -50,7 +48,7 @@ void ObjectAccess::TidyUp() {
 
 void ObjectAccess::TrimSome() {
   uint64_t left_bytes = kTrimmedAtOnceBytes;
-  for (ObjectArena* const arena : Arenas()) {
+  for (const std::shared_ptr<ObjectArena>& arena : Arenas()) {
     const absl::StatusOr<uint64_t> given =
         arena->Trim(kLeastTrimmedBytes, left_bytes, trim_after_ms_);
     // What cannot be given back stays: no reason not to put.
@@ -68,7 +66,7 @@ absl::StatusOr<uint64_t> ObjectAccess::Trim() {
   lane_.Listen(absl::InfinitePast());
   Reconcile(parts_.link->connections());
   uint64_t trimmed_bytes = 0;
-  for (ObjectArena* const arena : Arenas()) {
+  for (const std::shared_ptr<ObjectArena>& arena : Arenas()) {
     // In steps, between which other threads may put.
     for (uint64_t given_bytes = 1; given_bytes > 0;) {
       const absl::StatusOr<uint64_t> given =
@@ -89,12 +87,12 @@ absl::StatusOr<uint64_t> ObjectAccess::Trim() {
 // way: ObjectArena knows the generation, and takes it once.
 void ObjectAccess::Reconcile(uint64_t connections) {
   struct Candidate {
-    ObjectArena* arena;
+    std::shared_ptr<ObjectArena> arena;
     ObjectArena::Published published;
   };
   std::vector<Candidate> candidates;
   absl::flat_hash_set<uint32_t> arenas;
-  for (ObjectArena* const arena : Arenas()) {
+  for (const std::shared_ptr<ObjectArena>& arena : Arenas()) {
     arenas.insert(arena->number());
     for (const ObjectArena::Published& published : arena->AllPublished()) {
       candidates.push_back({arena, published});

@@ -8,10 +8,35 @@
 namespace shmd {
 inline namespace client {
 
-ObjectArena::ObjectArena(uint32_t number, WritableAttached memory)
+ObjectArena::ObjectArena(uint32_t number, WritableAttached memory,
+                         std::optional<ObjectRef> object)
     : number_(number),
+      size_bytes_(memory.size_bytes()),
       memory_(std::move(memory)),
-      extents_(memory_.size_bytes()) {}
+      object_(std::move(object)),
+      is_strict_(object_.has_value()),
+      extents_(size_bytes_) {}
+
+absl::Status ObjectArena::MapAgain() {
+  MapOptions options;
+  options.size_bytes = size_bytes_;
+  options.page_size_bytes = memory_.facts().page_size_bytes;
+  absl::StatusOr<WritableMapping> mapping =
+      WritableMapping::Map(*object_, options);
+  if (!mapping.ok()) return mapping.status();
+  static_cast<WritableMapping&>(memory_) = *std::move(mapping);
+  return absl::OkStatus();
+}
+
+bool ObjectArena::TakeBack(uint64_t size_bytes) {
+  absl::MutexLock lock(&mutex_);
+  if (!object_.has_value() || is_strict_ || size_bytes != size_bytes_ ||
+      extents_.used_bytes() > 0) {
+    return false;
+  }
+  is_strict_ = true;
+  return true;
+}
 
 uint32_t ObjectArena::NowMs() {
   timespec now = {};
@@ -23,6 +48,7 @@ uint32_t ObjectArena::NowMs() {
 std::optional<Extent> ObjectArena::Allocate(uint64_t size_bytes,
                                             uint64_t alignment) {
   absl::MutexLock lock(&mutex_);
+  if (is_strict_) return std::nullopt;
   const std::optional<Extent> extent = extents_.Allocate(size_bytes, alignment);
   if (extent.has_value()) places_[extent->offset_bytes] = {};
   return extent;
@@ -89,6 +115,8 @@ absl::StatusOr<uint64_t> ObjectArena::Trim(uint64_t min_bytes,
   query.moment = NowMs();
   query.age = age_ms;
   absl::MutexLock lock(&mutex_);
+  // Its memory is its writer's alone, and perhaps not mapped.
+  if (is_strict_) return 0;
   return GiveBackIdlePages(extents_, data(), query);
 }
 

@@ -1,6 +1,7 @@
 #ifndef SHMD_CLIENT_CPP_OBJECT_ARENA_H_
 #define SHMD_CLIENT_CPP_OBJECT_ARENA_H_
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -8,6 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "client/cpp/attached.h"
@@ -19,16 +21,32 @@ inline namespace client {
 // An arena that this program writes, and what it has in it. A place is used
 // again when the daemon has said that the object of that generation is gone
 // from it: a second word about the same object changes nothing, whatever is
-// there by then. Thread-safe.
+// there by then. Thread-safe, but while it is for one strict object only
+// whoever writes that may touch it.
 class ObjectArena {
  public:
-  ObjectArena(uint32_t number, WritableAttached memory);
+  // For many objects; or, with what it is mapped from, for one strict object.
+  ObjectArena(uint32_t number, WritableAttached memory,
+              std::optional<ObjectRef> object);
 
   uint32_t number() const { return number_; }
+  // Null while it is not mapped.
   char* data() const { return static_cast<char*>(memory_.data()); }
-  uint64_t size_bytes() const { return memory_.size_bytes(); }
+  uint64_t size_bytes() const { return size_bytes_; }
   bool is_attached() const { return memory_.is_attached(); }
 
+  // Of a strict one: until MapAgain, nobody can write it by us. What it holds
+  // stays.
+  void Unmap() { static_cast<WritableMapping&>(memory_) = WritableMapping(); }
+  // Elsewhere, perhaps; CALLER_NOT_ALLOWED when it is sealed.
+  absl::Status MapAgain();
+  // It is for many from now on.
+  void Share() { is_strict_ = false; }
+  // The reverse, for one that Share was called of: false unless it is of that
+  // size and nothing is in it.
+  bool TakeBack(uint64_t size_bytes);
+
+  // None in one that is for a strict object.
   std::optional<Extent> Allocate(uint64_t size_bytes, uint64_t alignment);
   // A draft ends that nobody has heard of.
   void Abandon(uint64_t offset_bytes);
@@ -68,7 +86,10 @@ class ObjectArena {
   void Drop(uint64_t offset_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const uint32_t number_;
-  const WritableAttached memory_;
+  const uint64_t size_bytes_;
+  WritableAttached memory_;
+  std::optional<ObjectRef> object_;
+  std::atomic<bool> is_strict_;
   mutable absl::Mutex mutex_;
   ExtentAllocator extents_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<uint64_t, Place> places_ ABSL_GUARDED_BY(mutex_);

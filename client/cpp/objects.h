@@ -39,6 +39,10 @@ struct ObjectOptions {
   uint8_t priority = 0;  // the lowest go first when room has to be made
   absl::Duration ttl = absl::InfiniteDuration();
   std::optional<ObjectMetadata> metadata;
+  // Not even this program can change it once it is sealed: it has an arena of
+  // its own, which the kernel closes to all writes. Sealing takes longer, and
+  // nothing is evicted for it.
+  bool strict = false;
   // How long to wait for memory when there is none, and nothing that the
   // namespace's `when_full` would let go. Then OBJECTS_IN_USE
   // (RESOURCE_EXHAUSTED).
@@ -55,6 +59,7 @@ struct ObjectSummary {
   uint8_t priority = 0;
   // Whether its bytes are in a file of the daemon's.
   bool is_spilled = false;
+  bool is_strict = false;
   absl::Time create_time;
   std::optional<absl::Time> expire_time;
 };
@@ -81,6 +86,9 @@ class PinnedObject {
     return absl::MakeConstSpan(data_, size_bytes_);
   }
   uint64_t generation() const { return generation_; }
+  // Whether nobody can change it, its writer included: the daemon says so, who
+  // had the kernel seal it.
+  bool is_strict() const { return is_strict_; }
 
   // FIELD_INVALID (INVALID_ARGUMENT) when the writer wrote something else.
   absl::StatusOr<ObjectMetadata> metadata() const;
@@ -95,6 +103,7 @@ class PinnedObject {
     std::swap(data_, other.data_);
     std::swap(size_bytes_, other.size_bytes_);
     std::swap(generation_, other.generation_);
+    std::swap(is_strict_, other.is_strict_);
   }
   void End();
 
@@ -104,6 +113,7 @@ class PinnedObject {
   const char* data_ = nullptr;
   uint64_t size_bytes_ = 0;
   uint64_t generation_ = 0;
+  bool is_strict_ = false;
 };
 
 // Memory for an object that is being written. What is not sealed when this ends
@@ -121,11 +131,18 @@ class ObjectDraft {
 
   // At a multiple of 64 bytes; of 4096 from 64 KiB on. Not cleared: it may
   // hold what this program wrote there before.
-  absl::Span<char> span() const { return absl::MakeSpan(data_, size_bytes_); }
+  absl::Span<char> span() const {
+    return absl::MakeSpan(data_, data_ == nullptr ? 0 : size_bytes_);
+  }
 
   // Publishes it; returns its generation. From now on the bytes must not
   // change. OBJECT_EXISTS (ALREADY_EXISTS) and the other codes of CreateObject;
   // after an error it is still a draft.
+  //
+  // Of a strict object this unmaps span() first, of which nothing may be used
+  // after it; SEGMENT_IN_USE (FAILED_PRECONDITION) while somebody else has it
+  // mapped writable. After an error span() is mapped again, elsewhere; it is
+  // empty when the arena was sealed before the name turned out to be taken.
   absl::StatusOr<uint64_t> Seal();
 
  private:

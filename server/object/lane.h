@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/access/caller.h"
+#include "server/object/object.h"
 #include "server/object/recent_uses.h"
 #include "server/session/session.h"
 #include "shm/lane/session_lane.h"
@@ -29,8 +30,7 @@ class Lane : public SessionLane {
                                                     const Caller& caller);
 
   const SessionId& session() const { return session_; }
-  uid_t uid() const { return uid_; }
-  bool is_administrator() const { return is_administrator_; }
+  ObjectUser user() const { return {uid_, is_administrator_, session_}; }
 
   // Answers a submission that was taken; the program sees it after Flush.
   void Answer(uint64_t cookie, const absl::Status& status, uint64_t value);

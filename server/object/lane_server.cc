@@ -26,6 +26,8 @@ LaneServer::~LaneServer() {
     stopping_ = true;
   }
   thread_.join();
+  // What is sealed wakes us.
+  objects_->StopSealing();
 }
 
 void LaneServer::Rang(const SessionId& session) {

@@ -48,6 +48,7 @@ struct PublishCommand {
   absl::Duration ttl = absl::InfiniteDuration();
   uint8_t priority = 0;
   bool replace_existing = false;
+  bool strict = false;
 };
 
 // A session asks for room by its ring, to be answered by AnswerRoom.
@@ -69,6 +70,7 @@ struct ObjectView {
   uint64_t size_bytes = 0;
   uid_t owner = 0;
   uint8_t priority = 0;
+  bool is_strict = false;
   absl::Time create_time;
   std::optional<absl::Time> expire_time;
   bool is_spilled = false;

@@ -61,6 +61,7 @@ bool IsGone(const absl::Status& status) {
 ObjectRegistry::ObjectRegistry(SegmentRegistry* segments, Caller self)
     : segments_(segments),
       self_(std::move(self)),
+      sealer_(segments),
       room_maker_(segments, self_),
       room_server_([this](const RoomRequest& request) {
         return TryMakeRoom(request);
@@ -146,8 +147,12 @@ absl::StatusOr<std::shared_ptr<ObjectTable>> ObjectRegistry::MakeTable(
   ASSIGN_OR_RETURN(
       DirectoryWriter writer,
       DirectoryWriter::Open(std::move(std::get<UniqueFd>(object)), kOptions));
-  auto table = std::make_shared<ObjectTable>(
-      std::move(writer), directory, &segments_->clock(), [this] { wake_(); });
+  ObjectTable::Parts parts;
+  parts.clock = &segments_->clock();
+  parts.sealer = &sealer_;
+  parts.wake = [this] { wake_(); };
+  auto table = std::make_shared<ObjectTable>(std::move(writer), directory,
+                                             std::move(parts));
   const std::string& name_space = directory.segment->name.name_space;
   table->OnRoomAsked([this, name_space](const RoomAsk& ask) {
     room_server_.Push(
@@ -261,6 +266,9 @@ absl::StatusOr<ObjectRegistry::NewArena> ObjectRegistry::CreateArena(
   create.name_space = command.name_space;
   create.id = ArenaSegmentId(arena.number);
   create.options = OwnOptions(caller, command.mode, command.size_bytes);
+  // For a strict object. Who could seal it unasked is its one writer, whose
+  // loss that is.
+  create.options.seal_policy = SealPolicy::kSealable;
   if (command.page_size_bytes > BasePageSizeBytes()) {
     create.options.page_size_bytes = command.page_size_bytes;
     // What the pool lacks is told now, and not by SIGBUS later.
@@ -278,6 +286,14 @@ absl::StatusOr<ObjectRegistry::NewArena> ObjectRegistry::CreateArena(
     table->EndSession(command.session);
   }
   return arena;
+}
+
+absl::Status ObjectRegistry::Seal(ObjectTable& table, const ObjectUser& user,
+                                  const PublishCommand& command) {
+  ASSIGN_OR_RETURN(const EntryPtr arena, table.BeginSealing(user, command));
+  const absl::Status sealed = segments_->SealReserved(arena);
+  table.EndSealing(command.arena, sealed.ok());
+  return sealed;
 }
 
 void ObjectRegistry::EndSession(const SessionId& session) {

@@ -15,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 #include "base/clock.h"
+#include "server/object/arena_sealer.h"
 #include "server/object/object.h"
 #include "server/object/object_table.h"
 #include "server/object/room_maker.h"
@@ -65,6 +66,12 @@ class ObjectRegistry {
   absl::StatusOr<NewArena> CreateArena(const Caller& caller,
                                        const ArenaCommand& command);
 
+  // Seals the arena of a strict object that is to be published next.
+  // ARENA_SHARED, SEGMENT_IN_USE (FAILED_PRECONDITION), and what
+  // ObjectTable::Publish would refuse. May wait for the kernel.
+  absl::Status Seal(ObjectTable& table, const ObjectUser& user,
+                    const PublishCommand& command);
+
   // The table of a namespace that the caller may enter; NAMESPACE_NOT_FOUND,
   // and OBJECT_NOT_FOUND where there never was an object.
   absl::StatusOr<std::shared_ptr<ObjectTable>> Table(
@@ -84,6 +91,8 @@ class ObjectRegistry {
   // `wake` is called when DoDue is to be called soon. To be set before the
   // first call.
   void SetWake(std::function<void()> wake) { wake_ = std::move(wake); }
+  // No arena is sealed for a session any more, and so nobody woken by that.
+  void StopSealing() { sealer_.Stop(); }
 
   // A session has ended. Never blocks for long; arenas that are empty now are
   // removed by the next DoDue.
@@ -123,6 +132,7 @@ class ObjectRegistry {
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(making_);
   absl::flat_hash_map<std::string, std::shared_ptr<ObjectTable>> tables_
       ABSL_GUARDED_BY(mutex_);
+  ArenaSealer sealer_;  // ends before the tables
   RoomMaker room_maker_;
   std::atomic<size_t> room_waiters_{0};  // by RPC
   // The last: its thread uses the others.

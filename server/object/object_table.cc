@@ -47,17 +47,30 @@ absl::Status CheckRange(const PublishCommand& command,
       .With("arena_size_bytes", arena_size_bytes);
 }
 
+absl::Status ObjectExists(const NameKey& name) {
+  return Error(absl::StatusCode::kAlreadyExists, reason::kObjectExists,
+               "there is an object of that name")
+      .With("object", name.id());
+}
+
 uint64_t UnixNanos(absl::Time time) {
   return static_cast<uint64_t>(std::max<int64_t>(absl::ToUnixNanos(time), 0));
 }
 
 }  // namespace
 
+absl::Status ArenaShared(uint32_t arena) {
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kArenaShared,
+               "a strict object has an arena of its own")
+      .With("arena", arena);
+}
+
 ObjectTable::ObjectTable(DirectoryWriter directory, SegmentView segment,
-                         Clock* clock, std::function<void()> wake)
+                         Parts parts)
     : segment_(std::move(segment)),
-      clock_(clock),
-      wake_(std::move(wake)),
+      clock_(parts.clock),
+      sealer_(parts.sealer),
+      wake_(std::move(parts.wake)),
       directory_(std::move(directory)) {}
 
 uint32_t ObjectTable::NextArena() {
@@ -76,6 +89,7 @@ void ObjectTable::AddArena(uint32_t number, SegmentView segment,
   } else {
     arena.writer = writer;
   }
+  arena.is_sealed = segment.segment->state == SegmentState::kSealed;
   arena.segment = std::move(segment);
   arenas_[number] = std::move(arena);
 }
@@ -107,7 +121,22 @@ absl::Status ObjectTable::CheckPublish(const ObjectUser& user,
           ? arena->second.writer == user.session
           : user.is_administrator || user.uid == arena->second.owner;
   if (!is_writer) return NotAllowed(user);
+  if (command.strict ? arena->second.objects > 0
+                     : arena->second.is_sealing || arena->second.is_sealed) {
+    return ArenaShared(command.arena);
+  }
   return CheckRange(command, arena->second.size_bytes);
+}
+
+absl::Status ObjectTable::CheckName(const ObjectUser& user,
+                                    const PublishCommand& command,
+                                    uint32_t existing) const {
+  if (existing == 0) return absl::OkStatus();
+  if (!command.replace_existing) return ObjectExists(command.name);
+  if (!user.is_administrator && directory_.fields(existing).owner != user.uid) {
+    return NotAllowed(user);
+  }
+  return absl::OkStatus();
 }
 
 bool ObjectTable::IsRepeated(const ObjectUser& user, uint32_t position,
@@ -116,25 +145,16 @@ bool ObjectTable::IsRepeated(const ObjectUser& user, uint32_t position,
   return user.session.has_value() && entry.arena == command.arena &&
          entry.offset_bytes == command.offset_bytes &&
          entry.size_bytes == command.size_bytes &&
-         entry.metadata_bytes == command.metadata_bytes;
+         entry.metadata_bytes == command.metadata_bytes &&
+         ((entry.flags & kStrictFlag) != 0) == command.strict;
 }
 
 absl::StatusOr<uint32_t> ObjectTable::PublishLocked(
     const ObjectUser& user, const PublishCommand& command) {
   RETURN_IF_ERROR(CheckPublish(user, command));
   const uint32_t existing = directory_.Find(command.name);
-  if (existing != 0) {
-    if (IsRepeated(user, existing, command)) return existing;
-    if (!command.replace_existing) {
-      return Error(absl::StatusCode::kAlreadyExists, reason::kObjectExists,
-                   "there is an object of that name")
-          .With("object", command.name.id());
-    }
-    if (!user.is_administrator &&
-        directory_.fields(existing).owner != user.uid) {
-      return NotAllowed(user);
-    }
-  }
+  if (existing != 0 && IsRepeated(user, existing, command)) return existing;
+  RETURN_IF_ERROR(CheckName(user, command, existing));
   if (retired_.size() >= kMaxRetiredObjects) {
     return Exhausted(reason::kDirectoryFull, "objects that are pinned still", 1,
                      0, "objects");
@@ -151,12 +171,14 @@ absl::StatusOr<uint32_t> ObjectTable::PublishLocked(
   }
   fields.owner = user.uid;
   fields.priority = command.priority;
+  ArenaState& arena = arenas_[command.arena];
+  if (command.strict && arena.is_sealed) fields.flags |= kStrictFlag;
   fields.generation = directory_.NextGeneration();
   uint32_t position = 0;
   SHMD_FAILPOINT("object.publish");
   RETURN_IF_ERROR(directory_.Publish(command.name, fields, &position));
   SHMD_FAILPOINT("object.published");
-  ++arenas_[command.arena].objects;
+  ++arena.objects;
   uses_.Touch(position);
   if (existing != 0) Retire(existing);
   if (fields.expire_time_ns != 0) {
@@ -170,31 +192,42 @@ absl::StatusOr<uint32_t> ObjectTable::PublishLocked(
 absl::StatusOr<ObjectView> ObjectTable::Publish(const ObjectUser& user,
                                                 const PublishCommand& command) {
   absl::MutexLock lock(&mutex_);
-  ASSIGN_OR_RETURN(const uint32_t position, PublishLocked(user, command));
+  const absl::StatusOr<uint32_t> position = PublishLocked(user, command);
+  if (!position.ok()) DropUnused(command);
   Settle();
-  return ViewOf(position);
+  RETURN_IF_ERROR(position.status());
+  return ViewOf(*position);
+}
+
+absl::Status ObjectTable::CheckAllLocked(
+    const ObjectUser& user, absl::Span<const PublishCommand> commands) const {
+  absl::flat_hash_map<std::string, size_t> names;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    const PublishCommand& command = commands[i];
+    absl::Status status = CheckPublish(user, command);
+    const bool is_new = names.emplace(std::string(command.name.id()), i).second;
+    if (!is_new) status.Update(ObjectExists(command.name));
+    status.Update(CheckName(user, command, directory_.Find(command.name)));
+    if (!status.ok()) return AtIndex(status, "requests", i);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ObjectTable::CheckAll(
+    const ObjectUser& user, absl::Span<const PublishCommand> commands) const {
+  absl::MutexLock lock(&mutex_);
+  return CheckAllLocked(user, commands);
 }
 
 absl::StatusOr<std::vector<ObjectView>> ObjectTable::PublishAll(
     const ObjectUser& user, absl::Span<const PublishCommand> commands) {
   absl::MutexLock lock(&mutex_);
   // What can be refused is refused before anything was done.
-  absl::flat_hash_map<std::string, size_t> names;
-  for (size_t i = 0; i < commands.size(); ++i) {
-    const PublishCommand& command = commands[i];
-    absl::Status status = CheckPublish(user, command);
-    const uint32_t existing = directory_.Find(command.name);
-    const bool is_new = names.emplace(std::string(command.name.id()), i).second;
-    if ((existing != 0 && !command.replace_existing) || !is_new) {
-      status.Update(Error(absl::StatusCode::kAlreadyExists,
-                          reason::kObjectExists,
-                          "there is an object of that name")
-                        .With("object", command.name.id()));
-    } else if (existing != 0 && !user.is_administrator &&
-               directory_.fields(existing).owner != user.uid) {
-      status.Update(NotAllowed(user));
-    }
-    if (!status.ok()) return AtIndex(status, "requests", i);
+  const absl::Status refused = CheckAllLocked(user, commands);
+  if (!refused.ok()) {
+    for (const PublishCommand& command : commands) DropUnused(command);
+    Settle();
+    return refused;
   }
   std::vector<ObjectView> views;
   for (size_t i = 0; i < commands.size(); ++i) {
@@ -205,6 +238,7 @@ absl::StatusOr<std::vector<ObjectView>> ObjectTable::PublishAll(
         directory_.Unlink(view.position);
         Retire(view.position);
       }
+      for (const PublishCommand& command : commands) DropUnused(command);
       Settle();
       return AtIndex(position.status(), "requests", i);
     }
@@ -295,6 +329,7 @@ ObjectView ObjectTable::ViewOf(uint32_t position) const {
   view.size_bytes = entry.size_bytes;
   view.owner = entry.owner;
   view.priority = entry.priority;
+  view.is_strict = (entry.flags & kStrictFlag) != 0;
   view.create_time =
       absl::FromUnixNanos(static_cast<int64_t>(entry.create_time_ns));
   if (entry.expire_time_ns != 0) {
@@ -403,8 +438,11 @@ void ObjectTable::Settle() {
 void ObjectTable::LeaveArena(uint32_t number) {
   const auto found = arenas_.find(number);
   if (found == arenas_.end()) return;
-  if (--found->second.objects > 0 || found->second.writer.has_value()) return;
-  empty_arenas_.push_back(std::move(found->second.segment));
+  ArenaState& arena = found->second;
+  if (--arena.objects > 0) return;
+  // In what is sealed nothing can be put any more.
+  if (arena.writer.has_value() && !arena.is_sealed) return;
+  empty_arenas_.push_back(std::move(arena.segment));
   arenas_.erase(found);
   for (const auto& [session, lane] : lanes_) {
     lane->TellArenaGone(number);

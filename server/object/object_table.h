@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "base/clock.h"
+#include "server/object/arena_sealer.h"
 #include "server/object/lane.h"
 #include "server/object/object.h"
 #include "server/object/recent_uses.h"
@@ -36,12 +37,18 @@ inline constexpr size_t kMaxRetiredObjects = 65536;  // waiting for their pins
 // The objects of one namespace: its directory, the arenas they lie in, and the
 // sessions that take part without calls. Thread-safe; makes no system call but
 // to grow the directory and to wake a session.
-class ObjectTable {
+class ObjectTable : public std::enable_shared_from_this<ObjectTable> {
  public:
-  // Borrows the clock. `wake` is called, with the table's mutex held, when
-  // DoDue is to be called soon although nothing has rung.
-  ObjectTable(DirectoryWriter directory, SegmentView segment, Clock* clock,
-              std::function<void()> wake);
+  struct Parts {
+    Clock* clock = nullptr;
+    ArenaSealer* sealer = nullptr;
+    // Called, with the table's mutex held, when DoDue is to be called soon
+    // although nothing has rung.
+    std::function<void()> wake;
+  };
+
+  // Borrows the parts.
+  ObjectTable(DirectoryWriter directory, SegmentView segment, Parts parts);
 
   const SegmentView& directory() const { return segment_; }
 
@@ -55,11 +62,23 @@ class ObjectTable {
   void AddLane(const SessionId& session, std::unique_ptr<Lane> lane);
   bool HasLane(const SessionId& session) const;
 
+  // Of a strict object the arena has to be sealed: BeginSealing, the sealing
+  // itself, EndSealing, and then this, which lets go of the arena should it
+  // fail.
   absl::StatusOr<ObjectView> Publish(const ObjectUser& user,
                                      const PublishCommand& command);
   // All or none; the status of a batch names the `index` at fault.
   absl::StatusOr<std::vector<ObjectView>> PublishAll(
       const ObjectUser& user, absl::Span<const PublishCommand> commands);
+  // What PublishAll would refuse; changes nothing.
+  absl::Status CheckAll(const ObjectUser& user,
+                        absl::Span<const PublishCommand> commands) const;
+  // The arena to be sealed for a strict object, in which nothing else can be
+  // published from now on. ARENA_SHARED, and what Publish would refuse.
+  absl::StatusOr<EntryPtr> BeginSealing(const ObjectUser& user,
+                                        const PublishCommand& command);
+  void EndSealing(uint32_t arena, bool is_sealed);
+
   // `generation` 0: whichever it is.
   absl::Status Delete(const ObjectUser& user, const NameKey& name,
                       uint64_t generation);
@@ -142,6 +161,8 @@ class ObjectTable {
     uint64_t objects = 0;  // that lie in it, retired ones too
     // Which parts have spilled objects; null where a session writes, or wrote.
     std::unique_ptr<ExtentAllocator> spilled;
+    bool is_sealing = false;
+    bool is_sealed = false;  // nobody can write it any more
   };
   // Unlinked, and to be freed when it is not pinned.
   struct Retired {
@@ -158,6 +179,13 @@ class ObjectTable {
 
   absl::Status CheckPublish(const ObjectUser& user,
                             const PublishCommand& command) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether an object of that name is in the way; `existing` is its position.
+  absl::Status CheckName(const ObjectUser& user, const PublishCommand& command,
+                         uint32_t existing) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckAllLocked(const ObjectUser& user,
+                              absl::Span<const PublishCommand> commands) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether the same was published before: by a ring that was served anew.
   bool IsRepeated(const ObjectUser& user, uint32_t position,
@@ -193,14 +221,29 @@ class ObjectTable {
   void LeaveUnusedPlacesLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TakeUpPlaces() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AskForRoom(Lane& lane, const layout::Submission& submission)
+  // object_table_strict.cc
+  absl::StatusOr<EntryPtr> BeginSealingLocked(const ObjectUser& user,
+                                              const PublishCommand& command)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void EndSealingLocked(uint32_t arena, bool is_sealed)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The generation, or nullopt when it is answered later.
+  absl::StatusOr<std::optional<uint64_t>> PublishStrictByLane(
+      Lane& lane, const PublishCommand& command, uint64_t cookie)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FinishStrictByLane(const ObjectUser& user, const PublishCommand& command,
+                          uint64_t cookie, const absl::Status& sealed);
+  // What was sealed for an object that could not be published is of no use.
+  void DropUnused(const PublishCommand& command)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // object_table_lanes.cc
   bool ServeLane(Lane& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ServeOne(Lane& lane, const layout::Submission& submission)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<uint64_t> Execute(Lane& lane, const NameKey& name,
-                                   const layout::Submission& submission)
+  // What the answer's value is; nullopt when it is answered later.
+  absl::StatusOr<std::optional<uint64_t>> Execute(
+      Lane& lane, const NameKey& name, const layout::Submission& submission)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Answers it, now or later; false when the session waits too much already.
   bool AwaitByLane(Lane& lane, const NameKey& name,
@@ -222,6 +265,7 @@ class ObjectTable {
 
   const SegmentView segment_;
   Clock* const clock_;
+  ArenaSealer* const sealer_;
   const std::function<void()> wake_;
   mutable absl::Mutex mutex_;
   DirectoryWriter directory_ ABSL_GUARDED_BY(mutex_);
@@ -246,6 +290,9 @@ class ObjectTable {
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   absl::CondVar published_some_;
 };
+
+// ARENA_SHARED (FAILED_PRECONDITION).
+absl::Status ArenaShared(uint32_t arena);
 
 }  // namespace shmd
 

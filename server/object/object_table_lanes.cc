@@ -41,6 +41,7 @@ PublishCommand CommandOf(const Submission& submission, const NameKey& name) {
   command.priority =
       static_cast<uint8_t>(std::min<uint32_t>(submission.priority, 255));
   command.replace_existing = (submission.flags & layout::kReplaceExisting) != 0;
+  command.strict = (submission.flags & layout::kStrict) != 0;
   return command;
 }
 
@@ -102,7 +103,7 @@ void ObjectTable::ServeOne(Lane& lane, const Submission& submission) {
   }
   const absl::StatusOr<NameKey> name =
       ReadObjectId(submission.name, submission.name_length);
-  absl::StatusOr<uint64_t> generation = uint64_t{0};
+  absl::StatusOr<std::optional<uint64_t>> generation = uint64_t{0};
   if (!name.ok()) {
     generation = name.status();
   } else {
@@ -116,16 +117,21 @@ void ObjectTable::ServeOne(Lane& lane, const Submission& submission) {
     }
   }
   SHMD_FAILPOINT("lane.served");
-  Answer(lane, submission.cookie, generation.status(), generation.value_or(0));
+  if (generation.ok() && !generation->has_value()) return;  // later
+  Answer(lane, submission.cookie, generation.status(),
+         generation.value_or(0).value_or(0));
 }
 
-absl::StatusOr<uint64_t> ObjectTable::Execute(Lane& lane, const NameKey& name,
-                                              const Submission& submission) {
-  const ObjectUser user = {lane.uid(), lane.is_administrator(), lane.session()};
+absl::StatusOr<std::optional<uint64_t>> ObjectTable::Execute(
+    Lane& lane, const NameKey& name, const Submission& submission) {
+  const ObjectUser user = lane.user();
   switch (static_cast<SubmissionKind>(submission.kind)) {
     case SubmissionKind::kPublish: {
-      ASSIGN_OR_RETURN(const uint32_t position,
-                       PublishLocked(user, CommandOf(submission, name)));
+      const PublishCommand command = CommandOf(submission, name);
+      if (command.strict) {
+        return PublishStrictByLane(lane, command, submission.cookie);
+      }
+      ASSIGN_OR_RETURN(const uint32_t position, PublishLocked(user, command));
       return directory_.fields(position).generation;
     }
     case SubmissionKind::kDelete: {
@@ -136,8 +142,9 @@ absl::StatusOr<uint64_t> ObjectTable::Execute(Lane& lane, const NameKey& name,
       return 0;
     }
     default:
-      return absl::StatusOr<uint64_t>(InvalidField(
-          "submission.kind", reason::kRequestInvalid, "is not known"));
+      return InvalidField("submission.kind", reason::kRequestInvalid,
+                          "is not known")
+          .ToStatus();
   }
 }
 
@@ -269,7 +276,7 @@ void ObjectTable::Free(const Retired& retired) {
   if (arena->second.spilled != nullptr) {
     arena->second.spilled->Free(retired.offset_bytes);
   }
-  if (arena->second.writer.has_value()) {
+  if (arena->second.writer.has_value() && !arena->second.is_sealed) {
     const auto lane = lanes_.find(*arena->second.writer);
     if (lane != lanes_.end()) {
       lane->second->TellFreed(retired.arena, retired.offset_bytes,

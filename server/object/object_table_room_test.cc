@@ -71,8 +71,11 @@ class RoomModelTest : public ::testing::Test {
     auto reader = DirectoryReader::Open(memory_.data(), memory_.size_bytes());
     ASSERT_TRUE(reader.ok()) << reader.status();
     reader_.emplace(*reader);
+    ObjectTable::Parts parts;
+    parts.clock = &clock_;
+    parts.wake = [] {};
     table_ = std::make_unique<ObjectTable>(*std::move(writer), View(4096),
-                                           &clock_, [] {});
+                                           std::move(parts));
     const UniqueFd page = MakePage(sizeof(layout::SessionPage));
     const UniqueFd answers = MakePage(sizeof(layout::AnswersPage));
     auto lane = Lane::Open(page.get(), answers.get(), kOther, Caller());

@@ -151,6 +151,9 @@ class SegmentRegistry {
   // them, whoever has it attached.
   std::vector<SegmentView> ListReserved() const;
   absl::Status RemoveReserved(const EntryPtr& entry);
+  // For good, against everybody: SEGMENT_IN_USE (FAILED_PRECONDITION) while
+  // somebody has it mapped writable. The kernel may take its time.
+  absl::Status SealReserved(const EntryPtr& entry);
 
   // What the kernel tells of a segment now.
   absl::StatusOr<ObjectStatus> Status(const SegmentView& view,
@@ -300,6 +303,9 @@ class SegmentRegistry {
   absl::StatusOr<SegmentView> Republish(const EntryPtr& entry,
                                         std::shared_ptr<Segment> changed,
                                         bool unless_attached = false);
+  // For the holder of the entry's `operation`.
+  absl::StatusOr<SegmentView> SealHeld(const SegmentView& view,
+                                       SealExtent extent);
   absl::StatusOr<SegmentView> Grow(const SegmentView& view,
                                    std::shared_ptr<Segment> changed);
   absl::StatusOr<SegmentView> Shrink(const SegmentView& view,

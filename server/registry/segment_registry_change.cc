@@ -182,6 +182,21 @@ absl::StatusOr<SegmentView> SegmentRegistry::Seal(const Caller& caller,
   ASSIGN_OR_RETURN(SegmentView view, Managed(caller, name, ""));
   absl::MutexLock operation(&view.entry->operation);
   ASSIGN_OR_RETURN(view, Managed(caller, name, etag));
+  return SealHeld(view, extent);
+}
+
+absl::Status SegmentRegistry::SealReserved(const EntryPtr& entry) {
+  absl::MutexLock operation(&entry->operation);
+  SegmentView view;
+  {
+    absl::MutexLock lock(&mutex_);
+    view = ViewOf(entry);
+  }
+  return SealHeld(view, SealExtent::kAllWrites).status();
+}
+
+absl::StatusOr<SegmentView> SegmentRegistry::SealHeld(const SegmentView& view,
+                                                      SealExtent extent) {
   const SegmentState wanted = extent == SealExtent::kAllWrites
                                   ? SegmentState::kSealed
                                   : SegmentState::kClosedToWriters;

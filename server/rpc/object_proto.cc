@@ -42,6 +42,7 @@ void ObjectToProto(const std::string& name_space, const ObjectView& object,
   proto->set_metadata_bytes(object.metadata_bytes);
   proto->set_owner(object.owner);
   proto->set_priority(object.priority);
+  proto->set_strict(object.is_strict);
   TimeToProto(object.create_time, proto->mutable_create_time());
   if (object.expire_time.has_value()) {
     TimeToProto(*object.expire_time, proto->mutable_expire_time());
@@ -63,6 +64,7 @@ absl::StatusOr<PublishCommand> PublishFromProto(
   command.offset_bytes = object.offset_bytes();
   command.size_bytes = object.size_bytes();
   command.replace_existing = request.replace_existing();
+  command.strict = object.strict();
   if (object.priority() > kMaxPriority) {
     return InvalidField("object.priority", reason::kFieldInvalid,
                         "is more than 255");

@@ -53,6 +53,11 @@ bool GetMayWait(const v1::GetObjectRequest& request) {
   return request.has_wait();
 }
 
+// To be sealed takes time.
+bool CreateMayWait(const v1::CreateObjectRequest& request) {
+  return request.object().strict();
+}
+
 template <typename Request>
 bool NeverWaits(const Request&) {
   return false;
@@ -71,8 +76,7 @@ ObjectService::ObjectService(const ConnectionTable* connections,
                &ObjectService::CreateArena,
                &MayAlwaysWait<v1::CreateArenaRequest>);
   methods_.Add("CreateObject", &service_, &Async::RequestCreateObject,
-               &ObjectService::CreateObject,
-               &NeverWaits<v1::CreateObjectRequest>);
+               &ObjectService::CreateObject, &CreateMayWait);
   methods_.Add("GetObject", &service_, &Async::RequestGetObject,
                &ObjectService::GetObject, &GetMayWait);
   methods_.Add("ListObjects", &service_, &Async::RequestListObjects,
@@ -166,8 +170,9 @@ absl::Status ObjectService::CreateObject(const Caller& caller,
   ASSIGN_OR_RETURN(const PublishCommand command, PublishFromProto(request));
   ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
                    TableOfArenas(caller, name_space));
-  ASSIGN_OR_RETURN(const ObjectView object,
-                   table->Publish(ObjectUser::Of(caller), command));
+  const ObjectUser user = ObjectUser::Of(caller);
+  if (command.strict) RETURN_IF_ERROR(objects_->Seal(*table, user, command));
+  ASSIGN_OR_RETURN(const ObjectView object, table->Publish(user, command));
   ObjectToProto(name_space, object, reply);
   return absl::OkStatus();
 }
@@ -241,6 +246,22 @@ absl::Status ObjectService::DeleteObject(const Caller& caller,
   return table->Delete(ObjectUser::Of(caller), name.id, request.generation());
 }
 
+absl::Status ObjectService::SealAll(ObjectTable& table, const ObjectUser& user,
+                                    absl::Span<const PublishCommand> commands) {
+  const bool some_strict =
+      std::any_of(commands.begin(), commands.end(),
+                  [](const PublishCommand& command) { return command.strict; });
+  if (!some_strict) return absl::OkStatus();
+  // What can be refused is refused before anything is sealed.
+  RETURN_IF_ERROR(table.CheckAll(user, commands));
+  for (size_t i = 0; i < commands.size(); ++i) {
+    if (!commands[i].strict) continue;
+    const absl::Status sealed = objects_->Seal(table, user, commands[i]);
+    if (!sealed.ok()) return AtIndex(sealed, "requests", i);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ObjectService::BatchCreateObjects(
     const Caller& caller, const v1::BatchCreateObjectsRequest& request,
     v1::BatchCreateObjectsResponse* reply) {
@@ -264,8 +285,10 @@ absl::Status ObjectService::BatchCreateObjects(
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
                    TableOfArenas(caller, name_space));
+  const ObjectUser user = ObjectUser::Of(caller);
+  RETURN_IF_ERROR(SealAll(*table, user, commands));
   ASSIGN_OR_RETURN(const std::vector<ObjectView> objects,
-                   table->PublishAll(ObjectUser::Of(caller), commands));
+                   table->PublishAll(user, commands));
   for (const ObjectView& object : objects) {
     ObjectToProto(name_space, object, reply->add_objects());
   }

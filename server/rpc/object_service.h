@@ -69,6 +69,10 @@ class ObjectService final : public RpcService {
   // ARENA_NOT_FOUND where there never was one.
   absl::StatusOr<std::shared_ptr<ObjectTable>> TableOfArenas(
       const Caller& caller, const std::string& name_space) const;
+  // The arenas of those that are strict. What was sealed when another one is
+  // refused stays so, until it is published.
+  absl::Status SealAll(ObjectTable& table, const ObjectUser& user,
+                       absl::Span<const PublishCommand> commands);
   absl::StatusOr<std::string> HandleTextOf(const Caller& caller,
                                            const SegmentView& segment,
                                            Access access);

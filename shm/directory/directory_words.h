@@ -9,6 +9,9 @@ namespace shmd {
 
 // The words of shm/layout/directory_layout.h, taken apart and put together.
 
+// Flags of an entry's first word.
+inline constexpr uint8_t kStrictFlag = 1;  // its arena is sealed against writes
+
 // An entry's first word.
 struct ControlWord {
   uint32_t sequence = 0;

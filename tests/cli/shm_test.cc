@@ -163,6 +163,9 @@ TEST_F(ShmTest, ObjectsArePutListedGotAndRemoved) {
   copied << std::ifstream(copy, std::ios::binary).rdbuf();
   EXPECT_TRUE(copied.str() == content);
   remove(copy.c_str());
+  EXPECT_EQ(Shm({"put", path, "sealed", "--object", "--strict"}).exit_code, 0);
+  EXPECT_NE(Shm({"put", path, "x", "--strict"}).exit_code, 0);
+  EXPECT_EQ(Shm({"rm", "sealed", "--objects"}).exit_code, 0);
   EXPECT_EQ(Shm({"rm", "blob", "--objects"}).exit_code, 0);
   EXPECT_NE(Shm({"get", "blob", copy, "--object"}).exit_code, 0);
 }
