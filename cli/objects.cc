@@ -48,7 +48,18 @@ absl::Status WriteAll(int fd, const std::string& file,
   return absl::OkStatus();
 }
 
-nlohmann::ordered_json ToJson(const ObjectSummary& object) {
+void PrintJson(const std::vector<ObjectSummary>& objects) {
+  nlohmann::ordered_json out;
+  out["objects"] = nlohmann::ordered_json::array();
+  for (const ObjectSummary& object : objects) {
+    out["objects"].push_back(ObjectToJson(object));
+  }
+  printf("%s\n", ToText(out).c_str());
+}
+
+}  // namespace
+
+nlohmann::ordered_json ObjectToJson(const ObjectSummary& object) {
   nlohmann::ordered_json json;
   json["id"] = object.id;
   json["generation"] = std::to_string(object.generation);
@@ -64,17 +75,6 @@ nlohmann::ordered_json ToJson(const ObjectSummary& object) {
   }
   return json;
 }
-
-void PrintJson(const std::vector<ObjectSummary>& objects) {
-  nlohmann::ordered_json out;
-  out["objects"] = nlohmann::ordered_json::array();
-  for (const ObjectSummary& object : objects) {
-    out["objects"].push_back(ToJson(object));
-  }
-  printf("%s\n", ToText(out).c_str());
-}
-
-}  // namespace
 
 absl::Status PutObject(Context& context, const PutObjectOptions& options) {
   const UniqueFd file(open(options.file.c_str(), O_RDONLY | O_CLOEXEC));

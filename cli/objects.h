@@ -8,6 +8,8 @@
 
 #include "absl/status/status.h"
 #include "cli/context.h"
+#include "client/cpp/objects.h"
+#include "nlohmann/json.hpp"
 
 namespace shmd::cli {
 
@@ -20,6 +22,8 @@ struct PutObjectOptions {
   bool replace = false;
   bool strict = false;
 };
+
+nlohmann::ordered_json ObjectToJson(const ObjectSummary& object);
 
 absl::Status PutObject(Context& context, const PutObjectOptions& options);
 absl::Status GetObject(Context& context, const std::string& id,

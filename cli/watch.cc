@@ -1,17 +1,19 @@
-#include "client/cpp/watch.h"
-
 #include <cstdio>
 
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "cli/format.h"
+#include "cli/objects.h"
 #include "cli/verbs.h"
+#include "client/cpp/object_watch.h"
 
 namespace shmd::cli {
 namespace {
 
 struct Options {
   WatchOptions watch;
+  bool objects = false;
+  std::string id_prefix;
   uint64_t count = UINT64_MAX;
 };
 
@@ -38,9 +40,36 @@ void Print(const WatchEvent& event, bool json) {
   fflush(stdout);
 }
 
+void Print(const ObjectWatchEvent& event, bool json) {
+  const char* type = WatchEventTypeName(event.type);
+  if (json) {
+    nlohmann::ordered_json out;
+    out["type"] = type;
+    if (event.object.has_value()) out["object"] = ObjectToJson(*event.object);
+    out["resume_token"] = event.resume_token;
+    printf("%s\n", ToText(out, -1).c_str());
+  } else if (event.object.has_value()) {
+    printf("%s  %-8s  %s  %s\n", TimeText(absl::Now()).c_str(), type,
+           event.object->id.c_str(),
+           HumanSize(event.object->size_bytes).c_str());
+  } else {
+    printf("%s  %-8s\n", TimeText(absl::Now()).c_str(), type);
+  }
+  fflush(stdout);
+}
+
 absl::Status Run(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   uint64_t left = options.count;
+  if (options.objects) {
+    ObjectWatchOptions watch;
+    watch.id_prefix = options.id_prefix;
+    watch.resume_token = options.watch.resume_token;
+    return client->WatchObjects(watch, [&](const ObjectWatchEvent& event) {
+      Print(event, context.json);
+      return --left > 0 && ferror(stdout) == 0;
+    });
+  }
   return client->Watch(options.watch, [&](const WatchEvent& event) {
     Print(event, context.json);
     // Ends as well once nobody reads any more.
@@ -54,8 +83,15 @@ void AddWatch(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   CLI::App& verb =
       *app.add_subcommand("watch", "Print what exists, then every change");
-  verb.add_option("--filter,-f", options->watch.filter,
-                  "as `backend = MEMFD AND labels.team = \"blue\"`");
+  CLI::Option* const filter =
+      verb.add_option("--filter,-f", options->watch.filter,
+                      "as `backend = MEMFD AND labels.team = \"blue\"`");
+  CLI::Option* const objects = verb.add_flag(
+      "--objects,--object", options->objects, "of objects, not of segments");
+  objects->excludes(filter);
+  verb.add_option("--prefix", options->id_prefix,
+                  "only objects whose ids begin with this")
+      ->needs(objects);
   verb.add_option("--resume_token", options->watch.resume_token,
                   "go on behind an event seen before (--json shows tokens)");
   verb.add_option("--count,-n", options->count, "end after this many events")

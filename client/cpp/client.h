@@ -24,6 +24,9 @@
 namespace shmd {
 inline namespace client {
 
+struct ObjectWatchEvent;
+struct ObjectWatchOptions;
+
 struct ConnectOptions {
   // The folder of the daemon's sockets; empty: $SHMD_SOCKET_DIR, else
   // $XDG_RUNTIME_DIR/shmd, else /run/shmd.
@@ -196,6 +199,11 @@ class Client {
   // changes that were lost meanwhile.
   absl::Status Watch(const WatchOptions& options,
                      const std::function<bool(const WatchEvent&)>& visit);
+
+  // The same for the objects of a namespace: object_watch.h. Takes no session.
+  absl::Status WatchObjects(
+      const ObjectWatchOptions& options,
+      const std::function<bool(const ObjectWatchEvent&)>& visit);
 
   // The session that this program is to the daemon, `sessions/{session}`.
   // Changes when the daemon was away for longer than it waits for sessions;

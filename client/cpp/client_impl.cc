@@ -103,21 +103,6 @@ std::shared_ptr<Client::Impl::Stubs> Client::Impl::MakeStubs() {
   return stubs_;
 }
 
-std::shared_ptr<v1::SegmentService::Stub> Client::Impl::Segments() {
-  const std::shared_ptr<Stubs> stubs = MakeStubs();
-  return {stubs, std::get<0>(stubs->all).get()};
-}
-
-void Client::Impl::NoteEnd(const v1::SegmentService::Stub* stub,
-                           const absl::Status& status) {
-  if (GetErrorReason(status) != reason::kServerUnreachable) return;
-  absl::MutexLock lock(&stubs_mutex_);
-  // Unless another thread has been here.
-  if (stubs_ != nullptr && std::get<0>(stubs_->all).get() == stub) {
-    stubs_.reset();
-  }
-}
-
 // Until calls on the channel are sent: what fails from then on may have been
 // done.
 absl::Status Client::Impl::AwaitReady(grpc::Channel& channel,

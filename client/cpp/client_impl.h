@@ -13,6 +13,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/error.h"
+#include "base/error_reason.h"
 #include "client/cpp/client.h"
 #include "client/cpp/session_link.h"
 #include "grpcpp/channel.h"
@@ -60,12 +62,25 @@ class Client::Impl {
   // The full name of a segment.
   std::string FullName(absl::string_view name) const;
 
-  std::shared_ptr<v1::SegmentService::Stub> Segments();
+  // That of a service, for calls that are not unary.
+  template <typename Stub>
+  std::shared_ptr<Stub> StubOf() {
+    const std::shared_ptr<Stubs> stubs = MakeStubs();
+    return {stubs, std::get<std::unique_ptr<Stub>>(stubs->all).get()};
+  }
 
   // To be told how every call on a stub has ended. After SERVER_UNREACHABLE
   // the next call gets a new channel.
-  void NoteEnd(const v1::SegmentService::Stub* stub,
-               const absl::Status& status);
+  template <typename Stub>
+  void NoteEnd(const Stub* stub, const absl::Status& status) {
+    if (GetErrorReason(status) != reason::kServerUnreachable) return;
+    absl::MutexLock lock(&stubs_mutex_);
+    // Unless another thread has been here.
+    if (stubs_ != nullptr &&
+        std::get<std::unique_ptr<Stub>>(stubs_->all).get() == stub) {
+      stubs_.reset();
+    }
+  }
 
   // One unary call with a deadline. A daemon that is away is waited for. A
   // call whose answer may have been lost is made again if that is harmless.

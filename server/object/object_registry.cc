@@ -150,6 +150,7 @@ absl::StatusOr<std::shared_ptr<ObjectTable>> ObjectRegistry::MakeTable(
   ObjectTable::Parts parts;
   parts.clock = &segments_->clock();
   parts.sealer = &sealer_;
+  parts.signal = &segments_->events().signal();
   parts.wake = [this] { wake_(); };
   auto table = std::make_shared<ObjectTable>(std::move(writer), directory,
                                              std::move(parts));

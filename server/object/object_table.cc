@@ -70,6 +70,7 @@ ObjectTable::ObjectTable(DirectoryWriter directory, SegmentView segment,
     : segment_(std::move(segment)),
       clock_(parts.clock),
       sealer_(parts.sealer),
+      signal_(parts.signal),
       wake_(std::move(parts.wake)),
       directory_(std::move(directory)) {}
 
@@ -180,6 +181,9 @@ absl::StatusOr<uint32_t> ObjectTable::PublishLocked(
   SHMD_FAILPOINT("object.published");
   ++arena.objects;
   uses_.Touch(position);
+  if (events_ != nullptr) {
+    NoteEvent(ObjectEvent::Type::kCreated, command.name, fields);
+  }
   if (existing != 0) Retire(existing);
   if (fields.expire_time_ns != 0) {
     expiries_.emplace(fields.expire_time_ns,
@@ -315,13 +319,17 @@ void ObjectTable::Retire(uint32_t position) {
   retired.offset_bytes = entry.offset_bytes;
   retired.generation = entry.generation;
   retired_.push_back(retired);
+  if (events_ == nullptr) return;
+  const NameKey name = directory_.key(position);
+  // Who was replaced was told of by that.
+  if (directory_.Find(name) == 0) {
+    NoteEvent(ObjectEvent::Type::kDeleted, name, entry);
+  }
 }
 
-ObjectView ObjectTable::ViewOf(uint32_t position) const {
-  const EntryFields entry = directory_.fields(position);
+ObjectView MakeView(const NameKey& name, const EntryFields& entry) {
   ObjectView view;
-  view.name = directory_.key(position);
-  view.position = position;
+  view.name = name;
   view.generation = entry.generation;
   view.arena = entry.arena;
   view.metadata_bytes = entry.metadata_bytes;
@@ -340,7 +348,14 @@ ObjectView ObjectTable::ViewOf(uint32_t position) const {
   if (entry.lease_expire_s != 0) {
     view.lease_expire_time = absl::FromUnixSeconds(entry.lease_expire_s);
   }
-  const auto arena = arenas_.find(entry.arena);
+  return view;
+}
+
+ObjectView ObjectTable::ViewOf(uint32_t position) const {
+  ObjectView view =
+      MakeView(directory_.key(position), directory_.fields(position));
+  view.position = position;
+  const auto arena = arenas_.find(view.arena);
   if (arena != arenas_.end()) view.segment = arena->second.segment;
   return view;
 }
@@ -379,17 +394,12 @@ absl::StatusOr<ObjectView> ObjectTable::Await(const NameKey& name,
 
 std::vector<ObjectView> ObjectTable::List(uint32_t after, size_t limit) const {
   absl::MutexLock lock(&mutex_);
-  // In the order of their positions, which nothing moves.
-  std::vector<uint32_t> positions;
-  directory_.ForEach([&](uint32_t position) {
-    if (position > after) positions.push_back(position);
-  });
-  const size_t count = std::min(limit, positions.size());
-  std::partial_sort(positions.begin(),
-                    positions.begin() + static_cast<ptrdiff_t>(count),
-                    positions.end());
   std::vector<ObjectView> views;
-  for (size_t i = 0; i < count; ++i) views.push_back(ViewOf(positions[i]));
+  // In the order of their positions, which nothing moves.
+  directory_.ForEachBehind(after, [&](uint32_t position) {
+    views.push_back(ViewOf(position));
+    return views.size() < limit;
+  });
   return views;
 }
 
@@ -457,7 +467,7 @@ std::vector<SegmentView> ObjectTable::TakeEmptyArenas() {
 
 bool ObjectTable::IsEmpty() const {
   absl::MutexLock lock(&mutex_);
-  return waiters_ == 0 && lanes_.empty() && arenas_.empty() &&
+  return waiters_ == 0 && watches_ == 0 && lanes_.empty() && arenas_.empty() &&
          empty_arenas_.empty() && directory_.live() == 0;
 }
 

@@ -22,8 +22,10 @@
 #include "server/object/arena_sealer.h"
 #include "server/object/lane.h"
 #include "server/object/object.h"
+#include "server/object/object_events.h"
 #include "server/object/recent_uses.h"
 #include "server/object/victims.h"
+#include "server/registry/change_signal.h"
 #include "shm/arena/extent_allocator.h"
 #include "shm/directory/directory_writer.h"
 
@@ -42,6 +44,7 @@ class ObjectTable : public std::enable_shared_from_this<ObjectTable> {
   struct Parts {
     Clock* clock = nullptr;
     ArenaSealer* sealer = nullptr;
+    ChangeSignal* signal = nullptr;  // noted when a watch has something to read
     // Called, with the table's mutex held, when DoDue is to be called soon
     // although nothing has rung.
     std::function<void()> wake;
@@ -89,6 +92,19 @@ class ObjectTable : public std::enable_shared_from_this<ObjectTable> {
   absl::StatusOr<ObjectView> Await(const NameKey& name, absl::Time deadline);
   // Those behind a position, 0 for all.
   std::vector<ObjectView> List(uint32_t after, size_t limit) const;
+
+  // What a watch reads: events behind `revision`, and what exists up to
+  // `last_generation`.
+  struct WatchStart {
+    std::shared_ptr<const ObjectEvents> events;
+    uint64_t revision = 0;
+    uint64_t last_generation = 0;
+  };
+  // Changes are kept from now on, until EndWatch and a while beyond. From the
+  // place of a token, unless it is empty: RESUME_TOKEN_INVALID,
+  // RESUME_TOKEN_EXPIRED.
+  absl::StatusOr<WatchStart> StartWatch(absl::string_view resume_token);
+  void EndWatch();
 
   // Serves what sessions have submitted that are being looked at; whether
   // there was anything.
@@ -237,6 +253,13 @@ class ObjectTable : public std::enable_shared_from_this<ObjectTable> {
   void DropUnused(const PublishCommand& command)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  // object_table_watch.cc; the first costs nothing unless `events_` is there.
+  void NoteEvent(ObjectEvent::Type type, const NameKey& name,
+                 const EntryFields& entry)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TellWatches() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Duration ForgetEvents() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   // object_table_lanes.cc
   bool ServeLane(Lane& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ServeOne(Lane& lane, const layout::Submission& submission)
@@ -266,6 +289,7 @@ class ObjectTable : public std::enable_shared_from_this<ObjectTable> {
   const SegmentView segment_;
   Clock* const clock_;
   ArenaSealer* const sealer_;
+  ChangeSignal* const signal_;
   const std::function<void()> wake_;
   mutable absl::Mutex mutex_;
   DirectoryWriter directory_ ABSL_GUARDED_BY(mutex_);
@@ -285,6 +309,11 @@ class ObjectTable : public std::enable_shared_from_this<ObjectTable> {
   std::multimap<uint64_t, std::pair<uint32_t, uint64_t>> expiries_
       ABSL_GUARDED_BY(mutex_);
   std::multimap<std::string, LaneWait> lane_waits_ ABSL_GUARDED_BY(mutex_);
+  // Null while nobody watches.
+  std::shared_ptr<ObjectEvents> events_ ABSL_GUARDED_BY(mutex_);
+  size_t watches_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Duration unwatched_since_ ABSL_GUARDED_BY(mutex_);  // since boot
+  bool has_news_ ABSL_GUARDED_BY(mutex_) = false;
   // RPCs that wait, and what tells them that something was published.
   size_t waiters_ ABSL_GUARDED_BY(mutex_) = 0;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;

@@ -187,6 +187,7 @@ void ObjectTable::FlushAnswers() {
     lane->Flush();
   }
   dirty_lanes_.clear();
+  TellWatches();
 }
 
 void ObjectTable::AnswerWaiters(const NameKey& name, uint64_t generation) {
@@ -244,7 +245,8 @@ absl::Duration ObjectTable::RemoveExpired() {
 
 absl::Duration ObjectTable::DoDue() {
   absl::MutexLock lock(&mutex_);
-  absl::Duration next = std::min(RemoveExpired(), EndOldWaits());
+  absl::Duration next =
+      std::min({RemoveExpired(), EndOldWaits(), ForgetEvents()});
   FreeRetired();
   FlushAnswers();
   if (!retired_.empty()) next = std::min(next, kPinsLookedAt);

@@ -48,7 +48,7 @@ GrpcServer::GrpcServer(UniqueFd listener, const Parts& parts)
   services_.push_back(std::make_unique<SegmentService>(
       &connections_, parts.registry, &watches_));
   services_.push_back(std::make_unique<ObjectService>(
-      &connections_, parts.registry, parts.objects));
+      &connections_, parts.registry, parts.objects, &watches_));
   services_.push_back(std::make_unique<SessionService>(
       &connections_, parts.registry, parts.sessions));
   services_.push_back(

@@ -11,7 +11,9 @@
 #include "base/status_macros.h"
 #include "server/object/object_names.h"
 #include "server/registry/commands.h"
+#include "server/rpc/find_caller.h"
 #include "server/rpc/object_proto.h"
+#include "server/rpc/object_watch.h"
 #include "server/rpc/page.h"
 #include "server/session/session.h"
 #include "shm/handle.h"
@@ -66,7 +68,8 @@ bool NeverWaits(const Request&) {
 }  // namespace
 
 ObjectService::ObjectService(const ConnectionTable* connections,
-                             SegmentRegistry* segments, ObjectRegistry* objects)
+                             SegmentRegistry* segments, ObjectRegistry* objects,
+                             WatchHub* watches)
     : segments_(segments), objects_(objects), methods_(connections, this) {
   using Async = v1::ObjectService::AsyncService;
   methods_.Add("OpenDirectory", &service_, &Async::RequestOpenDirectory,
@@ -104,6 +107,17 @@ ObjectService::ObjectService(const ConnectionTable* connections,
                &NeverWaits<v1::LeaseObjectRequest>);
   methods_.Add("MakeRoom", &service_, &Async::RequestMakeRoom,
                &ObjectService::MakeRoom, &MayAlwaysWait<v1::MakeRoomRequest>);
+  watch_.request_call = [this](auto* context, auto* request, auto* writer,
+                               auto* completions, void* tag) {
+    service_.RequestWatchObjects(context, request, writer, completions,
+                                 completions, tag);
+  };
+  watch_.start = [=](const grpc::ServerContext& context,
+                     const v1::WatchObjectsRequest& request,
+                     ReplyWriter<v1::WatchObjectsResponse>* writer) {
+    return WatchObjects(watches, &segments->namespaces(), objects,
+                        FindCaller(*connections, context), request, writer);
+  };
 }
 
 absl::StatusOr<std::string> ObjectService::HandleTextOf(

@@ -9,7 +9,9 @@
 #include "server/object/object_registry.h"
 #include "server/registry/segment_registry.h"
 #include "server/rpc/method_set.h"
+#include "server/rpc/reply_stream.h"
 #include "server/rpc/rpc_service.h"
+#include "server/rpc/watch_hub.h"
 #include "shmd/v1/object.grpc.pb.h"
 
 namespace shmd {
@@ -19,13 +21,17 @@ namespace shmd {
 class ObjectService final : public RpcService {
  public:
   ObjectService(const ConnectionTable* connections, SegmentRegistry* segments,
-                ObjectRegistry* objects);
+                ObjectRegistry* objects, WatchHub* watches);
 
   const char* name() const override {
     return v1::ObjectService::service_full_name();
   }
   grpc::Service* service() override { return &service_; }
-  void Await(CallQueue* queue) override { methods_.Await(queue); }
+  void Await(CallQueue* queue) override {
+    methods_.Await(queue);
+    ReplyStream<v1::WatchObjectsRequest, v1::WatchObjectsResponse>::Await(
+        &watch_, queue);
+  }
 
  private:
   absl::Status OpenDirectory(const Caller& caller,
@@ -81,6 +87,7 @@ class ObjectService final : public RpcService {
   ObjectRegistry* const objects_;
   v1::ObjectService::AsyncService service_;
   MethodSet<ObjectService> methods_;
+  ReplyStreamMethod<v1::WatchObjectsRequest, v1::WatchObjectsResponse> watch_;
 };
 
 }  // namespace shmd

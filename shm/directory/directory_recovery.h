@@ -50,6 +50,19 @@ class EntryRuns {
     }
   }
 
+  // Calls `visit(position)` for those from number `first` on that are among the
+  // first `entries`, until it returns false.
+  template <typename Visit>
+  void ForEachFrom(uint64_t first, uint64_t entries, Visit visit) const {
+    for (const Run& run : runs_) {
+      uint64_t i = first > run.first_number ? first - run.first_number : 0;
+      for (; i < run.entries; ++i) {
+        if (run.first_number + i >= entries) return;
+        if (!visit(EntryPosition(run.first_position, i))) return;
+      }
+    }
+  }
+
  private:
   struct Run {
     uint32_t first_position;

@@ -265,6 +265,37 @@ TEST_F(DirectoryTest, GoesOnAfterARestart) {
   EXPECT_EQ(visited, 991u);
 }
 
+TEST_F(DirectoryTest, PagesGoThroughTheEntriesInTheirOrder) {
+  // Of several chunks, with holes.
+  for (int i = 0; i < 1000; ++i) Publish("n" + std::to_string(i), 1);
+  std::vector<uint32_t> all;
+  writer_->ForEach([&](uint32_t position) {
+    if (position % 3 == 0) {
+      writer_->Unlink(position);
+    } else {
+      all.push_back(position);
+    }
+  });
+  ASSERT_GT(all.size(), 500u);
+  for (const size_t page : {1, 7, 64, 2000}) {
+    std::vector<uint32_t> paged;
+    uint32_t after = 0;
+    for (size_t found = page; found == page;) {
+      found = 0;
+      writer_->ForEachBehind(after, [&](uint32_t position) {
+        paged.push_back(position);
+        after = position;
+        return ++found < page;
+      });
+    }
+    EXPECT_EQ(paged, all) << page;
+  }
+  // Behind what is no entry there is nothing.
+  int visits = 0;
+  writer_->ForEachBehind(1, [&](uint32_t) { return ++visits < 3; });
+  EXPECT_EQ(visits, 0);
+}
+
 TEST_F(DirectoryTest, OpensNoOtherVersionAndNothingElse) {
   alignas(8) static layout::DirectoryHeader header;
   std::memcpy(static_cast<void*>(&header), mapping_.data(), sizeof(header));

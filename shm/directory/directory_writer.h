@@ -93,6 +93,9 @@ class BasicDirectoryWriter {
   // A number that no object of this directory has had, from 1.
   uint64_t NextGeneration();
 
+  // The greatest that there has been.
+  uint64_t last_generation() const { return last_generation_; }
+
   // A number that no arena of this directory has had, in no run: programs may
   // still have one that is gone mapped under its number.
   uint32_t NextArena();
@@ -123,6 +126,15 @@ class BasicDirectoryWriter {
                                    if (IsReadable(table().Control(position)))
                                      visit(position);
                                  });
+  }
+  // The same in the order of their positions, from behind that of an entry on,
+  // 0 for all, until `visit` returns false.
+  template <typename Visit>
+  void ForEachBehind(uint32_t after, Visit visit) const {
+    const uint64_t first = after == 0 ? 0 : space_.runs().NumberOf(after) + 1;
+    space_.runs().ForEachFrom(first, space_.ready(), [&](uint32_t position) {
+      return !IsReadable(table().Control(position)) || visit(position);
+    });
   }
 
   // Entries that are retired and wait to be freed.

@@ -163,6 +163,10 @@ TEST_F(ShmTest, ObjectsArePutListedGotAndRemoved) {
   copied << std::ifstream(copy, std::ios::binary).rdbuf();
   EXPECT_TRUE(copied.str() == content);
   remove(copy.c_str());
+  const ProgramEnd watch =
+      Shm({"watch", "--objects", "--prefix", "bl", "-n", "2", "--json"});
+  EXPECT_EQ(watch.exit_code, 0) << watch.err;
+  EXPECT_NE(watch.out.find("\"id\":\"blob\""), std::string::npos) << watch.out;
   EXPECT_EQ(Shm({"put", path, "sealed", "--object", "--strict"}).exit_code, 0);
   EXPECT_NE(Shm({"put", path, "x", "--strict"}).exit_code, 0);
   EXPECT_EQ(Shm({"rm", "sealed", "--objects"}).exit_code, 0);

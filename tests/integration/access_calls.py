@@ -215,6 +215,19 @@ def list_objects(subject):
                       {"parent": PARENT, "page_size": 1000}), "objects", name)
 
 
+@call("ObjectService.WatchObjects")
+def watch_objects(subject):
+    name, shown = subject.published_object(), False
+    with subject.shmd.grpcurl.stream(OBJECTS + "WatchObjects",
+                                     {"parent": PARENT},
+                                     uid=subject.caller) as stream:
+        while True:
+            event = stream.next()
+            if event["type"] == "SYNCED":
+                return grpcurl.Outcome("OK"), shown
+            shown = shown or event["object"]["name"] == name
+
+
 def publication(subject, replace):
     """In the subject's arena: a new object, or in place of the subject's."""
     subject.published_object()

@@ -228,6 +228,7 @@ class NamespaceTest(DaemonCase):
                 ("BatchGetSegments", {"parent": parent, "names": [name]}),
                 ("ListSegments", {"parent": parent}),
                 ("WatchSegments", {"parent": parent}),
+                ("shmd.v1.ObjectService/WatchObjects", {"parent": parent}),
                 ("UpdateSegment", {"segment": {"name": name, "mode": 0o600}}),
                 ("RenewLease", {"name": name}),
                 ("DeleteSegment", {"name": name}),
