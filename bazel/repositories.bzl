@@ -137,6 +137,7 @@ def host_repositories():
     _pkg_config_libraries(name = "sodium", targets = {"sodium": ["libsodium"]})
     _pkg_config_libraries(name = "sqlite", targets = {"sqlite": ["sqlite3"]})
     _pkg_config_libraries(name = "openssl", targets = {"crypto": ["libcrypto"]})
+    _pkg_config_libraries(name = "png", targets = {"png": ["libpng"]})
     _pkg_config_libraries(name = "numa", targets = {"numa": ["numa"]})
     _static_closure(
         name = "static_libraries",
