@@ -197,7 +197,8 @@ class SpillTest(RoomCase):
 
     def test_spilled_objects_end_and_are_replaced(self):
         program = self.program()
-        program.put("brief", b"brief", ttl="0.2s")
+        # Long enough to be spilled first.
+        program.put("brief", b"brief", ttl="5s")
         program.put("it", b"old", offset=64)
         self.make_room(program, 16)
         self.assertEqual(self.spilled(), ["brief", "it"])
@@ -238,7 +239,7 @@ class LeaseTest(RoomCase):
         program = self.program()
         made = program.put("it", b"x")
         self.assertNotIn("lease_expire_time", made)
-        leased = self.lease("it", "1s")
+        leased = self.lease("it", "5s")
         self.assertGreater(leased["lease_expire_time"], made["create_time"])
         self.expect_no_room(program)
         self.make_room(program, wait="60s")
