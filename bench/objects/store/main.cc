@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,7 +15,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "bench/child.h"
+#include "bench/segments/passer.h"
 #include "client/cpp/objects.h"
+#include "shm/sys/memory.h"
 
 namespace shmd::bench {
 namespace {
@@ -178,6 +181,54 @@ void Get(benchmark::State& state, ObjectStore& store) {
   }
 }
 
+// By several threads at once, each its own object.
+void GetBeside(benchmark::State& state, ObjectStore& store) {
+  const std::string id = absl::StrCat("beside-", state.thread_index());
+  if (!store.Contains(id)) {
+    Require(store.Put(id, std::vector<char>(64, 'x')).status());
+  }
+  for (auto _ : state) {
+    const absl::StatusOr<PinnedObject> object = store.Get(id);
+    benchmark::DoNotOptimize(object->data());
+  }
+  state.SetItemsProcessed(static_cast<int64_t>(state.iterations()));
+}
+
+// By a store that has used another arena, but not this one.
+void FirstGet(benchmark::State& state, const ConnectOptions& connect) {
+  Client clients[] = {Require(Client::Connect(connect)),
+                      Require(Client::Connect(connect)),
+                      Require(Client::Connect(connect))};
+  ObjectStore writer = Require(ObjectStore::Open(clients[0]));
+  ObjectStore other = Require(ObjectStore::Open(clients[1]));
+  const std::vector<char> data(64, 'x');
+  ObjectOptions replacing;
+  replacing.replace_existing = true;
+  Require(writer.Put("first", data, replacing).status());
+  Require(other.Put("second", data, replacing).status());
+  for (auto _ : state) {
+    ObjectStore store = Require(ObjectStore::Open(clients[2]));
+    Require(store.Get("second").status());
+    const Stopwatch stopwatch(&state);
+    const absl::StatusOr<PinnedObject> object = store.Get("first");
+    benchmark::DoNotOptimize(object->data());
+  }
+}
+
+// The least that it could be: a descriptor is asked for and mapped.
+void FirstGetFloor(benchmark::State& state, Passer& passer) {
+  for (auto _ : state) {
+    sys::ScopedMmap mapping;
+    const Stopwatch stopwatch(&state);
+    const UniqueFd fd = Require(passer.Get());
+    sys::MmapRequest request;
+    request.fd = fd.get();
+    request.length_bytes = ObjectStoreOptions().arena_bytes;
+    mapping = Require(sys::ScopedMmap::Map(request));
+    benchmark::DoNotOptimize(mapping.data());
+  }
+}
+
 void GetAbsent(benchmark::State& state, ObjectStore& store) {
   for (auto _ : state) benchmark::DoNotOptimize(store.Contains("absent"));
 }
@@ -187,10 +238,17 @@ int Main(int argc, char** argv) {
   CLI::App app("Times puts and gets of objects.");
   ConnectOptions connect;
   int cpu = -1;
+  int server_cpu = -1;
   app.add_option("--socket_dir", connect.socket_dir,
                  "Of the daemon; else $SHMD_SOCKET_DIR.");
   app.add_option("--cpu", cpu, "Where to run; the daemon should be elsewhere.");
+  app.add_option("--server_cpu", server_cpu,
+                 "Where what passes descriptors is to run.");
   CLI11_PARSE(app, argc, argv);
+  // Before there are threads.
+  const std::unique_ptr<Passer> passer = Require(Passer::Start(
+      Passer::Gives::kReopened, ObjectStoreOptions().arena_bytes));
+  if (server_cpu >= 0) PinProcessTo(passer->pid(), server_cpu);
   Client client = Require(Client::Connect(connect));
   ObjectStore store = Require(ObjectStore::Open(client));
   if (cpu >= 0) PinTo(cpu);
@@ -215,6 +273,17 @@ int Main(int argc, char** argv) {
   benchmark::RegisterBenchmark("put_batch_of_64", with_store(PutBatch))
       ->Arg(64)
       ->UseManualTime();
+  for (const int threads : {1, 2}) {
+    benchmark::RegisterBenchmark("get_beside", with_store(GetBeside))
+        ->Threads(threads)
+        ->UseRealTime();
+  }
+  benchmark::RegisterBenchmark("first_get", [&](benchmark::State& state) {
+    FirstGet(state, connect);
+  })->UseManualTime();
+  benchmark::RegisterBenchmark("first_get_floor", [&](benchmark::State& state) {
+    FirstGetFloor(state, *passer);
+  })->UseManualTime();
   benchmark::RegisterBenchmark("get_absent", with_store(GetAbsent))
       ->UseRealTime();
   benchmark::RunSpecifiedBenchmarks();
