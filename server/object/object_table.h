@@ -237,6 +237,8 @@ class ObjectTable : public std::enable_shared_from_this<ObjectTable> {
   void LeaveUnusedPlacesLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TakeUpPlaces() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AskForRoom(Lane& lane, const layout::Submission& submission)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   // object_table_strict.cc
   absl::StatusOr<EntryPtr> BeginSealingLocked(const ObjectUser& user,
                                               const PublishCommand& command)

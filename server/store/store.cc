@@ -133,11 +133,8 @@ absl::Status Store::Commit(absl::Span<const Change> changes,
   }
   if (wake) work_.Signal();
   SHMD_FAILPOINT("store.appended");
-  if (durability == Durability::kPowerLoss) {
-    RETURN_IF_ERROR(Sync(sequence));
-    SHMD_FAILPOINT("store.synced");
-  }
-  return absl::OkStatus();
+  return durability == Durability::kPowerLoss ? Sync(sequence)
+                                              : absl::OkStatus();
 }
 
 absl::Status Store::Sync() {
@@ -146,9 +143,7 @@ absl::Status Store::Sync() {
     absl::MutexLock lock(&mutex_);
     last = last_sequence_;
   }
-  RETURN_IF_ERROR(Sync(last));
-  SHMD_FAILPOINT("store.synced");
-  return absl::OkStatus();
+  return Sync(last);
 }
 
 absl::Status Store::Sync(uint64_t sequence) {
@@ -169,6 +164,7 @@ absl::Status Store::Sync(uint64_t sequence) {
     return FailFromNowOn(std::move(status));
   }
   synced_sequence_ = last;
+  SHMD_FAILPOINT("store.synced");
   return absl::OkStatus();
 }
 
