@@ -34,8 +34,9 @@ struct SlotHints {
   uint64_t page_number = 0;
   uint32_t count = 0;
   uint32_t slots[kMost] = {};
-  uint64_t recent_count = 0;  // as this thread left it
-  uint32_t recent_pause = 0;
+  uint64_t recent_count = 0;         // as this thread left it
+  uint32_t recent_pause = 0;         // so many more pins are not recorded
+  uint32_t recent_pause_length = 0;  // the next time that others are at it
 };
 
 // Of this thread, for the page it used last.
@@ -75,7 +76,7 @@ class BasicPinSet {
   static constexpr uint64_t kLines = layout::kMaxPins / kSlotsInLine;
   // Before slots that nobody has used yet are.
   static constexpr uint64_t kLinesToSearch = 64;
-  static constexpr uint32_t kRecentPause = 7;
+  static constexpr uint32_t kMaxRecentPause = 31;
 
   SlotHints& Hints() const {
     SlotHints& hints = thread_slot_hints;
@@ -84,6 +85,7 @@ class BasicPinSet {
       hints.count = 0;
       hints.recent_count = 0;
       hints.recent_pause = 0;
+      hints.recent_pause_length = 0;
     }
     return hints;
   }
@@ -211,7 +213,9 @@ bool BasicPinSet<Memory>::AddHintsOfLines(SlotHints& hints, uint64_t lines) {
 }
 
 // For the order of eviction only, so it may lose some. A thread that finds that
-// others are at it as well pauses, because the line would go to and fro.
+// others are at it as well pauses, the longer the more often: the line would go
+// to and fro, and the next pin, which is sequentially consistent, would wait
+// for it.
 template <typename Memory>
 inline void BasicPinSet<Memory>::Record(SlotHints& hints, uint32_t position) {
   if (hints.recent_pause > 0) {
@@ -221,7 +225,13 @@ inline void BasicPinSet<Memory>::Record(SlotHints& hints, uint32_t position) {
   layout::SessionHeader& header = page_->header;
   const uint64_t count =
       Memory::Load(&header.recent_count, std::memory_order_relaxed);
-  if (count != hints.recent_count) hints.recent_pause = kRecentPause;
+  if (count == hints.recent_count) {
+    hints.recent_pause_length /= 2;
+  } else {
+    hints.recent_pause_length =
+        std::min(2 * hints.recent_pause_length + 1, kMaxRecentPause);
+    hints.recent_pause = hints.recent_pause_length;
+  }
   Memory::Store(&header.recent[count % layout::kRecentUses], position,
                 std::memory_order_relaxed);
   hints.recent_count = count + 1;
