@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -209,6 +210,35 @@ TEST_F(DirectoryTest, ListsEachObjectOnce) {
   int visits = 0;
   reader_->ForEach([&](const ListedObject&) { return ++visits < 3; });
   EXPECT_EQ(visits, 3);
+}
+
+// A writer compares this with what it has published.
+TEST_F(DirectoryTest, InUseIsWhatIsThereOrMayBePinned) {
+  const auto in_use = [&] {
+    std::set<std::pair<uint32_t, uint64_t>> found;
+    EXPECT_TRUE(reader_->ForEachInUse([&](uint32_t arena, uint64_t generation) {
+      EXPECT_TRUE(found.emplace(arena, generation).second);
+    }));
+    return found;
+  };
+  using Set = std::set<std::pair<uint32_t, uint64_t>>;
+  EXPECT_EQ(in_use(), Set());
+  Publish("a", 100);
+  const uint32_t b = Publish("b", 200);
+  uint32_t replaced = 0;
+  Publish("a", 300, &replaced);
+  EXPECT_EQ(in_use(), (Set{{101, 103}, {201, 203}, {301, 303}}));
+  writer_->Unlink(b);
+  EXPECT_EQ(in_use(), (Set{{101, 103}, {201, 203}, {301, 303}}));
+  Restart();
+  EXPECT_EQ(in_use(), (Set{{101, 103}, {201, 203}, {301, 303}}));
+  writer_->Free(replaced);
+  EXPECT_EQ(in_use(), (Set{{201, 203}, {301, 303}}));
+  writer_->Free(b);
+  EXPECT_EQ(in_use(), (Set{{301, 303}}));
+  // Their entries hold other objects by now.
+  Publish("c", 400);
+  EXPECT_EQ(in_use(), (Set{{301, 303}, {401, 403}}));
 }
 
 TEST_F(DirectoryTest, CostsOnePageUntilTheFirstName) {
