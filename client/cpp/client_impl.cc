@@ -69,6 +69,17 @@ void Client::Impl::AwaitDetaches() {
   if (link.ok()) (*link)->AwaitDetaches();
 }
 
+std::shared_ptr<Client::Impl> Client::Impl::ForObjects(
+    const std::shared_ptr<Impl>& impl, const std::string& name_space) {
+  {
+    absl::MutexLock lock(&impl->object_mutex_);
+    if (impl->object_namespaces_.insert(name_space).second) return impl;
+  }
+  auto other = std::make_shared<Impl>(impl->options_);
+  other->object_namespaces_.insert(name_space);
+  return other;
+}
+
 std::string Client::Impl::Parent() const {
   return absl::StrCat("namespaces/", options_.name_space);
 }

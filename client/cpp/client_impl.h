@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -56,6 +57,12 @@ class Client::Impl {
 
   // Waits until the daemon has seen what was detached.
   void AwaitDetaches();
+
+  // Who puts and gets objects of a namespace by this client's session: this for
+  // the first that asks, another with a session of its own for the next. A
+  // session has one page in a namespace, and its pins and rings one writer.
+  static std::shared_ptr<Impl> ForObjects(const std::shared_ptr<Impl>& impl,
+                                          const std::string& name_space);
 
   // `namespaces/default`.
   std::string Parent() const;
@@ -127,6 +134,12 @@ class Client::Impl {
 
   mutable absl::Mutex link_mutex_;
   std::shared_ptr<SessionLink> link_ ABSL_GUARDED_BY(link_mutex_);
+
+  absl::Mutex object_mutex_;
+  // Namespaces whose page has been taken, for good: answers to what a former
+  // user has submitted may still come.
+  absl::flat_hash_set<std::string> object_namespaces_
+      ABSL_GUARDED_BY(object_mutex_);
 
   absl::Mutex stubs_mutex_;
   std::shared_ptr<Stubs> stubs_ ABSL_GUARDED_BY(stubs_mutex_);

@@ -58,6 +58,7 @@ absl::StatusOr<std::shared_ptr<ObjectAccess>> ObjectAccess::Open(
   if (resolved.name_space.empty()) {
     resolved.name_space = client->name_space();
   }
+  client = Client::Impl::ForObjects(client, resolved.name_space);
   ASSIGN_OR_RETURN(parts.link, client->Link());
   v1::OpenDirectoryRequest request;
   v1::Directory reply;

@@ -197,7 +197,8 @@ struct PutItem {
 // are those of object.proto, and UNAVAILABLE (SERVER_UNREACHABLE).
 class ObjectStore {
  public:
-  // Uses the client's session, and may outlive it.
+  // Uses the client's session, and may outlive it. A second store in the same
+  // namespace has a session of its own.
   static absl::StatusOr<ObjectStore> Open(
       Client& client, const ObjectStoreOptions& options = {});
 

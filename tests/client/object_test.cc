@@ -376,6 +376,35 @@ TEST_F(ObjectTest, TheDaemonsOwnSegmentsAreTheDaemons) {
             reason::kSegmentIdInvalid);
 }
 
+// Each has rings and pins of its own: none hears the other's answers, and none
+// lets go of what the other has pinned.
+TEST_F(ObjectTest, StoresOfOneClientAreIndependent) {
+  Program first = NewProgram();
+  absl::StatusOr<ObjectStore> second = ObjectStore::Open(*first.client);
+  ASSERT_TRUE(second.ok()) << second.status();
+  const auto replace = [](ObjectStore& store, const std::string& id) {
+    ObjectOptions options;
+    options.replace_existing = true;
+    for (int i = 0; i < 200; ++i) {
+      const std::string text = absl::StrCat(id, i);
+      const auto put = store.Put(id, Bytes(text), options);
+      ASSERT_TRUE(put.ok()) << put.status();
+      const auto got = store.Get(id);
+      ASSERT_TRUE(got.ok()) << got.status();
+      EXPECT_EQ(TextOf(*got), text);
+    }
+  };
+  ASSERT_TRUE(first->Put("pinned", Bytes("here")).ok());
+  const auto pinned = first->Get("pinned");
+  ASSERT_TRUE(pinned.ok()) << pinned.status();
+  std::thread thread([&] { replace(*second, "b"); });
+  replace(*first.store, "a");
+  thread.join();
+  ASSERT_TRUE(first->Delete("pinned").ok());
+  replace(*first.store, "a");
+  EXPECT_EQ(TextOf(*pinned), "here");
+}
+
 TEST_F(ObjectTest, ReadersLetGoOfArenasThatAreGone) {
   const Program reader = NewProgram();
   size_t holdings = 0;
