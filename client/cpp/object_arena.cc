@@ -28,6 +28,14 @@ absl::Status ObjectArena::MapAgain() {
   return absl::OkStatus();
 }
 
+void ObjectArena::Share() {
+  absl::MutexLock lock(&mutex_);
+  // The allocator does not know that its pages were written.
+  const std::optional<Extent> all = extents_.Allocate(size_bytes_, 1);
+  if (all.has_value()) extents_.Free(all->offset_bytes, NowMs());
+  is_strict_ = false;
+}
+
 bool ObjectArena::TakeBack(uint64_t size_bytes) {
   absl::MutexLock lock(&mutex_);
   if (!object_.has_value() || is_strict_ || size_bytes != size_bytes_ ||

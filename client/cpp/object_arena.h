@@ -41,7 +41,7 @@ class ObjectArena {
   // Elsewhere, perhaps; CALLER_NOT_ALLOWED when it is sealed.
   absl::Status MapAgain();
   // It is for many from now on.
-  void Share() { is_strict_ = false; }
+  void Share();
   // The reverse, for one that Share was called of: false unless it is of that
   // size and nothing is in it.
   bool TakeBack(uint64_t size_bytes);

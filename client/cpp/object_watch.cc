@@ -19,6 +19,8 @@ ObjectSummary SummaryFromProto(const v1::Object& proto) {
   object.size_bytes = proto.size_bytes();
   object.arena = proto.arena();
   object.owner = proto.owner();
+  object.priority = static_cast<uint8_t>(proto.priority());
+  object.is_spilled = proto.spilled();
   object.is_strict = proto.strict();
   object.create_time = TimeFromProto(proto.create_time());
   if (proto.has_expire_time()) {

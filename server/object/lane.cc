@@ -23,14 +23,28 @@ Lane::Lane(SessionPages pages, const SessionId& session, const Caller& caller)
       uid_(caller.uid),
       is_administrator_(caller.is_administrator) {}
 
-void Lane::Answer(uint64_t cookie, const absl::Status& status, uint64_t value) {
+namespace {
+
+layout::Answer AnswerOf(uint64_t cookie, const absl::Status& status,
+                        uint64_t value) {
   layout::Answer answer = {};
   answer.kind = static_cast<uint32_t>(layout::AnswerKind::kDone);
   answer.result = static_cast<uint32_t>(status.code());
   answer.cookie = cookie;
   answer.value = value;
   answer.reason = static_cast<uint32_t>(AnswerReasonOf(status));
-  Done(answer);
+  return answer;
+}
+
+}  // namespace
+
+void Lane::Answer(uint64_t cookie, const absl::Status& status, uint64_t value) {
+  Done(AnswerOf(cookie, status, value));
+}
+
+void Lane::AnswerInTurn(uint64_t cookie, const absl::Status& status,
+                        uint64_t value) {
+  DoneInTurn(AnswerOf(cookie, status, value));
 }
 
 void Lane::TellFreed(uint32_t arena, uint64_t offset_bytes,

@@ -34,6 +34,9 @@ class Lane : public SessionLane {
 
   // Answers a submission that was taken; the program sees it after Flush.
   void Answer(uint64_t cookie, const absl::Status& status, uint64_t value);
+  // The same behind everything that TellFreed has told.
+  void AnswerInTurn(uint64_t cookie, const absl::Status& status,
+                    uint64_t value);
   void TellFreed(uint32_t arena, uint64_t offset_bytes, uint64_t generation);
   void TellArenaGone(uint32_t arena);
   // Lets the program see its answers, and wakes it if it sleeps.

@@ -27,7 +27,7 @@ LaneServer::~LaneServer() {
   }
   thread_.join();
   // What is sealed wakes us.
-  objects_->StopSealing();
+  objects_->StopWaking();
 }
 
 void LaneServer::Rang(const SessionId& session) {

@@ -383,8 +383,10 @@ absl::Status ObjectRegistry::TakeUpLanes(
     if (segment.role == SegmentRole::kArena) {
       const std::optional<uint32_t> number = ArenaNumberOf(segment.name.id);
       if (table == nullptr || !number.has_value()) {
-        // Nothing says any more what is in it.
-        RETURN_IF_ERROR(segments_->RemoveReserved(view.entry));
+        // Nothing says any more what is in it. A file may not be to be removed
+        // now; it is no reason not to start.
+        const absl::Status removed = segments_->RemoveReserved(view.entry);
+        if (!removed.ok()) Log(LogLevel::kError, removed.message());
         continue;
       }
       table->AddArena(*number, view, session);

@@ -91,8 +91,12 @@ class ObjectRegistry {
   // `wake` is called when DoDue is to be called soon. To be set before the
   // first call.
   void SetWake(std::function<void()> wake) { wake_ = std::move(wake); }
-  // No arena is sealed for a session any more, and so nobody woken by that.
-  void StopSealing() { sealer_.Stop(); }
+  // No arena is sealed for a session any more, and no room made, and so nobody
+  // woken by that.
+  void StopWaking() {
+    sealer_.Stop();
+    room_server_.Drain();
+  }
 
   // A session has ended. Never blocks for long; arenas that are empty now are
   // removed by the next DoDue.

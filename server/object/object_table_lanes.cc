@@ -65,6 +65,8 @@ bool ObjectTable::Serve() {
       lane->idle_looks = 0;
       hot_lanes_.Cool(lane);
     }
+    // There may be room by now for what it could not be told before.
+    if (lane->kept_back() > 0) MarkDirty(*lane);
   }
   if (served) FreeRetired();
   FlushAnswers();

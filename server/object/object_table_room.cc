@@ -80,8 +80,9 @@ std::vector<VictimGroup> ObjectTable::ChooseVictims(const SessionId& session,
     for (const auto& [number, arena] : arenas_) {
       if (arena.spilled != nullptr) continue;
       if (arena.writer.has_value() && arena.writer != session) continue;
-      (arena.writer.has_value() ? own : ended)[number] = {
-          number, arena.size_bytes, {}};
+      // Nothing more is put into what is sealed: it goes as a whole.
+      const bool is_used = arena.writer.has_value() && !arena.is_sealed;
+      (is_used ? own : ended)[number] = {number, arena.size_bytes, {}};
     }
     // Their bytes are used still.
     for (const Retired& one : retired_) {
@@ -122,8 +123,10 @@ bool ObjectTable::MayGo(const VictimGroup& group,
   const auto arena = arenas_.find(group.arena);
   if (arena == arenas_.end()) return false;
   // Something else may lie there by now.
-  if (group.is_whole_arena && (arena->second.writer.has_value() ||
-                               arena->second.objects != group.victims.size())) {
+  const bool is_used =
+      arena->second.writer.has_value() && !arena->second.is_sealed;
+  if (group.is_whole_arena &&
+      (is_used || arena->second.objects != group.victims.size())) {
     return false;
   }
   return std::all_of(
@@ -246,6 +249,11 @@ bool ObjectTable::MoveTo(const Candidate& victim, uint32_t arena,
   SHMD_FAILPOINT("object.spilled");
   uses_.Move(victim.position, position);
   Retire(victim.position);
+  // A listing that a watch begins with may have passed the new position, and
+  // not yet come to the old one.
+  if (events_ != nullptr) {
+    NoteEvent(ObjectEvent::Type::kCreated, directory_.key(position), fields);
+  }
   if (fields.expire_time_ns != 0) {
     expiries_.emplace(fields.expire_time_ns,
                       std::make_pair(position, fields.generation));
@@ -364,7 +372,9 @@ void ObjectTable::AnswerRoom(const RoomAsk& ask,
   const auto lane = lanes_.find(ask.session);
   if (lane == lanes_.end()) return;
   --lane->second->awaits;
-  Answer(*lane->second, ask.cookie, freed.status(), freed.value_or(0));
+  // What has gone is to be used by then, however much it is.
+  lane->second->AnswerInTurn(ask.cookie, freed.status(), freed.value_or(0));
+  MarkDirty(*lane->second);
   FlushAnswers();
 }
 

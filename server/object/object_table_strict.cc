@@ -17,7 +17,13 @@ absl::StatusOr<EntryPtr> ObjectTable::BeginSealingLocked(
     const ObjectUser& user, const PublishCommand& command) {
   // All that can be refused: what is sealed stays sealed.
   RETURN_IF_ERROR(CheckPublish(user, command));
-  RETURN_IF_ERROR(CheckName(user, command, directory_.Find(command.name)));
+  const absl::Status named =
+      CheckName(user, command, directory_.Find(command.name));
+  if (!named.ok()) {
+    // An earlier run of the daemon may have sealed it.
+    DropUnused(command);
+    return named;
+  }
   ArenaState& arena = arenas_[command.arena];
   if (std::exchange(arena.is_sealing, true)) return ArenaShared(command.arena);
   return arena.segment.entry;

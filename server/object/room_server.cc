@@ -1,5 +1,6 @@
 #include "server/object/room_server.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -58,7 +59,8 @@ bool RoomServer::TakeNew(absl::Duration longest, std::list<Waiting>* waiting) {
     return !new_.empty() || stopping_;
   };
   mutex_.AwaitWithTimeout(absl::Condition(&has_news), longest);
-  waiting->splice(waiting->end(), new_);
+  // Who has just come is not to wait for those for whom nothing could go.
+  waiting->splice(waiting->begin(), new_);
   return !stopping_;
 }
 
@@ -82,6 +84,10 @@ void RoomServer::Run() {
     const absl::Duration took = absl::Now() - begun;
     pause = waiting.empty() ? absl::InfiniteDuration()
                             : std::max(kTriedAgain, took * kPausesPerAttempt);
+    for (const Waiting& one : waiting) {
+      pause = std::min(
+          pause, std::max(one.deadline - absl::Now(), absl::ZeroDuration()));
+    }
   }
   for (const Waiting& one : waiting) one.done(Draining());
 }

@@ -67,6 +67,14 @@ class BasicAnswerProducer {
     return true;
   }
 
+  // Done, behind what was freed before, should that have to wait for room.
+  bool DoneInTurn(const Answer& answer) {
+    if (kept_back_.empty()) return Done(answer);
+    if (broken_ || unanswered_ == 0) return false;
+    kept_back_.push_back(answer);
+    return true;
+  }
+
   // Tells that something was freed, now or when there is room.
   void Freed(const Answer& answer) {
     if (broken_) return;
@@ -125,7 +133,11 @@ class BasicAnswerProducer {
     if (kept_back_.empty()) return;
     if (!HasRoomForFreed()) UpdateRead();
     while (!kept_back_.empty() && HasRoomForFreed()) {
-      Push(kept_back_.front());
+      const Answer& next = kept_back_.front();
+      if (next.kind == static_cast<uint32_t>(layout::AnswerKind::kDone)) {
+        --unanswered_;
+      }
+      Push(next);
       kept_back_.pop_front();
     }
   }

@@ -44,6 +44,7 @@ class BasicSessionLane {
 
   // As of BasicAnswerProducer. After Publish has said so, wake the program.
   bool Done(const Answer& answer) { return answers_.Done(answer); }
+  bool DoneInTurn(const Answer& answer) { return answers_.DoneInTurn(answer); }
   void Freed(const Answer& answer) { answers_.Freed(answer); }
   bool Publish() { return answers_.Publish(); }
 
