@@ -246,6 +246,36 @@ TEST_F(RoomModelTest, WhatIsUsedSinceItWasChosenStays) {
   EXPECT_TRUE(table_->Find(Key("a")).ok());
 }
 
+// Nothing can be put beside them: what comes back is the arena.
+TEST_F(RoomModelTest, StrictObjectsGoWithTheirArenas) {
+  const SegmentView sealed = View(kArenaBytes);
+  auto segment = std::make_shared<Segment>(*sealed.segment);
+  segment->state = SegmentState::kSealed;
+  constexpr uint32_t kStrictArena = 9;
+  table_->AddArena(kStrictArena, {nullptr, segment, 0}, kMine);
+  PublishCommand command;
+  command.name = Key("strict");
+  command.arena = kStrictArena;
+  command.size_bytes = kObjectBytes;
+  command.strict = true;
+  ObjectUser user;
+  user.session = kMine;
+  ASSERT_TRUE(table_->Publish(user, command).ok());
+  // One that shares an arena is enough for what fits there.
+  Publish(kMine, "a", 255);
+  const auto small = table_->ChooseVictims(kMine, kObjectBytes);
+  ASSERT_EQ(small.size(), 1u);
+  EXPECT_EQ(small[0].victims[0].position, known_["a"].position);
+  Pin("a");
+  const auto groups = table_->ChooseVictims(kMine, kArenaBytes);
+  ASSERT_EQ(groups.size(), 1u);
+  EXPECT_TRUE(groups[0].is_whole_arena);
+  EXPECT_EQ(groups[0].arena, kStrictArena);
+  EXPECT_GT(table_->Evict(groups), 0u);
+  EXPECT_FALSE(table_->Find(Key("strict")).ok());
+  EXPECT_TRUE(table_->Find(Key("a")).ok());
+}
+
 TEST_F(RoomModelTest, WhatThePageSaysLeadsNowhere) {
   Publish(kMine, "a", 0);
   Publish(kMine, "b", 0);

@@ -101,6 +101,27 @@ TEST_F(AnswerRingTest, WhatWasKeptBackComesWhenThereIsRoom) {
   EXPECT_EQ(producer_.kept_back(), 0u);
 }
 
+TEST_F(AnswerRingTest, InTurnIsBehindWhatWasKeptBack) {
+  producer_.Took(2);
+  for (uint64_t i = 0; i < 3 * kAnswers; ++i) producer_.Freed(Freed(i));
+  ASSERT_TRUE(producer_.DoneInTurn(Done(3 * kAnswers)));
+  // The other is not held up.
+  ASSERT_TRUE(producer_.Done(Done(7)));
+  std::vector<Answer> all;
+  while (producer_.kept_back() > 0 || all.size() < 3 * kAnswers + 2) {
+    producer_.Publish();
+    const std::vector<Answer> some = PollAll();
+    ASSERT_FALSE(some.empty());
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  EXPECT_EQ(all.back().cookie, 3 * kAnswers);
+  EXPECT_EQ(all.back().kind, static_cast<uint32_t>(AnswerKind::kDone));
+  EXPECT_EQ(all[kFreedRoom].cookie, 7u);
+  // Both are answered, so as many can be taken as at first.
+  EXPECT_FALSE(producer_.Done(Done(0)));
+  EXPECT_EQ(producer_.TakeLimit(), kSubmissions);
+}
+
 TEST_F(AnswerRingTest, ReaderOfAFullRingRingsForWhatWasKeptBack) {
   answers_->header.asleep = 1;
   for (uint64_t i = 0; i < kFreedRoom - 1; ++i) producer_.Freed(Freed(i));

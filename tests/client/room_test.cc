@@ -249,6 +249,27 @@ TEST_F(RoomTest, NeighboursGoForALargerObject) {
   EXPECT_EQ(program->List().size(), 3u);
 }
 
+// More than a session can be told of at once.
+TEST_F(RoomTest, ManySmallOnesGoForALargeOneOnce) {
+  constexpr uint64_t kSmall = 256;
+  constexpr uint64_t kCount = kArenaBytes / kSmall;
+  Program program = NewProgram();
+  Limit(*program.client, 1, WhenFull::kEvict);
+  const std::string content = Content("s", kSmall);
+  std::vector<std::string> ids;
+  for (uint64_t i = 0; i < kCount; ++i) ids.push_back(absl::StrCat("s", i));
+  std::vector<PutItem> items;
+  for (const std::string& id : ids) items.push_back({id, content});
+  const absl::Status put = program.store->PutAll(items);
+  ASSERT_TRUE(put.ok()) << put;
+  ASSERT_TRUE(program.Put("large", kArenaBytes / 2).ok());
+  EXPECT_TRUE(program.Has("large", kArenaBytes / 2));
+  // A half, and at most one in 256 besides.
+  const size_t left = program.store->List().size() - 1;
+  EXPECT_LE(left, kCount / 2);
+  EXPECT_GE(left, kCount / 2 - kCount / 128);
+}
+
 TEST_F(RoomTest, ArenasOfEndedWritersGo) {
   {
     const Program gone = NewProgram();
