@@ -71,14 +71,14 @@ class BasicAnswerProducer {
   bool DoneInTurn(const Answer& answer) {
     if (kept_back_.empty()) return Done(answer);
     if (broken_ || unanswered_ == 0) return false;
-    kept_back_.push_back(answer);
+    kept_back_.push_back({answer, /*is_done=*/true});
     return true;
   }
 
   // Tells that something was freed, now or when there is room.
   void Freed(const Answer& answer) {
     if (broken_) return;
-    kept_back_.push_back(answer);
+    kept_back_.push_back({answer, /*is_done=*/false});
     PushKeptBack();
   }
 
@@ -111,6 +111,11 @@ class BasicAnswerProducer {
   size_t kept_back() const { return kept_back_.size(); }
 
  private:
+  struct KeptBack {
+    Answer answer;
+    bool is_done = false;  // else it tells of something freed
+  };
+
   bool HasRoomForFreed() const {
     return produced_ - read_ < kCapacity - kReserved;
   }
@@ -133,11 +138,8 @@ class BasicAnswerProducer {
     if (kept_back_.empty()) return;
     if (!HasRoomForFreed()) UpdateRead();
     while (!kept_back_.empty() && HasRoomForFreed()) {
-      const Answer& next = kept_back_.front();
-      if (next.kind == static_cast<uint32_t>(layout::AnswerKind::kDone)) {
-        --unanswered_;
-      }
-      Push(next);
+      if (kept_back_.front().is_done) --unanswered_;
+      Push(kept_back_.front().answer);
       kept_back_.pop_front();
     }
   }
@@ -153,7 +155,7 @@ class BasicAnswerProducer {
   uint64_t published_;
   uint64_t read_;
   uint64_t unanswered_ = 0;
-  std::deque<Answer> kept_back_;
+  std::deque<KeptBack> kept_back_;
   bool first_publish_ = true;
   bool broken_ = false;
 };
