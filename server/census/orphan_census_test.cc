@@ -21,6 +21,7 @@
 #include "base/error_reason.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/census/other_daemons.h"
 #include "shm/sys/socket.h"
 
 namespace shmd {
@@ -218,6 +219,17 @@ TEST_F(OrphanCensusTest, ASegmentIsNone) {
   };
   EXPECT_THAT(List(), IsEmpty());
   EXPECT_EQ(RemoveReason(found[0]), reason::kOrphanInUse);
+}
+
+TEST_F(OrphanCensusTest, ADaemonThatHasEndedOwnsNothing) {
+  ASSERT_TRUE(MakePosix("/left", 4096));
+  const std::vector<Orphan> found = List();
+  ASSERT_EQ(found.size(), 1u);
+  OtherDaemon daemon;
+  daemon.pid = getpid();
+  EXPECT_TRUE(PossibleOwner({daemon}, found[0].object).has_value());
+  daemon.pid = RunDead([] {});
+  EXPECT_FALSE(PossibleOwner({daemon}, found[0].object).has_value());
 }
 
 TEST_F(OrphanCensusTest, OwnersSeeTheirOwn) {

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <memory>
 
 #include "absl/strings/numbers.h"
@@ -17,13 +18,15 @@ struct CloseFolder {
   void operator()(DIR* folder) const { closedir(folder); }
 };
 
-// Whether both paths lead to the same; also when that cannot be seen.
-bool MayBeSame(const std::string& a, const std::string& b) {
+// Whether what the other process sees is ours; also when that cannot be seen,
+// but not when there is nothing: it has ended meanwhile, or has no such folder.
+bool MayBeSame(const std::string& theirs, const std::string& ours) {
   struct stat first = {};
   struct stat second = {};
-  if (stat(a.c_str(), &first) != 0 || stat(b.c_str(), &second) != 0) {
-    return true;
+  if (stat(theirs.c_str(), &first) != 0) {
+    return errno != ENOENT && errno != ESRCH;
   }
+  if (stat(ours.c_str(), &second) != 0) return true;
   return first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
