@@ -4,6 +4,7 @@
 #include <iterator>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "server/rpc/commands_from_proto.h"
 #include "server/rpc/namespace_from_proto.h"
 #include "server/rpc/options_from_proto.h"
@@ -132,7 +133,9 @@ void TryNamespace(absl::string_view bytes) {
   if (!Parse(bytes, &update)) return;
   const auto command = UpdateFromProto(update);
   if (!command.ok()) return;
-  Expect(CheckNamespaceId("name", command->name).ok());
+  // Which no namespace need have: then there is none of that name.
+  Expect(ParseNamespaceName("name", absl::StrCat("namespaces/", command->name))
+             .ok());
   if (command->entrants.has_value()) ExpectNamespace(*command->entrants);
 }
 
