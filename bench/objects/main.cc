@@ -1,25 +1,24 @@
 // Looking a name up, and pinning what it names, against the bare floor.
 //
-//   bazel run -c opt //bench/objects:lookup
+//   bazel run -c opt //bench/objects:lookup [-- ROUNDS]
 //
-// The repetitions of all of them are interleaved at random, so a noisy machine
-// is equally noisy to each. Prints medians and how they compare.
-
-#include <benchmark/benchmark.h>
+// A round is a few short batches of each, one kind after the other, so that a
+// machine that others use is as busy for each; prints medians over all batches
+// and how they compare. Repeat for the spread.
 
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
-#include <map>
 #include <memory>
 #include <numeric>
 #include <random>
-#include <string>
-#include <utility>
+#include <thread>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "bench/objects/floor_index.h"
 #include "shm/directory/directory_reader.h"
@@ -128,129 +127,143 @@ class Subject {
   std::unique_ptr<DirectoryReader> reader_;
 };
 
-// One name after another, far from each other; `expected` is whether each is
-// to be found.
-template <typename Get>
-void Walk(benchmark::State& state, const std::vector<Name>& names,
-          bool expected, Get get) {
-  uint64_t i = static_cast<uint64_t>(state.thread_index()) * names.size() / 2;
-  uint64_t hits = 0;
-  for (auto _ : state) {
-    i = (i + 7919) % names.size();
-    const uint64_t value = get(names[i]);
-    benchmark::DoNotOptimize(value);
-    hits += value != 0;
-  }
-  if (hits != (expected ? static_cast<uint64_t>(state.iterations()) : 0)) {
-    state.SkipWithError("found what is not there, or the reverse");
-  }
-}
+enum Kind : size_t { kFloor, kFind, kPin, kFloorMiss, kMiss, kKinds };
 
-using Run = std::function<void(benchmark::State&)>;
+// Nanoseconds a look-up, of each batch.
+using Samples = std::array<std::vector<double>, kKinds>;
 
-void Register(const std::string& name, int threads, const Run& run) {
-  benchmark::RegisterBenchmark(name.c_str(), run)->Threads(threads);
-}
-
-void RegisterAll(uint64_t names, Subject& subject) {
-  const Run floor_hit = [&](benchmark::State& state) {
-    Walk(state, subject.names(), true,
-         [&](const Name& name) { return subject.floor().Find(name.view()); });
-  };
-  const Run floor_miss = [&](benchmark::State& state) {
-    Walk(state, subject.absent(), false,
-         [&](const Name& name) { return subject.floor().Find(name.view()); });
-  };
-  const Run hit = [&](benchmark::State& state) {
-    Walk(state, subject.names(), true,
-         [&](const Name& name) { return subject.FindOnce(name); });
-  };
-  const Run miss = [&](benchmark::State& state) {
-    Walk(state, subject.absent(), false,
-         [&](const Name& name) { return subject.FindOnce(name); });
-  };
-  const Run pin = [&](benchmark::State& state) {
-    Walk(state, subject.names(), true,
-         [&](const Name& name) { return subject.PinOnce(name); });
-  };
-  for (const int threads : {1, 2}) {
-    const auto name = [&](const char* what) {
-      return absl::StrCat(what, "/", names, "/", threads);
-    };
-    Register(name("floor_find"), threads, floor_hit);
-    Register(name("floor_miss"), threads, floor_miss);
-    Register(name("find"), threads, hit);
-    Register(name("miss"), threads, miss);
-    Register(name("pin_unpin"), threads, pin);
-  }
-}
-
-// Prints as usual, and keeps the medians.
-class MedianReporter : public benchmark::ConsoleReporter {
+// One thread's walk over the names, one after another, far from each other.
+class Walker {
  public:
-  void ReportRuns(
-      const std::vector<benchmark::BenchmarkReporter::Run>& runs) override {
-    ConsoleReporter::ReportRuns(runs);
-    for (const auto& run : runs) {
-      if (run.aggregate_name != "median") continue;
-      // "find/100/2/real_time/threads:2"
-      const std::string name = run.run_name.function_name;
-      // Of the processor, so that other programs that run count less.
-      medians_[name] = run.GetAdjustedCPUTime();
-    }
-  }
+  Walker(Subject* subject, uint64_t start) : subject_(subject), at_(start) {}
 
-  double of(const std::string& what, uint64_t names, int threads) const {
-    const auto found =
-        medians_.find(absl::StrCat(what, "/", names, "/", threads));
-    return found == medians_.end() ? 0 : found->second;
+  // Appends to the samples of a kind; false when something was found that is
+  // not there, or the reverse.
+  bool Run(Kind kind, Samples* samples) {
+    switch (kind) {
+      case kFloor:
+        return Batches(kind, subject_->names(), true, samples,
+                       [this](const Name& name) {
+                         return subject_->floor().Find(name.view());
+                       });
+      case kFind:
+        return Batches(
+            kind, subject_->names(), true, samples,
+            [this](const Name& name) { return subject_->FindOnce(name); });
+      case kPin:
+        return Batches(
+            kind, subject_->names(), true, samples,
+            [this](const Name& name) { return subject_->PinOnce(name); });
+      case kFloorMiss:
+        return Batches(kind, subject_->absent(), false, samples,
+                       [this](const Name& name) {
+                         return subject_->floor().Find(name.view());
+                       });
+      case kMiss:
+        return Batches(
+            kind, subject_->absent(), false, samples,
+            [this](const Name& name) { return subject_->FindOnce(name); });
+      case kKinds:
+        break;
+    }
+    return false;
   }
 
  private:
-  std::map<std::string, double> medians_;
+  static constexpr int kBatches = 20;
+  static constexpr int kBatch = 100;
+
+  template <typename Get>
+  bool Batches(Kind kind, const std::vector<Name>& names, bool expected,
+               Samples* samples, Get get) {
+    int hits = 0;
+    for (int batch = 0; batch < kBatches; ++batch) {
+      const auto start = std::chrono::steady_clock::now();
+      for (int i = 0; i < kBatch; ++i) {
+        at_ = (at_ + 7919) % names.size();
+        hits += get(names[at_]) != 0;
+      }
+      const std::chrono::duration<double, std::nano> took =
+          std::chrono::steady_clock::now() - start;
+      (*samples)[kind].push_back(took.count() / kBatch);
+    }
+    return hits == (expected ? kBatches * kBatch : 0);
+  }
+
+  Subject* const subject_;
+  uint64_t at_;
 };
 
-void PrintTable(const MedianReporter& medians) {
-  absl::PrintF("\n%10s %7s | %9s | %9s %5s | %9s %5s | %9s | %9s %5s\n",
-               "names", "threads", "floor", "find", "x", "pin+unpin", "x",
-               "floor", "miss", "x");
-  for (const uint64_t names : kSizes) {
-    for (const int threads : {1, 2}) {
-      const double floor = medians.of("floor_find", names, threads);
-      const double floor_miss = medians.of("floor_miss", names, threads);
-      const double find = medians.of("find", names, threads);
-      const double pin = medians.of("pin_unpin", names, threads);
-      const double miss = medians.of("miss", names, threads);
-      absl::PrintF(
-          "%10d %7d | %6.1f ns | %6.1f ns %5.2f | %6.1f ns %5.2f | %6.1f ns |"
-          " %6.1f ns %5.2f\n",
-          names, threads, floor, find, find / floor, pin, pin / floor,
-          floor_miss, miss, miss / floor_miss);
+// By so many threads at once, each kind by all of them at the same time.
+Samples Measure(Subject& subject, int threads, int rounds) {
+  std::vector<Samples> samples(threads);
+  std::atomic<int> begun{0};
+  std::vector<std::thread> running;
+  for (int thread = 0; thread < threads; ++thread) {
+    running.emplace_back([&, thread] {
+      Walker walker(&subject, thread * subject.names().size() / 2);
+      for (int i = 0; i < rounds * static_cast<int>(kKinds); ++i) {
+        ++begun;
+        while (begun < (i + 1) * threads) {
+        }
+        if (walker.Run(static_cast<Kind>(i % kKinds), &samples[thread])) {
+          continue;
+        }
+        absl::FPrintF(stderr, "found what is not there, or the reverse\n");
+        std::exit(1);
+      }
+    });
+  }
+  for (std::thread& thread : running) thread.join();
+  for (int thread = 1; thread < threads; ++thread) {
+    for (size_t kind = 0; kind < kKinds; ++kind) {
+      samples[0][kind].insert(samples[0][kind].end(),
+                              samples[thread][kind].begin(),
+                              samples[thread][kind].end());
     }
   }
+  return samples[0];
+}
+
+double Median(std::vector<double>& values) {
+  const auto middle = values.begin() + values.size() / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+void PrintRow(uint64_t names, int threads, Samples samples) {
+  std::array<double, kKinds> at;
+  for (size_t kind = 0; kind < kKinds; ++kind) at[kind] = Median(samples[kind]);
+  absl::PrintF(
+      "%10d %7d | %6.1f ns | %6.1f ns %5.2f | %6.1f ns %5.2f | %6.1f ns |"
+      " %6.1f ns %5.2f\n",
+      names, threads, at[kFloor], at[kFind], at[kFind] / at[kFloor], at[kPin],
+      at[kPin] / at[kFloor], at[kFloorMiss], at[kMiss],
+      at[kMiss] / at[kFloorMiss]);
 }
 
 int Main(int argc, char** argv) {
-  std::vector<char*> arguments(argv, argv + argc);
-  std::string repetitions = "--benchmark_repetitions=15";
-  std::string interleaved = "--benchmark_enable_random_interleaving=true";
-  std::string aggregates = "--benchmark_report_aggregates_only=true";
-  // Defaults; what is said on the command line comes later.
-  arguments.insert(arguments.begin() + 1,
-                   {repetitions.data(), interleaved.data(), aggregates.data()});
-  int count = static_cast<int>(arguments.size());
-  benchmark::Initialize(&count, arguments.data());
+  int rounds = 200;
+  if (argc > 2 ||
+      (argc == 2 && (!absl::SimpleAtoi(argv[1], &rounds) || rounds < 1))) {
+    absl::FPrintF(stderr, "usage: lookup [ROUNDS]\n");
+    return 1;
+  }
   std::vector<std::unique_ptr<Subject>> subjects;
   for (const uint64_t names : kSizes) {
     subjects.push_back(std::make_unique<Subject>(names));
-    RegisterAll(names, *subjects.back());
     absl::PrintF("%d names: %.1f bytes of shared memory each\n", names,
                  static_cast<double>(subjects.back()->memory_bytes()) /
                      static_cast<double>(names));
   }
-  MedianReporter reporter;
-  benchmark::RunSpecifiedBenchmarks(&reporter);
-  PrintTable(reporter);
+  absl::PrintF("\n%10s %7s | %9s | %9s %5s | %9s %5s | %9s | %9s %5s\n",
+               "names", "threads", "floor", "find", "x", "pin+unpin", "x",
+               "floor", "miss", "x");
+  for (size_t i = 0; i < subjects.size(); ++i) {
+    for (const int threads : {1, 2}) {
+      PrintRow(kSizes[i], threads, Measure(*subjects[i], threads, rounds));
+    }
+  }
   return 0;
 }
 

@@ -155,9 +155,10 @@ class BasicDirectoryReader {
 
 using DirectoryReader = BasicDirectoryReader<layout::HostMemory>;
 
+// Inlined always: the call costs as much as a tenth of it.
 template <typename Memory>
-inline Lookup BasicDirectoryReader<Memory>::Find(const NameKey& key,
-                                                 FoundObject* found) const {
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline Lookup BasicDirectoryReader<Memory>::Find(
+    const NameKey& key, FoundObject* found) const {
   const uint64_t hash = HashName(hash_seed_, key);
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const uint64_t index =

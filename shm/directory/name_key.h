@@ -51,10 +51,16 @@ inline constexpr uint64_t kLastHashMultiplier = 0xC4CEB9FE1A85EC53;
 // names so that they collide fills his own namespace's buckets, and is refused.
 inline uint64_t HashName(uint64_t seed, const NameKey& key) {
   uint64_t hash = seed;
-  for (size_t i = 0; i < key.used_words(); ++i) {
-    hash = (hash ^ key.words[i]) * kHashMultiplier;
+  const auto mix = [&](uint64_t word) {
+    hash = (hash ^ word) * kHashMultiplier;
     hash ^= hash >> 32;
-  }
+  };
+  // Most names have no more than three words, and these need no loop.
+  const size_t words = key.used_words();
+  if (words > 0) mix(key.words[0]);
+  if (words > 1) mix(key.words[1]);
+  if (words > 2) mix(key.words[2]);
+  for (size_t i = 3; i < words; ++i) mix(key.words[i]);
   hash = (hash ^ key.length) * kLastHashMultiplier;
   return hash ^ (hash >> 32);
 }

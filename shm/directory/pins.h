@@ -74,8 +74,9 @@ class BasicPinSet {
   static constexpr int kAttempts = 128;
   static constexpr uint64_t kSlotsInLine = 8;
   static constexpr uint64_t kLines = layout::kMaxPins / kSlotsInLine;
-  // Before slots that nobody has used yet are.
-  static constexpr uint64_t kLinesToSearch = 64;
+  // So many lines are given out before used ones are searched: two threads
+  // with slots in the same line would wait for each other at every pin.
+  static constexpr uint64_t kLinesOfTheirOwn = 64;
   static constexpr uint32_t kMaxRecentPause = 31;
 
   SlotHints& Hints() const {
@@ -169,8 +170,10 @@ inline bool BasicPinSet<Memory>::TakeAny(SlotHints& hints, uint64_t word,
 
 template <typename Memory>
 bool BasicPinSet<Memory>::AddHints(SlotHints& hints) {
-  if (AddHintsOfLines(hints, kLinesToSearch)) return true;
   uint64_t line = lines_used_.load(std::memory_order_relaxed);
+  if (line >= kLinesOfTheirOwn && AddHintsOfLines(hints, kLinesOfTheirOwn)) {
+    return true;
+  }
   while (line < kLines) {
     if (!lines_used_.compare_exchange_weak(line, line + 1,
                                            std::memory_order_relaxed)) {
