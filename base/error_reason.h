@@ -108,6 +108,36 @@ inline constexpr char kSegmentReserved[] = "SEGMENT_RESERVED";
 inline constexpr char kArenaShared[] = "ARENA_SHARED";
 inline constexpr char kObjectsInUse[] = "OBJECTS_IN_USE";
 
+// Channels.
+inline constexpr char kChannelIdInvalid[] = "CHANNEL_ID_INVALID";
+inline constexpr char kChannelNotFound[] = "CHANNEL_NOT_FOUND";
+inline constexpr char kChannelExists[] = "CHANNEL_EXISTS";
+inline constexpr char kChannelInUse[] = "CHANNEL_IN_USE";
+inline constexpr char kChannelFull[] = "CHANNEL_FULL";
+inline constexpr char kMemberNotFound[] = "MEMBER_NOT_FOUND";
+inline constexpr char kChannelClosed[] = "CHANNEL_CLOSED";
+inline constexpr char kChannelBlocked[] = "CHANNEL_BLOCKED";
+inline constexpr char kNoMessage[] = "NO_MESSAGE";
+inline constexpr char kCutOff[] = "CUT_OFF";
+inline constexpr char kMessageTooLarge[] = "MESSAGE_TOO_LARGE";
+inline constexpr char kMessageDamaged[] = "MESSAGE_DAMAGED";
+inline constexpr char kMessagesHeld[] = "MESSAGES_HELD";
+inline constexpr char kClaimLost[] = "CLAIM_LOST";
+inline constexpr char kServerGone[] = "SERVER_GONE";
+inline constexpr char kWaitLimitExceeded[] = "WAIT_LIMIT_EXCEEDED";
+
+// Locks and the like.
+inline constexpr char kSyncIdInvalid[] = "SYNC_ID_INVALID";
+inline constexpr char kSyncPrimitiveNotFound[] = "SYNC_PRIMITIVE_NOT_FOUND";
+inline constexpr char kSyncPrimitiveExists[] = "SYNC_PRIMITIVE_EXISTS";
+inline constexpr char kSyncPrimitiveInvalid[] = "SYNC_PRIMITIVE_INVALID";
+inline constexpr char kLockNotHeld[] = "LOCK_NOT_HELD";
+inline constexpr char kLockBroken[] = "LOCK_BROKEN";
+inline constexpr char kBarrierBroken[] = "BARRIER_BROKEN";
+inline constexpr char kSyncLimitExceeded[] = "SYNC_LIMIT_EXCEEDED";
+inline constexpr char kCountTooLarge[] = "COUNT_TOO_LARGE";
+inline constexpr char kDeadlinePassed[] = "DEADLINE_PASSED";
+
 }  // namespace shmd::reason
 
 #endif  // SHMD_BASE_ERROR_REASON_H_

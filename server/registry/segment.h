@@ -25,13 +25,20 @@ enum class SegmentState : uint8_t {
 enum class Lifetime : uint8_t { kUntilDeleted, kSession, kSessionUntilSealed };
 
 // What a segment is for. All but the first kind are made and removed by the
-// daemon alone, and serve objects; the numbers are for good in its files.
+// daemon alone, and serve objects and channels; the numbers are for good in its
+// files.
 enum class SegmentRole : uint8_t {
   kOrdinary = 0,
-  kDirectory = 1,    // of a namespace; nobody else writes it
-  kSessionPage = 2,  // owner_session writes it
-  kAnswers = 3,      // to owner_session; nobody else writes it
-  kArena = 4,        // owner_session writes it, and need not own it
+  kDirectory = 1,       // of a namespace; nobody else writes it
+  kSessionPage = 2,     // owner_session writes it
+  kAnswers = 3,         // to owner_session; nobody else writes it
+  kArena = 4,           // owner_session writes it, and need not own it
+  kChannel = 5,         // who takes part; nobody else writes it
+  kRing = 6,            // of a publisher; owner_session writes it
+  kReaderPage = 7,      // of a subscriber; owner_session writes it
+  kClaims = 8,          // on a ring; owner_session writes it, and consumers do
+  kSyncPage = 9,        // owner_session writes it
+  kSyncPrimitive = 10,  // a lock or the like; all that its mode lets write it
 };
 
 using Labels = std::map<std::string, std::string>;

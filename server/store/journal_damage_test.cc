@@ -7,7 +7,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
-#include "server/store/crc32c.h"
+#include "base/crc32c.h"
 #include "server/store/journal_replay.h"
 #include "server/store/store_fixture.h"
 

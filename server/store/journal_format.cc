@@ -5,7 +5,7 @@
 #include <cstring>
 #include <utility>
 
-#include "server/store/crc32c.h"
+#include "base/crc32c.h"
 
 namespace shmd {
 namespace {

@@ -31,7 +31,7 @@ namespace shmd {
 
 inline constexpr size_t kJournalHeaderBytes = 32;
 inline constexpr size_t kGroupHeaderBytes = 28;
-inline constexpr size_t kMaxPayloadBytes = size_t{256} << 20;
+inline constexpr size_t kMaxJournalPayloadBytes = size_t{256} << 20;
 
 struct JournalHeader {
   BootId boot_id = {};

@@ -19,6 +19,7 @@ enum class RecordKind : uint8_t {
   kSession = 4,
   kRequest = 5,
   kIntent = 6,
+  kLocker = 16,
 };
 
 // A record as it is kept: what key and value mean is the kind's own.

@@ -170,7 +170,7 @@ absl::StatusOr<StoredSegment> ParseSegmentRecord(absl::string_view key,
             &segment.lifetime)) {
     return Damaged("lifetime");
   }
-  if (!Read(record.role(), SegmentRole::kArena, &segment.role)) {
+  if (!Read(record.role(), SegmentRole::kSyncPrimitive, &segment.role)) {
     return Damaged("role");
   }
   if (HasSession(segment) &&

@@ -103,7 +103,7 @@ absl::Status Store::Commit(absl::Span<const Change> changes,
   RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("store.commit"));
   uint32_t payload_crc = 0;
   std::string group = EncodeGroup(changes, &payload_crc);
-  if (group.size() > kMaxPayloadBytes) {
+  if (group.size() > kMaxJournalPayloadBytes) {
     return StoreFailed("take a change", "it is too large");
   }
   if (is_behind_.exchange(false)) {

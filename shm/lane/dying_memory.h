@@ -30,6 +30,20 @@ struct DyingMemory {
     Stored();
     return before;
   }
+  template <typename Word>
+  static bool CompareExchange(Word* word, Word expected, Word value,
+                              std::memory_order order) {
+    const bool stored =
+        layout::HostMemory::CompareExchange(word, expected, value, order);
+    if (stored) Stored();
+    return stored;
+  }
+  template <typename Word>
+  static Word Add(Word* word, Word value, std::memory_order order) {
+    const Word before = layout::HostMemory::Add(word, value, order);
+    Stored();
+    return before;
+  }
 
  private:
   static void Stored() {

@@ -44,6 +44,11 @@ class HostMemory {
     return __atomic_compare_exchange_n(word, &expected, value, false,
                                        Builtin(order), __ATOMIC_RELAXED);
   }
+  // Adds, modulo the word's size; what it was before.
+  template <typename Word>
+  static Word Add(Word* word, Word value, std::memory_order order) {
+    return __atomic_fetch_add(word, value, Builtin(order));
+  }
 
   // Which of the words from `words`, eight of them at a multiple of 64 bytes,
   // have `tag` in bits 32-63: a bit for each, the first lowest. Acquires.

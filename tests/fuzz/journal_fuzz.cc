@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "server/store/crc32c.h"
+#include "base/crc32c.h"
 #include "server/store/journal_replay.h"
 #include "tests/fuzz/fuzz_input.h"
 

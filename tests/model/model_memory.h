@@ -72,7 +72,8 @@ class Words {
 // of the model's own, one for each process, which also seeds bugs in it:
 //
 //   static std::memory_order Demote(std::memory_order)
-//                                  the order that is used for one asked for
+//                                  the order that is used for one asked for;
+//                                  acq_rel is the half that the access has
 //   template <typename Word> static Word Change(const Word*, Word)
 //                                  the value that is stored for one asked for
 //   static bool Skip(const void*)  whether a load returns what the last one of
@@ -88,7 +89,8 @@ struct ModelMemory {
       seen[number] = false;
       return static_cast<Word>(last[number]);
     }
-    const uint64_t value = Words::At(word).load(Native(Tag::Demote(order)), $);
+    const uint64_t value =
+        Words::At(word).load(Native(Tag::Demote(order), rl::mo_acquire), $);
     last[number] = value;
     seen[number] = true;
     return static_cast<Word>(value);
@@ -96,14 +98,14 @@ struct ModelMemory {
   template <typename Word>
   static void Store(Word* word, Word value, std::memory_order order) {
     if (Dies()) return;
-    Words::At(word).store(Tag::Change(word, value), Native(Tag::Demote(order)),
-                          $);
+    Words::At(word).store(Tag::Change(word, value),
+                          Native(Tag::Demote(order), rl::mo_release), $);
   }
   template <typename Word>
   static Word Exchange(Word* word, Word value, std::memory_order order) {
     if (Dies()) return Word{};
-    return static_cast<Word>(
-        Words::At(word).exchange(value, Native(Tag::Demote(order)), $));
+    return static_cast<Word>(Words::At(word).exchange(
+        value, Native(Tag::Demote(order), rl::mo_acq_rel), $));
   }
   template <typename Word>
   static bool CompareExchange(Word* word, Word expected, Word value,
@@ -111,7 +113,7 @@ struct ModelMemory {
     if (Dies()) return true;
     uint64_t was = expected;
     return Words::At(word).compare_exchange_strong(
-        was, value, Native(Tag::Demote(order)), $);
+        was, value, Native(Tag::Demote(order), rl::mo_acq_rel), $);
   }
   static unsigned WordsWithTag(const uint64_t* words, uint32_t tag) {
     unsigned found = 0;
@@ -133,7 +135,8 @@ struct ModelMemory {
     --stores_left;
     return false;
   }
-  static rl::memory_order Native(std::memory_order order) {
+  static rl::memory_order Native(std::memory_order order,
+                                 rl::memory_order both) {
     switch (order) {
       case std::memory_order_relaxed:
         return rl::mo_relaxed;
@@ -141,6 +144,8 @@ struct ModelMemory {
         return rl::mo_acquire;
       case std::memory_order_release:
         return rl::mo_release;
+      case std::memory_order_acq_rel:
+        return both;
       default:
         return rl::mo_seq_cst;
     }

@@ -1,4 +1,4 @@
-#include "server/store/crc32c.h"
+#include "base/crc32c.h"
 
 #include <array>
 #include <cstddef>

@@ -1,5 +1,5 @@
-#ifndef SHMD_SERVER_STORE_CRC32C_H_
-#define SHMD_SERVER_STORE_CRC32C_H_
+#ifndef SHMD_BASE_CRC32C_H_
+#define SHMD_BASE_CRC32C_H_
 
 #include <cstdint>
 
@@ -17,4 +17,4 @@ uint32_t ExtendCrc32cByTable(uint32_t crc, absl::string_view data);
 
 }  // namespace shmd
 
-#endif  // SHMD_SERVER_STORE_CRC32C_H_
+#endif  // SHMD_BASE_CRC32C_H_

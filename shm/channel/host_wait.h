@@ -1,0 +1,29 @@
+#ifndef SHMD_SHM_CHANNEL_HOST_WAIT_H_
+#define SHMD_SHM_CHANNEL_HOST_WAIT_H_
+
+#include <cstdint>
+
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "shm/lane/host_sleep.h"
+#include "shm/sys/futex.h"
+#include "shm/sys/futex_any.h"
+
+namespace shmd {
+
+// How a program waits for words in shared memory: the part of a channel that a
+// model checker replaces, beside the memory itself.
+struct HostWait {
+  // Sleeps while each word has the value that goes with it; false when
+  // `deadline` came first.
+  static bool Any(absl::Span<const sys::FutexWord> words, absl::Time deadline) {
+    return sys::FutexWaitAny(words, deadline);
+  }
+  static void Wake(const uint32_t* word) { sys::FutexWakeAll(word); }
+  static void Pause() { HostSleep::Pause(); }
+  static uint32_t MaxSpins() { return HostSleep::MaxSpins(); }
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SHM_CHANNEL_HOST_WAIT_H_

@@ -1,0 +1,28 @@
+#include "shm/sync/host_futex.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <ctime>
+
+namespace shmd {
+
+uint32_t HostFutex::MaxSpins() {
+  static const uint32_t spins = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 100 : 0;
+  return spins;
+}
+
+uint64_t HostFutex::RecentNs() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 +
+         static_cast<uint64_t>(now.tv_nsec);
+}
+
+uint32_t HostFutex::ThreadId() {
+  // No system call but for the first.
+  thread_local const auto id = static_cast<uint32_t>(syscall(SYS_gettid));
+  return id;
+}
+
+}  // namespace shmd
