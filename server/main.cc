@@ -27,6 +27,7 @@
 #include "server/access/policy.h"
 #include "server/attach/attach_server.h"
 #include "server/census/orphan_census.h"
+#include "server/channel/channel_registry.h"
 #include "server/flags.h"
 #include "server/keeper/descriptor_store.h"
 #include "server/keeper/keeper.h"
@@ -37,6 +38,7 @@
 #include "server/registry/segment_registry.h"
 #include "server/rpc/grpc_server.h"
 #include "server/store/store.h"
+#include "server/sync/sync_registry.h"
 #include "server/version.h"
 #include "shm/backend.h"
 #include "shm/sys/socket.h"
@@ -108,6 +110,12 @@ Budget::Limits LimitsOf(const Flags& flags, uint64_t descriptors,
         std::min(limits.memory_descriptors, kept.max_descriptors());
   }
   return limits;
+}
+
+DescriptorStore::Settings KeptSettingsOf(const Flags& flags) {
+  DescriptorStore::Settings settings;
+  settings.max_descriptors = flags.descriptor_store_max;
+  return settings;
 }
 
 BackendSettings BackendSettingsOf(const Flags& flags,
@@ -207,6 +215,11 @@ std::string AttachPath(const Flags& flags) {
   return absl::StrCat(flags.socket_dir, "/attach.sock");
 }
 
+void RemoveSockets(const Flags& flags) {
+  unlink(GrpcPath(flags).c_str());
+  unlink(AttachPath(flags).c_str());
+}
+
 struct Listeners {
   UniqueFd attach;
   UniqueFd grpc;
@@ -233,6 +246,14 @@ CallerPolicy PolicyOf(const Flags& flags, const NamespaceTable& namespaces) {
   return policy;
 }
 
+void TellReady(const Flags& flags, DescriptorStore& descriptor_store) {
+  SHMD_FAILPOINT("start.listening");
+  std::printf("ready %s\n", flags.socket_dir.c_str());
+  std::fflush(stdout);
+  descriptor_store.NotifyReady();
+  SHMD_FAILPOINT("start.ready");
+}
+
 void AwaitStop(const sigset_t& stop_signals,
                DescriptorStore& descriptor_store) {
   int signal_number = 0;
@@ -243,12 +264,21 @@ void AwaitStop(const sigset_t& stop_signals,
   pthread_sigmask(SIG_UNBLOCK, &stop_signals, nullptr);
 }
 
+// What is to be done for sessions that end.
+void CleanUpAfterSessions(SegmentRegistry& registry, ObjectRegistry& objects,
+                          ChannelRegistry& channels, SyncRegistry& sync) {
+  registry.NotifySessionClosing(
+      [&sync](const SessionTable::Ended& ended) { sync.EndSession(ended); });
+  registry.NotifySessionEnd([&](const SessionId& session) {
+    objects.EndSession(session);
+    channels.EndSession(session);
+  });
+}
+
 absl::Status Run(const Flags& flags) {
   // Before anything is opened.
   ASSIGN_OR_RETURN(std::vector<KeptDescriptor> kept, TakeListedDescriptors());
-  DescriptorStore::Settings store_settings;
-  store_settings.max_descriptors = flags.descriptor_store_max;
-  DescriptorStore descriptor_store(store_settings, kept);
+  DescriptorStore descriptor_store(KeptSettingsOf(flags), kept);
   const sigset_t stop_signals = BlockStopSignals();
   const absl::Time start_time = Clock::Real()->WallTime();
   const uint64_t descriptors = RaiseDescriptorLimit();
@@ -276,11 +306,14 @@ absl::Status Run(const Flags& flags) {
   LogTakeUp(found, limits, descriptors);
   ObjectRegistry objects(&registry, Self());
   RETURN_IF_ERROR(objects.TakeUp());
+  ChannelRegistry channels(&registry);
+  channels.TakeUp();
+  SyncRegistry sync(&registry, &sessions, store.get());
+  RETURN_IF_ERROR(sync.TakeUp());
   SHMD_FAILPOINT("start.taken_up");
   LaneServer lanes(&objects);
   objects.SetWake([&lanes] { lanes.Wake(); });
-  registry.NotifySessionEnd(
-      [&objects](const SessionId& session) { objects.EndSession(session); });
+  CleanUpAfterSessions(registry, objects, channels, sync);
   const Reaper reaper(&registry);
   OrphanCensus census(
       [&registry](const ObjectName& name) { return registry.IsSegment(name); },
@@ -293,24 +326,21 @@ absl::Status Run(const Flags& flags) {
       AttachServer::Start(
           std::move(listeners.attach),
           {&policy, &registry, &sessions, Clock::Real(), flags.session_grace,
-           [&lanes](const SessionId& session) { lanes.Rang(session); }}));
+           [&lanes](const SessionId& session) { lanes.Rang(session); },
+           &channels}));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<GrpcServer> grpc,
-      GrpcServer::Start(
-          std::move(listeners.grpc),
-          {&policy, &registry, &objects, &namespace_registry, &sessions,
-           &census, start_time, tcp.address.empty() ? nullptr : &tcp}));
-  SHMD_FAILPOINT("start.listening");
-  std::printf("ready %s\n", flags.socket_dir.c_str());
-  std::fflush(stdout);
-  descriptor_store.NotifyReady();
-  SHMD_FAILPOINT("start.ready");
+      GrpcServer::Start(std::move(listeners.grpc),
+                        {&policy, &registry, &objects, &channels,
+                         &namespace_registry, &sessions, &census, &sync,
+                         start_time, tcp.address.empty() ? nullptr : &tcp}));
+  TellReady(flags, descriptor_store);
   AwaitStop(stop_signals, descriptor_store);
   objects.Drain();
   grpc->Stop(kGrace);
+  channels.Drain();
   attach.reset();
-  unlink(GrpcPath(flags).c_str());
-  unlink(AttachPath(flags).c_str());
+  RemoveSockets(flags);
   return absl::OkStatus();
 }
 

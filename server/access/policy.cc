@@ -36,8 +36,8 @@ bool IsInGroup(const Caller& caller, gid_t group) {
              caller.groups.end();
 }
 
-bool MayAccess(const Caller& caller, const Ownership& ownership,
-               Access access) {
+bool ModeAllows(const Caller& caller, const Ownership& ownership,
+                unsigned wanted) {
   if (caller.is_administrator) return true;
   unsigned shift = 0;
   if (caller.uid == ownership.owner) {
@@ -45,8 +45,12 @@ bool MayAccess(const Caller& caller, const Ownership& ownership,
   } else if (IsInGroup(caller, ownership.group)) {
     shift = 3;
   }
-  const unsigned wanted = access == Access::kRead ? 04 : 06;
   return ((ownership.mode >> shift) & wanted) == wanted;
+}
+
+bool MayAccess(const Caller& caller, const Ownership& ownership,
+               Access access) {
+  return ModeAllows(caller, ownership, access == Access::kRead ? 04 : 06);
 }
 
 bool MayManage(const Caller& caller, const Ownership& ownership) {

@@ -25,9 +25,13 @@ struct Ownership {
 // Whether a group is the caller's, or one of the further ones.
 bool IsInGroup(const Caller& caller, gid_t group);
 
-// Whether the mode lets the caller. Only the first that fits of owner, group
-// and others counts, as the kernel has it (path_resolution(7)); an
-// administrator may everything.
+// Whether the mode has all the bits `wanted`, of 04 to read and 02 to write,
+// for the caller. Only the first that fits of owner, group and others counts,
+// as the kernel has it (path_resolution(7)); an administrator may everything.
+bool ModeAllows(const Caller& caller, const Ownership& ownership,
+                unsigned wanted);
+
+// The same for one kind of access.
 bool MayAccess(const Caller& caller, const Ownership& ownership, Access access);
 
 // Whether the caller may change or remove what is owned so.

@@ -43,11 +43,28 @@ absl::StatusOr<Handle> ReadReference(const v1::Attach& request) {
     case v1::Attach::kHandleString:
       return DecodeHandle(request.handle_string());
     case v1::Attach::kArena:
+    case v1::Attach::kChannelPart:
     case v1::Attach::REFERENCE_NOT_SET:
       break;
   }
   return absl::StatusOr<Handle>(InvalidField(
       "attach.reference", reason::kRequestInvalid, "there is no handle"));
+}
+
+absl::StatusOr<PartKind> PartKindFromProto(v1::ChannelPart::Kind kind) {
+  switch (kind) {
+    case v1::ChannelPart::RING:
+      return PartKind::kRing;
+    case v1::ChannelPart::PAGE:
+      return PartKind::kPage;
+    case v1::ChannelPart::CLAIMS:
+      return PartKind::kClaims;
+    case v1::ChannelPart::BELL:
+      return PartKind::kBell;
+    default:
+      return absl::StatusOr<PartKind>(InvalidField(
+          "attach.channel_part.kind", reason::kRequestInvalid, "is unknown"));
+  }
 }
 
 }  // namespace
@@ -182,13 +199,47 @@ absl::StatusOr<Handle> AttachConnection::HandleOfArena(absl::string_view name) {
 absl::Status AttachConnection::Attach(const v1::Attach& request,
                                       v1::Attachment* attachment,
                                       UniqueFd* fd) {
+  ASSIGN_OR_RETURN(const Access access, AccessFromProto(request.access()));
+  if (request.reference_case() == v1::Attach::kChannelPart) {
+    return AttachPart(request.channel_part(), access, attachment, fd);
+  }
   ASSIGN_OR_RETURN(const Handle handle,
                    request.reference_case() == v1::Attach::kArena
                        ? HandleOfArena(request.arena())
                        : ReadReference(request));
-  ASSIGN_OR_RETURN(const Access access, AccessFromProto(request.access()));
   ASSIGN_OR_RETURN(SegmentRegistry::Attached grant,
                    registry_->Attach(caller_, handle, access, session_.id));
+  return Hold(std::move(grant), attachment, fd);
+}
+
+absl::Status AttachConnection::AttachPart(const v1::ChannelPart& request,
+                                          Access access,
+                                          v1::Attachment* attachment,
+                                          UniqueFd* fd) {
+  ASSIGN_OR_RETURN(
+      const ChannelName channel,
+      ParseChannelName("attach.channel_part.channel", request.channel()));
+  PartRequest wanted;
+  ASSIGN_OR_RETURN(wanted.kind, PartKindFromProto(request.kind()));
+  wanted.index = request.index();
+  wanted.generation = request.generation();
+  if (channels_ == nullptr) return ChannelNotFound(channel);
+  ASSIGN_OR_RETURN(
+      LiveChannel::Part part,
+      channels_->OpenPart(caller_, session_.id, channel, wanted, access));
+  if (!part.segment.has_value()) {
+    // A bell, which is no segment: nothing to map, or to detach.
+    attachment->set_access(AccessToProto(access));
+    *fd = std::move(part.bell);
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(SegmentRegistry::Attached grant,
+                   registry_->AttachReserved(part.segment->entry, access));
+  return Hold(std::move(grant), attachment, fd);
+}
+
+absl::Status AttachConnection::Hold(SegmentRegistry::Attached grant,
+                                    v1::Attachment* attachment, UniqueFd* fd) {
   if (!has_entered_) {
     // It counts where it is let in; by a grant, that may be without entry.
     const absl::Status entered =
@@ -202,7 +253,7 @@ absl::Status AttachConnection::Attach(const v1::Attach& request,
   Holding holding;
   holding.entry = grant.view.entry;
   holding.segment = grant.view.segment;
-  holding.access = access;
+  holding.access = grant.access;
   const std::optional<uint64_t> number =
       sessions_->Hold(session_.id, std::move(holding));
   if (!number.has_value()) {

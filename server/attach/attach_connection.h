@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
 #include "server/access/caller.h"
+#include "server/channel/channel_registry.h"
 #include "server/registry/segment_registry.h"
 #include "server/session/session_table.h"
 #include "shmd/v1/attach.pb.h"
@@ -22,18 +23,20 @@ inline constexpr size_t kMaxAttachRequestBytes = 4096;
 class AttachConnection {
  public:
   // The program at the other end of `socket`, which `session` is the fresh
-  // session of. `wake` has the ring of a session looked at. Borrows registry
-  // and sessions.
+  // session of. `wake` has the ring of a session looked at. Borrows registry,
+  // sessions and channels, of which there may be none.
   AttachConnection(
       UniqueFd socket, Caller caller, SessionIdentity session,
       SegmentRegistry* registry, SessionTable* sessions,
-      std::function<void(const SessionId&)> wake = [](const SessionId&) {})
+      std::function<void(const SessionId&)> wake = [](const SessionId&) {},
+      ChannelRegistry* channels = nullptr)
       : socket_(std::move(socket)),
         caller_(std::move(caller)),
         session_(std::move(session)),
         has_entered_(!session_.name_space.empty()),
         registry_(registry),
         sessions_(sessions),
+        channels_(channels),
         wake_(std::move(wake)) {}
 
   const Caller& caller() const { return caller_; }
@@ -54,6 +57,11 @@ class AttachConnection {
   absl::StatusOr<Handle> HandleOfArena(absl::string_view name);
   absl::Status Attach(const v1::Attach& request, v1::Attachment* attachment,
                       UniqueFd* fd);
+  absl::Status AttachPart(const v1::ChannelPart& request, Access access,
+                          v1::Attachment* attachment, UniqueFd* fd);
+  // Counts what was granted as an attachment of the session's.
+  absl::Status Hold(SegmentRegistry::Attached grant, v1::Attachment* attachment,
+                    UniqueFd* fd);
 
   const UniqueFd socket_;
   const Caller caller_;
@@ -61,6 +69,7 @@ class AttachConnection {
   bool has_entered_;  // a namespace
   SegmentRegistry* const registry_;
   SessionTable* const sessions_;
+  ChannelRegistry* const channels_;
   const std::function<void(const SessionId&)> wake_;
   bool has_asked_ = false;
   v1::AttachRequest request_;

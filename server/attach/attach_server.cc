@@ -145,7 +145,8 @@ void AttachServer::Begin(Acceptor::Accepted accepted) {
   SHMD_FAILPOINT("session.begun");
   client.connection = std::make_unique<AttachConnection>(
       std::move(accepted.socket), std::move(accepted.caller),
-      std::move(session), parts_.registry, parts_.sessions, parts_.wake);
+      std::move(session), parts_.registry, parts_.sessions, parts_.wake,
+      parts_.channels);
   clients_[fd] = std::move(client);
 }
 

@@ -36,6 +36,7 @@ class AttachServer {
     absl::Duration session_grace;
     // Has the ring of a session looked at.
     std::function<void(const SessionId&)> wake = [](const SessionId&) {};
+    ChannelRegistry* channels = nullptr;
   };
 
   // Serves on `listener`, a listening SOCK_SEQPACKET socket, until destroyed.

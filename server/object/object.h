@@ -16,7 +16,7 @@
 namespace shmd {
 
 // Behind the payload; what describes a blob needs no more.
-inline constexpr uint32_t kMaxMetadataBytes = 64 << 10;
+inline constexpr uint32_t kMaxObjectMetadataBytes = 64 << 10;
 inline constexpr uint64_t kPayloadAlignment = 8;
 
 // Payload and metadata; of checked sizes.

@@ -28,7 +28,7 @@ absl::Status CheckRange(const PublishCommand& command,
     return InvalidField("object.offset_bytes", reason::kFieldInvalid,
                         "is not a multiple of 8");
   }
-  if (command.metadata_bytes > kMaxMetadataBytes) {
+  if (command.metadata_bytes > kMaxObjectMetadataBytes) {
     return InvalidField("object.metadata_bytes", reason::kFieldInvalid,
                         "is more than 65536");
   }

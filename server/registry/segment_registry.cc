@@ -14,11 +14,6 @@ namespace {
 
 constexpr size_t kRememberedRequests = 65536;
 
-Error SegmentNotFound() {
-  return Error(absl::StatusCode::kNotFound, reason::kSegmentNotFound,
-               "there is no such segment");
-}
-
 bool IsWritable(const Segment& segment) {
   return segment.state == SegmentState::kActive;
 }
@@ -42,6 +37,11 @@ absl::Status CheckPeek(absl::string_view field, uint64_t length_bytes) {
 }
 
 }  // namespace
+
+Error SegmentNotFound() {
+  return Error(absl::StatusCode::kNotFound, reason::kSegmentNotFound,
+               "there is no such segment");
+}
 
 std::string ObjectKey(const ObjectName& name) {
   switch (name.backend) {
@@ -101,13 +101,15 @@ absl::Status CheckEtag(const Segment& segment, const std::string& etag) {
 
 absl::Status SegmentReserved(const Segment& segment) {
   return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentReserved,
-               "the segment serves objects, and is the daemon's to change")
+               "the segment serves objects or channels, and is the daemon's "
+               "to change")
       .With("name", segment.name.ToString());
 }
 
 absl::Status CheckWritable(const Segment& segment) {
   if (segment.role == SegmentRole::kDirectory ||
-      segment.role == SegmentRole::kAnswers) {
+      segment.role == SegmentRole::kAnswers ||
+      segment.role == SegmentRole::kChannel) {
     return SegmentReserved(segment);
   }
   if (IsWritable(segment)) return absl::OkStatus();
@@ -154,6 +156,20 @@ void SegmentRegistry::GiveBackUse(absl::string_view name_space, uid_t owner,
                                   const Budget::Use& use) {
   budget_.GiveBack(use);
   parts_.namespaces->GiveBack(name_space, owner, AmountsOf(use));
+}
+
+absl::Status SegmentRegistry::TakeDescriptors(absl::string_view name_space,
+                                              uid_t uid, uint64_t count) {
+  Budget::Use use;
+  use.descriptors = count;
+  return TakeUse(name_space, uid, use);
+}
+
+void SegmentRegistry::GiveBackDescriptors(absl::string_view name_space,
+                                          uid_t uid, uint64_t count) {
+  Budget::Use use;
+  use.descriptors = count;
+  GiveBackUse(name_space, uid, use);
 }
 
 absl::StatusOr<EntryPtr> SegmentRegistry::FindEntry(
@@ -255,6 +271,18 @@ std::vector<SegmentView> SegmentRegistry::ListReserved() const {
       continue;
     }
     views.push_back(ViewOf(entry));
+  }
+  return views;
+}
+
+std::vector<SegmentView> SegmentRegistry::ListOfGenerations(
+    const absl::flat_hash_set<uint64_t>& generations) const {
+  std::vector<SegmentView> views;
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [uid, entry] : by_uid_) {
+    if (generations.contains(entry->segment->generation)) {
+      views.push_back(ViewOf(entry));
+    }
   }
   return views;
 }

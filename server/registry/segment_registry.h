@@ -112,6 +112,9 @@ class SegmentRegistry {
   // The whole segment as a handle for as much as the caller may.
   Handle WholeHandle(const Caller& caller, const Segment& segment) const;
 
+  // The whole of what the daemon has made for somebody whom it has let in.
+  Handle OwnHandle(const SegmentView& view, Access access) const;
+
   // What Attach found for a handle.
   struct Attached {
     SegmentView view;
@@ -126,6 +129,9 @@ class SegmentRegistry {
   // until Release.
   absl::StatusOr<Attached> Attach(const Caller& caller, const Handle& handle,
                                   Access access, const SessionId& session = {});
+  // The same of what the daemon has made for itself, for who was let in
+  // already. SEGMENT_NOT_FOUND when it is gone.
+  absl::StatusOr<Attached> AttachReserved(const EntryPtr& entry, Access access);
   void Release(const EntryPtr& entry);
 
   // The grant and the handle with its secret.
@@ -147,9 +153,19 @@ class SegmentRegistry {
   absl::StatusOr<ObjectRef> OpenObject(const SegmentView& view,
                                        Access access = Access::kRead) const;
 
-  // What is there for objects, in all namespaces; and the removal of one of
-  // them, whoever has it attached.
+  // Descriptors that the daemon holds for `uid` besides those of segments:
+  // QUOTA_EXCEEDED, DESCRIPTORS_EXHAUSTED.
+  absl::Status TakeDescriptors(absl::string_view name_space, uid_t uid,
+                               uint64_t count);
+  void GiveBackDescriptors(absl::string_view name_space, uid_t uid,
+                           uint64_t count);
+
+  // What is there for objects and channels, in all namespaces; and the removal
+  // of one of them, whoever has it attached.
   std::vector<SegmentView> ListReserved() const;
+  // Those of these generations, of any role.
+  std::vector<SegmentView> ListOfGenerations(
+      const absl::flat_hash_set<uint64_t>& generations) const;
   absl::Status RemoveReserved(const EntryPtr& entry);
   // For good, against everybody: SEGMENT_IN_USE (FAILED_PRECONDITION) while
   // somebody has it mapped writable. The kernel may take its time.
@@ -170,6 +186,12 @@ class SegmentRegistry {
   // before the first session begins.
   void NotifySessionEnd(std::function<void(const SessionId&)> on_session_end) {
     on_session_end_ = std::move(on_session_end);
+  }
+  // `on_closing` is called before that, while what the session held is still
+  // there. To be set likewise.
+  void NotifySessionClosing(
+      std::function<void(const SessionTable::Ended&)> on_closing) {
+    on_session_closing_ = std::move(on_closing);
   }
   bool SessionExists(const SessionId& session) const {
     return parts_.sessions->Exists(session);
@@ -375,6 +397,8 @@ class SegmentRegistry {
   const StoreIdentity identity_;
   const HandleSigner signer_;
   Budget budget_;
+  std::function<void(const SessionTable::Ended&)> on_session_closing_ =
+      [](const SessionTable::Ended&) {};
   std::function<void(const SessionId&)> on_session_end_ = [](const SessionId&) {
   };
   ExpiryQueue expiries_;
@@ -423,6 +447,9 @@ absl::Status CheckEtag(const Segment& segment, const std::string& etag);
 
 // SEGMENT_SEALED (FAILED_PRECONDITION) unless the segment may be written.
 absl::Status CheckWritable(const Segment& segment);
+
+// SEGMENT_NOT_FOUND (NOT_FOUND).
+Error SegmentNotFound();
 
 // SEGMENT_RESERVED (FAILED_PRECONDITION).
 absl::Status SegmentReserved(const Segment& segment);

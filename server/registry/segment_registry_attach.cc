@@ -76,6 +76,13 @@ Handle SegmentRegistry::WholeHandle(const Caller& caller,
   return handle;
 }
 
+Handle SegmentRegistry::OwnHandle(const SegmentView& view,
+                                  Access access) const {
+  Handle handle = UnsignedHandle(*view.segment, access);
+  signer_.Sign(handle);
+  return handle;
+}
+
 absl::StatusOr<Handle> SegmentRegistry::MakeHandle(
     const Caller& caller, const HandleCommand& command) {
   ASSIGN_OR_RETURN(const SegmentView view,
@@ -134,6 +141,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Admit(
     RETURN_IF_ERROR(CheckWritable(segment));
     // One writer, also among the programs of one user.
     if (segment.role != SegmentRole::kOrdinary &&
+        segment.role != SegmentRole::kSyncPrimitive &&
         segment.owner_session != session) {
       return SegmentReserved(segment);
     }
@@ -187,6 +195,29 @@ absl::StatusOr<SegmentRegistry::Attached> SegmentRegistry::Attach(
     return status;
   }
   attached.length_bytes = *length;
+  attached.object = *std::move(object);
+  attached.seals = SealsOf(segment);
+  return attached;
+}
+
+absl::StatusOr<SegmentRegistry::Attached> SegmentRegistry::AttachReserved(
+    const EntryPtr& entry, Access access) {
+  Attached attached;
+  attached.access = access;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (entry->claimed || entry->removed) return SegmentNotFound();
+    ++entry->attachments;
+    attached.view = ViewOf(entry);
+  }
+  const Segment& segment = *attached.view.segment;
+  absl::StatusOr<ObjectRef> object =
+      BackendOf(segment).Open(entry->object, access);
+  if (!object.ok()) {
+    Release(entry);
+    return object.status();
+  }
+  attached.length_bytes = segment.options.size_bytes;
   attached.object = *std::move(object);
   attached.seals = SealsOf(segment);
   return attached;

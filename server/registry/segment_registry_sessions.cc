@@ -63,6 +63,7 @@ void SegmentRegistry::DoomUnlessOwned(const EntryPtr& entry) {
 void SegmentRegistry::CleanUpSessions() {
   std::vector<Change> changes;
   for (SessionTable::Ended& ended : parts_.sessions->TakeEnded()) {
+    on_session_closing_(ended);
     for (const Holding& holding : ended.holdings) Release(holding.entry);
     // Frees what only this session still held of removed segments.
     ended.holdings.clear();

@@ -15,6 +15,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "server/rpc/channel_service.h"
 #include "server/rpc/grant_service.h"
 #include "server/rpc/namespace_service.h"
 #include "server/rpc/node_service.h"
@@ -23,6 +24,7 @@
 #include "server/rpc/reflection_service.h"
 #include "server/rpc/segment_service.h"
 #include "server/rpc/session_service.h"
+#include "server/rpc/sync_service.h"
 
 namespace shmd {
 namespace {
@@ -49,6 +51,8 @@ GrpcServer::GrpcServer(UniqueFd listener, const Parts& parts)
       &connections_, parts.registry, &watches_));
   services_.push_back(std::make_unique<ObjectService>(
       &connections_, parts.registry, parts.objects, &watches_));
+  services_.push_back(std::make_unique<ChannelService>(
+      &connections_, parts.registry, parts.channels, &watches_));
   services_.push_back(std::make_unique<SessionService>(
       &connections_, parts.registry, parts.sessions));
   services_.push_back(
@@ -59,6 +63,8 @@ GrpcServer::GrpcServer(UniqueFd listener, const Parts& parts)
       &connections_, parts.registry, parts.start_time));
   services_.push_back(
       std::make_unique<OrphanService>(&connections_, parts.census));
+  services_.push_back(
+      std::make_unique<SyncService>(&connections_, parts.registry, parts.sync));
   auto health = std::make_unique<HealthService>(NamesOf(services_));
   health_ = health.get();
   services_.push_back(std::move(health));

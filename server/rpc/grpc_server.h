@@ -13,6 +13,7 @@
 #include "server/access/acceptor.h"
 #include "server/access/connection_table.h"
 #include "server/census/orphan_census.h"
+#include "server/channel/channel_registry.h"
 #include "server/object/object_registry.h"
 #include "server/registry/namespace_registry.h"
 #include "server/registry/segment_registry.h"
@@ -22,6 +23,7 @@
 #include "server/rpc/tcp_listener.h"
 #include "server/rpc/watch_hub.h"
 #include "server/session/session_table.h"
+#include "server/sync/sync_registry.h"
 
 namespace shmd {
 
@@ -35,9 +37,11 @@ class GrpcServer {
     const CallerPolicy* policy = nullptr;
     SegmentRegistry* registry = nullptr;
     ObjectRegistry* objects = nullptr;
+    ChannelRegistry* channels = nullptr;
     NamespaceRegistry* namespaces = nullptr;
     const SessionTable* sessions = nullptr;
     OrphanCensus* census = nullptr;
+    SyncRegistry* sync = nullptr;
     absl::Time start_time;
     const TcpSettings* tcp = nullptr;  // none: no TCP
   };

@@ -37,18 +37,23 @@ PASSED_BY = {
     "store.retire": ("POSIX",), "store.retired": ("POSIX",),
 }
 
-# "OBJECTS" is no backend: objects, whose memory is memfds.
+# "OBJECTS" and "CHANNELS" are no backends: their memory is memfds.
 OBJECT_AREAS = re.compile(r"(arena|directory|lane|object|spill)\.")
 OBJECTS_TOO = ("create.made", "create.recorded", "delete.remove",
                "keeper.stored", "keeper.removed", "session.resume",
                "start.taken_up", "take_up.done", "take_up.segment")
+CHANNELS_TOO = OBJECTS_TOO + ("create.kept", "create.published",
+                              "delete.recorded", "session.released")
 
 
 def backends_of(point):
     """Those that a point is killed with."""
     if OBJECT_AREAS.match(point):
         return ("OBJECTS",)
+    if point.startswith("channel."):
+        return ("CHANNELS",)
     more = ("OBJECTS",) if point in OBJECTS_TOO else ()
+    more += ("CHANNELS",) if point in CHANNELS_TOO else ()
     return PASSED_BY.get(point, BACKENDS) + more
 
 
@@ -57,7 +62,8 @@ HEAVY = ("store.switch", "store.switched", "store.retire", "store.retired")
 
 # Those of a start: it is the second one that dies, with the work of a first.
 SECOND = re.compile(r"start\.|take_up\.|store\.(take_over|replayed|taken_over|"
-                    r"appl)|journal\.|database\.|session\.resume$")
+                    r"appl)|journal\.|database\.|session\.resume$|"
+                    r"channel\.taken_up$")
 
 # What else must go wrong for a point to be passed.
 BEFORE = {"create.abandoned": "create.record=fail:EIO@1;"}
@@ -67,6 +73,7 @@ FIRST_DEATH = "create.made=kill@3"
 
 def run_case(case):
     """One daemon, one death, and everything after it. Returns seconds."""
+    import channel_workload
     import kept_daemon
     import object_workload
     import workload
@@ -79,6 +86,8 @@ def run_case(case):
     shmd = kept_daemon.KeptDaemon(FIRST_DEATH if second else armed)
     if backend == "OBJECTS":
         work = object_workload.ObjectWorkload(shmd)
+    elif backend == "CHANNELS":
+        work = channel_workload.ChannelWorkload(shmd)
     else:
         work = workload.Workload(shmd, backend, heavy=point in HEAVY)
     try:

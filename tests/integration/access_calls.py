@@ -2,7 +2,10 @@
 access_table_test and returns its grpcurl.Outcome, and whether it showed the
 subject (True where there is nothing to show)."""
 
+import struct
+
 import attach_socket
+import channel_case
 import grpcurl
 import isolation
 from daemon_case import PARENT, encoded
@@ -271,6 +274,157 @@ def attach_by_name(subject):
     outcome = grpcurl.Outcome(code)
     outcome.reason = reason
     return outcome, True
+
+
+CHANNELS = "shmd.v1.ChannelService/"
+
+
+def on_channel(method, **more):
+    """A row whose call names a channel of OWN's with the subject's mode."""
+
+    @call("ChannelService." + method)
+    def make(subject):
+        return ask(subject, CHANNELS + method,
+                   {"name": subject.channel(), **more}), True
+
+
+on_channel("GetChannel")
+on_channel("GetChannelStats")
+on_channel("DeleteChannel")
+
+
+def create_channel(subject, name, **more):
+    subject.remove_channel_later(name)
+    return ask(subject, CHANNELS + "CreateChannel", {
+        "parent": PARENT, "channel_id": name.rpartition("/")[2], **more}), True
+
+
+call("ChannelService.CreateChannel")(
+    lambda subject: create_channel(subject, subject.channel() + "-made"))
+call("ChannelService.CreateChannel", "own uid's")(
+    lambda subject: create_channel(subject, subject.channel() + "-made",
+                                   channel={"owner": subject.own_uid}))
+call("ChannelService.CreateChannel", "allow_existing")(
+    lambda subject: create_channel(
+        subject, subject.channel(), allow_existing=True,
+        channel={"slots": 2, "payload_bytes": 4096}))
+
+
+@call("ChannelService.ListChannels")
+def list_channels(subject):
+    name = subject.channel()
+    return listed(ask(subject, CHANNELS + "ListChannels",
+                      {"parent": PARENT, "page_size": 1000}), "channels", name)
+
+
+@call("ChannelService.WatchChannels")
+def watch_channels(subject):
+    name, shown = subject.channel(), False
+    with subject.shmd.grpcurl.stream(CHANNELS + "WatchChannels",
+                                     {"parent": PARENT},
+                                     uid=subject.caller) as stream:
+        while True:
+            event = stream.next()
+            if event["type"] == "SYNCED":
+                return grpcurl.Outcome("OK"), shown
+            shown = shown or event["channel"]["name"] == name
+
+
+def refusal(code, reason):
+    outcome = grpcurl.Outcome(code)
+    outcome.reason = reason
+    return outcome
+
+
+for METHOD in ("CreatePublisher", "CreateSubscriber"):
+    # By a session of the caller's.
+    call("ChannelService." + METHOD)(
+        lambda subject, method=METHOD: (refusal(*isolation.run_as(
+            subject.caller, channel_case.refusal_of_joining, subject.shmd,
+            method, subject.channel())), True))
+
+for METHOD in ("DeletePublisher", "DeleteSubscriber"):
+    # OWN's, in a channel of OWN's.
+    call("ChannelService." + METHOD)(
+        lambda subject, method=METHOD: (ask(
+            subject, CHANNELS + method,
+            {"name": subject.channel_member(method[6:]).name}), True))
+
+
+@call("attach socket: Attach", "channel part")
+def attach_channel_part(subject):
+    """By a session that does not take part."""
+    member = subject.channel_member("Publisher")
+    return refusal(*isolation.run_as(
+        subject.caller, channel_case.refusal_of_part, subject.shmd,
+        member.name.rpartition("/publishers/")[0], member.index,
+        member.generation)), True
+
+
+SYNC = "shmd.v1.SyncService/"
+
+
+@call("SyncService.OpenSyncPage")
+def open_sync_page(subject):
+    return ask(subject, SYNC + "OpenSyncPage", {
+        "parent": PARENT, "session": subject.opened_sync_session()}), True
+
+
+@call("SyncService.ListLocks")
+def list_locks(subject):
+    return ask(subject, SYNC + "ListLocks",
+               {"parent": subject.segment().name}), True
+
+
+@call("SyncService.BreakLock")
+def break_lock(subject):
+    name = subject.segment().name
+    # A mutex that somebody has.
+    subject.shmd.call("WriteSegment", {
+        "name": name, "data": encoded(struct.pack("<3I", 0x59530101, 5, 0))},
+        uid=subject.own_uid)
+    return ask(subject, SYNC + "BreakLock", {"name": name}), True
+
+
+def creation_of_primitive(subject):
+    return {"parent": PARENT, "sync_primitive_id": subject.id,
+            "sync_primitive": {"kind": "MUTEX", "mode": subject.mode}}
+
+
+def sync_primitive(subject):
+    """One of the own uid's; returns its name."""
+    made = subject.shmd.call(SYNC + "CreateSyncPrimitive",
+                             creation_of_primitive(subject),
+                             uid=subject.own_uid)
+    remove_primitive_later(subject)
+    return made.reply["name"]
+
+
+def remove_primitive_later(subject):
+    name = "%s/syncPrimitives/%s" % (PARENT, subject.id)
+    subject.on_exit(lambda: subject.shmd.call(SYNC + "DeleteSyncPrimitive",
+                                              {"name": name}))
+
+
+@call("SyncService.CreateSyncPrimitive")
+def create_primitive(subject):
+    remove_primitive_later(subject)
+    return ask(subject, SYNC + "CreateSyncPrimitive",
+               creation_of_primitive(subject)), True
+
+
+@call("SyncService.ListSyncPrimitives")
+def list_primitives(subject):
+    name = sync_primitive(subject)
+    return listed(ask(subject, SYNC + "ListSyncPrimitives",
+                      {"parent": PARENT}), "sync_primitives", name)
+
+
+for METHOD in ("GetSyncPrimitive", "DeleteSyncPrimitive"):
+    call("SyncService." + METHOD)(
+        lambda subject, method=METHOD: (
+            ask(subject, SYNC + method, {"name": sync_primitive(subject)}),
+            True))
 
 
 NAMESPACES = "shmd.v1.NamespaceService/"

@@ -9,12 +9,14 @@ import unittest
 
 import access_calls
 import attach_socket
+import channel_case
 import daemon
 import isolation
 import raw_grpc
 import sysv
 from daemon_case import DaemonCase, PARENT, name_of
-from stubs import namespace_pb2, object_pb2, segment_pb2
+from stubs import (channel_pb2, namespace_pb2, object_pb2, segment_pb2,
+                   sync_pb2)
 
 OWN, OTHER, ADMINISTRATOR, DAEMON = 4001, 4002, 4003, 4004
 
@@ -39,6 +41,7 @@ NO_NAMESPACE = ("NOT_FOUND", "NAMESPACE_NOT_FOUND")
 
 SERVICE = "shmd.v1.SegmentService/"
 OBJECTS = "shmd.v1.ObjectService/"
+CHANNELS = "shmd.v1.ChannelService/"
 NAMESPACES = "shmd.v1.NamespaceService/"
 
 
@@ -200,9 +203,17 @@ class Subject:
         self._ask_as_own("OpenDirectory", request)
         return request.session
 
-    def _ask_as_own(self, method, request):
+    def opened_sync_session(self):
+        """One that has its page for locks; returns its name."""
+        request = sync_pb2.OpenSyncPageRequest(parent=PARENT,
+                                               session=self.session())
+        self._ask_as_own("OpenSyncPage", request,
+                         "shmd.v1.SyncService/")
+        return request.session
+
+    def _ask_as_own(self, method, request, service=OBJECTS):
         reply = self._as_own(raw_grpc.ask, self.shmd.grpc_socket,
-                             OBJECTS + method, request.SerializeToString())
+                             service + method, request.SerializeToString())
         if reply is None:
             raise AssertionError(method + " was refused")
         return reply
@@ -229,6 +240,32 @@ class Subject:
                 self.shmd.grpc_socket, OBJECTS + "DeleteObject",
                 deletion.SerializeToString()))
         return made.name
+
+    def channel(self):
+        """Makes a channel of OWN's with the mode; returns its name."""
+        request = channel_pb2.CreateChannelRequest(parent=PARENT,
+                                                   channel_id=self.id)
+        request.channel.mode = self.mode
+        request.channel.slots, request.channel.payload_bytes = 2, 4096
+        name = "%s/channels/%s" % (PARENT, self.id)
+        self.remove_channel_later(name)
+        self._as_own(raw_grpc.ask, self.shmd.grpc_socket,
+                     CHANNELS + "CreateChannel", request.SerializeToString())
+        return name
+
+    def channel_member(self, kind):
+        """A Publisher or Subscriber of OWN's in such a channel."""
+        name = self.channel()
+        program = channel_case.Program(self.shmd, OWN)
+        self.on_exit(program.end)
+        return program.publish(name) if kind == "Publisher" else (
+            program.subscribe(name))
+
+    def remove_channel_later(self, name):
+        request = channel_pb2.DeleteChannelRequest(name=name, force=True)
+        self.on_exit(lambda: raw_grpc.ask(
+            self.shmd.grpc_socket, CHANNELS + "DeleteChannel",
+            request.SerializeToString()))
 
     def evict_when_full(self):
         """Until the end, in the namespace."""

@@ -79,6 +79,16 @@ class Connection:
         request.attach.arena = name
         return self._attach(request, access)
 
+    def attach_part(self, channel, kind, index, generation, access=READ):
+        """The same for a part of a channel; `kind` is a ChannelPart.Kind's
+        name."""
+        request = attach_pb2.AttachRequest()
+        part = request.attach.channel_part
+        part.channel = channel
+        part.kind = attach_pb2.ChannelPart.Kind.Value(kind)
+        part.index, part.generation = index, generation
+        return self._attach(request, access)
+
     def _attach(self, request, access):
         request.sequence = next(self._sequence)
         request.attach.access = access

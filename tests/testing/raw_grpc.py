@@ -1,5 +1,6 @@
 """Unary gRPC requests as bytes, for clients that behave as no library does."""
 
+import base64
 import contextlib
 import socket
 import struct
@@ -68,6 +69,12 @@ def ask(path, method, message):
 def ask_for_code(path, method, message):
     """The same; returns the number of the status code, and the bytes of the
     reply message or b"". OSError when the connection ends before."""
+    return ask_for_details(path, method, message)[:2]
+
+
+def ask_for_details(path, method, message):
+    """The same; returns also the bytes of the google.rpc.Status that a refusal
+    carries, or b""."""
     data, trailers = b"", b""
     with contextlib.closing(_frames(path, method, message)) as frames:
         for kind, flags, payload in frames:
@@ -76,7 +83,7 @@ def ask_for_code(path, method, message):
             elif kind == _HEADERS:
                 trailers += payload
             if kind in (_DATA, _HEADERS) and flags & _END_STREAM:
-                return _status_code(trailers), data[5:]
+                return _status_code(trailers), data[5:], _details(trailers)
 
 
 def stream_until(path, method, message, is_last):
@@ -164,6 +171,43 @@ class Replies:
             self._trailers += payload
             if head[4] & _END_STREAM:
                 self.code = _status_code(self._trailers)
+
+
+def _details(trailers):
+    rest = trailers.partition(b"grpc-status-details-bin")[2]
+    if not rest:
+        return b""
+    # HPACK: a length with a prefix of 7 bits, and what is too much for that in
+    # groups of 7.
+    length, at = rest[0] & 0x7f, 1
+    if length == 0x7f:
+        for shift in range(0, 28, 7):
+            length += (rest[at] & 0x7f) << shift
+            at += 1
+            if rest[at - 1] < 0x80:
+                break
+    text = _without_huffman(rest[at:at + length])
+    return base64.b64decode(text + "=" * (-len(text) % 4))
+
+
+# RFC 7541, appendix B, as far as base64 needs it: bits of a code, the first of
+# these codes, and what it and the next ones stand for.
+_HUFFMAN = ((5, 0x00, "012aceiost"), (6, 0x14, " %-./3456789=A_bdfghlmnpru"),
+            (7, 0x5c, ":BCDEFGHIJKLMNOPQRSTUVWYjkqvwxyz"),
+            (8, 0xf8, "&*,;XZ"), (11, 0x7fb, "+"))
+_CHARACTERS = {format(first + i, "0%db" % bits): character
+               for bits, first, characters in _HUFFMAN
+               for i, character in enumerate(characters)}
+
+
+def _without_huffman(data):
+    text, code = "", ""
+    for bit in "".join(format(byte, "08b") for byte in data):
+        code += bit
+        if code in _CHARACTERS:
+            text += _CHARACTERS[code]
+            code = ""
+    return text
 
 
 def _status_code(trailers):

@@ -1,0 +1,120 @@
+#ifndef SHMD_SERVER_CHANNEL_CHANNEL_REGISTRY_H_
+#define SHMD_SERVER_CHANNEL_CHANNEL_REGISTRY_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "server/channel/channel.h"
+#include "server/channel/channel_events.h"
+#include "server/channel/channel_stats.h"
+#include "server/channel/live_channel.h"
+#include "server/registry/segment_registry.h"
+
+namespace shmd {
+
+// The channels of all namespaces. Their pages, and what members own, are
+// segments, so that quotas, restarts and removal are those of segments.
+// Thread-safe. Borrows the segments.
+class ChannelRegistry {
+ public:
+  explicit ChannelRegistry(SegmentRegistry* segments);
+
+  // Takes up what an earlier run left; call once, after the segments.
+  void TakeUp();
+
+  absl::StatusOr<ChannelSnapshot> Create(const Caller& caller,
+                                         const ChannelCommand& command);
+  absl::StatusOr<ChannelSnapshot> Get(const Caller& caller,
+                                      const ChannelName& name) const;
+  // Those that the caller may read, by name, from behind `after_id`.
+  absl::StatusOr<std::vector<ChannelSnapshot>> List(
+      const Caller& caller, const std::string& name_space,
+      const std::string& after_id, size_t limit) const;
+  absl::Status Delete(const Caller& caller, const ChannelName& name,
+                      bool force);
+
+  // Who takes part now, and with what.
+  struct Joined {
+    MemberView member;
+    SegmentView channel;
+    MemberParts parts;
+  };
+  absl::StatusOr<Joined> Join(const Caller& caller, const JoinCommand& command);
+  absl::Status Leave(const Caller& caller, const MemberName& name);
+
+  absl::StatusOr<ChannelStats> Stats(const Caller& caller,
+                                     const ChannelName& name) const;
+
+  // For a session of the caller's that takes part, whatever the modes.
+  // CHANNEL_NOT_FOUND, MEMBER_NOT_FOUND, CALLER_NOT_ALLOWED.
+  absl::StatusOr<LiveChannel::Part> OpenPart(const Caller& caller,
+                                             const SessionId& session,
+                                             const ChannelName& name,
+                                             const PartRequest& request,
+                                             Access access);
+
+  // A session has ended: it takes part in nothing any more. Never blocks for
+  // long.
+  void EndSession(const SessionId& session);
+
+  // The daemon stops. Where nothing keeps the pages, all who take part are told
+  // that their channels end.
+  void Drain();
+
+  const ChannelEvents& events() const { return events_; }
+
+  // Whether a call may have to wait for the keeper.
+  bool MayWait() const { return segments_->KeepsMemfds(); }
+
+ private:
+  using ChannelPtr = std::shared_ptr<LiveChannel>;
+  using ById = std::map<std::string, ChannelPtr>;
+
+  std::vector<ChannelPtr> All() const;
+  // Null where there is none; of any namespace.
+  ChannelPtr FindAny(const ChannelName& name) const;
+  // For a caller who may enter its namespace: CHANNEL_NOT_FOUND.
+  absl::StatusOr<ChannelPtr> Find(const Caller& caller,
+                                  const ChannelName& name) const;
+  absl::StatusOr<ChannelPtr> FindReadable(const Caller& caller,
+                                          const ChannelName& name) const;
+  // Of a channel that is deleted, what members leave.
+  absl::StatusOr<std::vector<LiveChannel::Removed>> DeletePage(
+      const Caller& caller, const ChannelName& name, bool force);
+  absl::StatusOr<ChannelPtr> MakeChannel(const Caller& caller,
+                                         const ChannelCommand& command);
+  absl::StatusOr<MemberParts> MakeParts(const Caller& caller,
+                                        const LiveChannel& channel,
+                                        const MemberView& member);
+  void RemoveSegment(const EntryPtr& entry);
+  void RemoveParts(const MemberParts& parts);
+  void NoteMember(const SessionId& session, const ChannelPtr& channel);
+  void ForgetMember(const SessionId& session, const ChannelPtr& channel);
+  void NoteChange(const LiveChannel& channel,
+                  ChannelEvent::Type type = ChannelEvent::Type::kChanged);
+
+  void TakeUpChannels(const std::vector<SegmentView>& reserved);
+  void TakeUpParts(const std::vector<SegmentView>& reserved);
+
+  SegmentRegistry* const segments_;
+  ChannelEvents events_;
+  // Held while a channel's page is made or removed.
+  absl::Mutex making_;
+  mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(making_);
+  absl::flat_hash_map<std::string, ById> by_namespace_ ABSL_GUARDED_BY(mutex_);
+  // Where each session takes part.
+  absl::flat_hash_map<SessionId, std::vector<ChannelPtr>> by_session_
+      ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_CHANNEL_CHANNEL_REGISTRY_H_

@@ -1,0 +1,323 @@
+#include "server/channel/channel_registry.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/error_reason.h"
+#include "server/registry/registry_fixture.h"
+#include "shm/layout/channel_layout.h"
+#include "shm/mapping.h"
+
+namespace shmd {
+namespace {
+
+using layout::ChannelKind;
+using layout::MemberRole;
+using layout::SlowPolicy;
+
+class ChannelRegistryTest : public RegistryTest {
+ protected:
+  void SetUp() override {
+    rlimit descriptors = {};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &descriptors), 0);
+    descriptors.rlim_cur = descriptors.rlim_max;
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &descriptors), 0);
+    limits_.memory_descriptors = 20000;
+    default_namespace_.quota = Amounts::Unlimited();
+    default_namespace_.uid_quota = Amounts::Unlimited();
+    Restart();
+    StartChannels();
+  }
+
+  void TearDown() override {
+    for (const auto& session : begun_) sessions().End(session);
+    registry().CleanUpSessions();
+    registry().RemoveExpired();
+    for (const SegmentView& view : registry().ListReserved()) {
+      EXPECT_TRUE(registry().RemoveReserved(view.entry).ok());
+    }
+    channels_.reset();
+  }
+
+  // As at a start, over the segments that there are.
+  void StartChannels() {
+    channels_ = std::make_unique<ChannelRegistry>(&registry());
+    channels_->TakeUp();
+    registry().NotifySessionEnd(
+        [this](const SessionId& session) { channels_->EndSession(session); });
+  }
+  ChannelRegistry& channels() { return *channels_; }
+
+  SessionId Begin(const Caller& caller = Root()) {
+    Process process;
+    process.pid = caller.pid;
+    begun_.push_back(sessions().Begin(caller, process, "default").id);
+    return begun_.back();
+  }
+  void End(const SessionId& session) {
+    sessions().End(session);
+    registry().CleanUpSessions();
+    registry().RemoveExpired();
+  }
+
+  static ChannelCommand Command(const std::string& id,
+                                ChannelKind kind = ChannelKind::kPublish) {
+    ChannelCommand command;
+    command.name = {"default", id};
+    command.fields.kind = kind;
+    command.fields.slots = 16;
+    command.fields.payload_bytes = 4096;
+    command.fields.owner = Root().uid;
+    command.fields.group = Root().gid;
+    return command;
+  }
+  void MakeChannel(const std::string& id,
+                   ChannelKind kind = ChannelKind::kPublish) {
+    const auto made = channels().Create(Root(), Command(id, kind));
+    ASSERT_TRUE(made.ok()) << made.status();
+  }
+  absl::StatusOr<ChannelRegistry::Joined> Join(
+      const std::string& id, const SessionId& session,
+      MemberKind kind = MemberKind::kPublisher) {
+    JoinCommand command;
+    command.channel = {"default", id};
+    command.session = session;
+    command.kind = kind;
+    command.policy = SlowPolicy::kBlock;
+    return channels().Join(Root(), command);
+  }
+  ChannelSnapshot Get(const std::string& id) {
+    const auto found = channels().Get(Root(), {"default", id});
+    EXPECT_TRUE(found.ok()) << found.status();
+    return found.ok() ? *found : ChannelSnapshot();
+  }
+  static MemberName NameOf(const std::string& id, const MemberView& member) {
+    return {{"default", id}, member.kind, member.index, member.generation};
+  }
+
+  // As only a test may: the daemon's own page, to write.
+  WritableMapping Map(const SegmentView& view) {
+    const auto object = registry().OpenObject(view, Access::kReadWrite);
+    EXPECT_TRUE(object.ok());
+    MapOptions options;
+    options.size_bytes = view.segment->options.size_bytes;
+    auto mapped = WritableMapping::Map(*object, options);
+    EXPECT_TRUE(mapped.ok()) << mapped.status();
+    return *std::move(mapped);
+  }
+
+ private:
+  std::unique_ptr<ChannelRegistry> channels_;
+  std::vector<SessionId> begun_;
+};
+
+TEST_F(ChannelRegistryTest, ANamespaceHasSoManyChannelsAndNoMore) {
+  for (size_t i = 0; i < kMaxChannels; ++i) {
+    const auto made = channels().Create(Root(), Command(absl::StrCat("c", i)));
+    ASSERT_TRUE(made.ok()) << made.status();
+  }
+  EXPECT_EQ(ReasonOf(channels().Create(Root(), Command("more"))),
+            reason::kQuotaExceeded);
+  ASSERT_TRUE(channels().Delete(Root(), {"default", "c7"}, false).ok());
+  EXPECT_TRUE(channels().Create(Root(), Command("more")).ok());
+}
+
+TEST_F(ChannelRegistryTest, SegmentsGoWithWhoOwnsThem) {
+  MakeChannel("q", ChannelKind::kQueue);
+  const SessionId one = Begin(), other = Begin();
+  const auto publisher = Join("q", one);
+  ASSERT_TRUE(publisher.ok()) << publisher.status();
+  ASSERT_TRUE(Join("q", other, MemberKind::kSubscriber).ok());
+  EXPECT_EQ(registry().ListReserved().size(), 4u);
+  for (const SegmentView& view : registry().ListReserved()) {
+    const SegmentOptions& options = view.segment->options;
+    EXPECT_EQ(options.seal_policy, SealPolicy::kNeverSealed);
+    EXPECT_FALSE(options.resizable);
+    EXPECT_EQ(options.mode,
+              view.segment->role == SegmentRole::kChannel ? 0400u : 0600u);
+  }
+  End(one);
+  EXPECT_EQ(registry().ListReserved().size(), 2u);
+  EXPECT_EQ(Get("q").publishers, 0u);
+  EXPECT_EQ(Get("q").subscribers, 1u);
+  ASSERT_TRUE(channels().Delete(Root(), {"default", "q"}, true).ok());
+  EXPECT_TRUE(registry().ListReserved().empty());
+}
+
+TEST_F(ChannelRegistryTest, AnEndThatCrossesAJoinLeavesNothing) {
+  MakeChannel("c");
+  const SessionId session = Begin();
+  sessions().End(session);
+  // Its end is not cleaned up yet.
+  EXPECT_EQ(ReasonOf(Join("c", session)), reason::kSessionNotFound);
+  registry().CleanUpSessions();
+  EXPECT_EQ(Get("c").publishers, 0u);
+  EXPECT_EQ(registry().ListReserved().size(), 1u);
+}
+
+TEST_F(ChannelRegistryTest, AJoinAtTheEndOfItsSessionLeavesNothing) {
+  MakeChannel("c");
+  for (int turn = 0; turn < 300; ++turn) {
+    const SessionId session = Begin();
+    std::thread joining([&] {
+      const auto joined = Join("c", session);
+      EXPECT_TRUE(joined.ok() || ReasonOf(joined) == reason::kSessionNotFound)
+          << joined.status();
+    });
+    std::thread ending([&] {
+      for (int i = 0; i < turn % 30; ++i) std::this_thread::yield();
+      sessions().End(session);
+      registry().CleanUpSessions();
+    });
+    joining.join();
+    ending.join();
+    ASSERT_EQ(Get("c").publishers, 0u) << turn;
+    registry().RemoveExpired();
+    ASSERT_EQ(registry().ListReserved().size(), 1u) << turn;
+  }
+}
+
+TEST_F(ChannelRegistryTest, TheNextRunReadsThePage) {
+  MakeChannel("q", ChannelKind::kQueue);
+  const SessionId session = Begin();
+  const auto publisher = Join("q", session);
+  const auto subscriber = Join("q", session, MemberKind::kSubscriber);
+  ASSERT_TRUE(publisher.ok() && subscriber.ok());
+  const ChannelSnapshot before = Get("q");
+  StartChannels();
+  const ChannelSnapshot after = Get("q");
+  EXPECT_TRUE(AreAlike(before.fields, after.fields));
+  EXPECT_EQ(before.fields.generation, after.fields.generation);
+  EXPECT_EQ(after.publishers, 1u);
+  EXPECT_EQ(after.subscribers, 1u);
+  const auto part = channels().OpenPart(
+      Root(), session, {"default", "q"},
+      {PartKind::kClaims, 0, publisher->member.generation}, Access::kReadWrite);
+  ASSERT_TRUE(part.ok()) << part.status();
+  EXPECT_EQ(part->segment->segment->uid, publisher->parts.claims->segment->uid);
+  // A session that has taken part before leaves as one that has not.
+  End(session);
+  EXPECT_EQ(Get("q").publishers + Get("q").subscribers, 0u);
+  EXPECT_EQ(registry().ListReserved().size(), 1u);
+}
+
+TEST_F(ChannelRegistryTest, TheNextRunRemovesWhatIsHalfDone) {
+  MakeChannel("kept", ChannelKind::kQueue);
+  MakeChannel("closed");
+  MakeChannel("unfinished");
+  const SessionId session = Begin();
+  const auto claimed = Join("kept", session);
+  const auto left = Join("kept", session, MemberKind::kSubscriber);
+  const auto lacking = Join("kept", session);
+  ASSERT_TRUE(claimed.ok() && left.ok() && lacking.ok());
+  ASSERT_TRUE(Join("closed", session).ok());
+  for (const SegmentView& view : registry().ListReserved()) {
+    if (view.segment->name.id == "shmd.channel.closed") {
+      Map(view).As<layout::ChannelPage>()[0].header.closed = 1;
+    } else if (view.segment->name.id == "shmd.channel.unfinished") {
+      Map(view).As<layout::ChannelPage>()[0].header.version = 0;
+    } else if (view.segment->name.id == "shmd.channel.kept") {
+      // It was off the page, and its segment not removed yet.
+      Map(view).As<layout::ChannelPage>()[0].subscribers[0].generation = 0;
+    }
+  }
+  ASSERT_TRUE(registry().RemoveReserved(lacking->parts.claims->entry).ok());
+  StartChannels();
+  EXPECT_EQ(Get("kept").publishers, 1u);
+  EXPECT_EQ(Get("kept").subscribers, 0u);
+  EXPECT_EQ(ReasonOf(channels().Get(Root(), {"default", "closed"})),
+            reason::kChannelNotFound);
+  EXPECT_EQ(ReasonOf(channels().Get(Root(), {"default", "unfinished"})),
+            reason::kChannelNotFound);
+  // The channel's page, the ring and the claims on it.
+  EXPECT_EQ(registry().ListReserved().size(), 3u);
+}
+
+TEST_F(ChannelRegistryTest, AMembersSegmentIsOfItsSession) {
+  // A session that ended while no daemon ran has no segments, and its place in
+  // the page is nobody's; nor does another session's segment make it one.
+  MakeChannel("c");
+  const SessionId one = Begin(), other = Begin();
+  ASSERT_TRUE(Join("c", one).ok());
+  for (const SegmentView& view : registry().ListReserved()) {
+    if (view.segment->role != SegmentRole::kChannel) continue;
+    static_assert(sizeof(layout::ChannelMember::session) == sizeof(other));
+    std::memcpy(Map(view).As<layout::ChannelPage>()[0].publishers[0].session,
+                other.data(), sizeof(other));
+  }
+  StartChannels();
+  EXPECT_EQ(Get("c").publishers, 0u);
+  EXPECT_EQ(registry().ListReserved().size(), 1u);
+}
+
+TEST_F(ChannelRegistryTest, WhatIsRefusedLeavesNothing) {
+  MakeChannel("q", ChannelKind::kQueue);
+  const SessionId session = Begin();
+  // Room for the ring and not for the claims on it.
+  Namespace changed = default_namespace_;
+  changed.name = "default";
+  changed.quota.segments = 2;
+  namespaces().Replace(changed);
+  EXPECT_EQ(ReasonOf(Join("q", session)), reason::kQuotaExceeded);
+  EXPECT_EQ(Get("q").publishers, 0u);
+  EXPECT_EQ(registry().ListReserved().size(), 1u);
+  const auto subscriber = Join("q", session, MemberKind::kSubscriber);
+  EXPECT_TRUE(subscriber.ok()) << subscriber.status();
+}
+
+TEST_F(ChannelRegistryTest, ManyJoinAndLeaveAtOnce) {
+  MakeChannel("c");
+  constexpr int kThreads = 4, kTurns = 40;
+  std::vector<std::thread> threads;
+  std::vector<std::vector<uint64_t>> seen(kThreads);
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&, i, session = Begin()] {
+      for (int turn = 0; turn < kTurns; ++turn) {
+        const auto joined = Join("c", session);
+        ASSERT_TRUE(joined.ok()) << joined.status();
+        seen[static_cast<size_t>(i)].push_back(joined->member.generation);
+        const absl::Status left =
+            channels().Leave(Root(), NameOf("c", joined->member));
+        ASSERT_TRUE(left.ok()) << left;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::vector<uint64_t> all;
+  for (const auto& some : seen) all.insert(all.end(), some.begin(), some.end());
+  std::sort(all.begin(), all.end());
+  EXPECT_EQ(std::unique(all.begin(), all.end()), all.end());
+  EXPECT_EQ(Get("c").publishers, 0u);
+  EXPECT_EQ(registry().ListReserved().size(), 1u);
+}
+
+TEST_F(ChannelRegistryTest, ABellTellsItsDescriptorsToTheBudget) {
+  MakeChannel("c");
+  const SessionId session = Begin();
+  ASSERT_TRUE(Join("c", session).ok());
+  const auto subscriber = Join("c", session, MemberKind::kSubscriber);
+  ASSERT_TRUE(subscriber.ok());
+  const PartRequest request = {PartKind::kBell, subscriber->member.index,
+                               subscriber->member.generation};
+  const uint64_t before = registry().budget().used().descriptors;
+  for (const Access access : {Access::kRead, Access::kReadWrite}) {
+    const auto part =
+        channels().OpenPart(Root(), session, {"default", "c"}, request, access);
+    ASSERT_TRUE(part.ok()) << part.status();
+    EXPECT_FALSE(part->segment.has_value());
+    EXPECT_EQ(registry().budget().used().descriptors, before + 2);
+  }
+  End(session);
+  // With ring and page.
+  EXPECT_EQ(registry().budget().used().descriptors, before - 2);
+}
+
+}  // namespace
+}  // namespace shmd

@@ -1,0 +1,140 @@
+#include "server/channel/channel_stats.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "base/status_macros.h"
+#include "shm/layout/memory_word.h"
+#include "shm/mapping.h"
+
+namespace shmd {
+namespace {
+
+using layout::HostMemory;
+
+template <typename Word>
+Word Read(const Word& word) {
+  return HostMemory::Load(&word, std::memory_order_acquire);
+}
+
+uint64_t AddWithinWord(uint64_t a, uint64_t b) {
+  return a > std::numeric_limits<uint64_t>::max() - b
+             ? std::numeric_limits<uint64_t>::max()
+             : a + b;
+}
+
+// The first sizeof(T) bytes of a member's segment, for reading alone. It cannot
+// get smaller.
+template <typename T>
+class Head {
+ public:
+  Head(const SegmentRegistry& segments, const SegmentView& view) {
+    absl::StatusOr<ReadOnlyMapping> mapped = Map(segments, view);
+    if (mapped.ok()) mapping_ = *std::move(mapped);
+  }
+  // Null when it could not be mapped.
+  const T* get() const {
+    return mapping_.size_bytes() < sizeof(T) ? nullptr
+                                             : mapping_.As<T>().data();
+  }
+
+ private:
+  static absl::StatusOr<ReadOnlyMapping> Map(const SegmentRegistry& segments,
+                                             const SegmentView& view) {
+    ASSIGN_OR_RETURN(const ObjectRef object,
+                     segments.OpenObject(view, Access::kRead));
+    MapOptions options;
+    options.size_bytes = view.segment->options.size_bytes;
+    options.length_bytes = sizeof(T);
+    return ReadOnlyMapping::Map(object, options);
+  }
+
+  ReadOnlyMapping mapping_;
+};
+
+// A publisher as subscribers are compared with it.
+struct Source {
+  PublisherStats stats;
+  Head<layout::RingHeader> ring;
+};
+
+Source ReadPublisher(const SegmentRegistry& segments, const MemberView& view,
+                     const MemberParts& parts) {
+  Source source{{view}, Head<layout::RingHeader>(segments, parts.part)};
+  const layout::RingHeader* const ring = source.ring.get();
+  if (ring == nullptr) return source;
+  source.stats.published = Read(ring->published);
+  source.stats.oldest = Read(ring->oldest);
+  source.stats.is_waiting = Read(ring->waiting) != 0;
+  return source;
+}
+
+// How many of a publisher's messages the subscriber has still to release, and
+// no more than a ring holds.
+uint64_t LagBehind(const PublisherStats& publisher, const ChannelFields& fields,
+                   const layout::ReaderCursor& cursor) {
+  uint64_t next = Read(cursor.released);
+  if (Read(cursor.generation) != publisher.publisher.generation) {
+    // It has not seen the publisher yet, and begins with what is kept for it.
+    next = publisher.published -
+           std::min<uint64_t>(publisher.published, fields.history);
+  }
+  return publisher.published > next
+             ? std::min<uint64_t>(publisher.published - next, fields.slots)
+             : 0;
+}
+
+SubscriberStats ReadSubscriber(const SegmentRegistry& segments,
+                               const ChannelFields& fields,
+                               const MemberView& view, const MemberParts& parts,
+                               const std::vector<Source>& sources) {
+  SubscriberStats stats{view};
+  const Head<layout::ReaderPage> head(segments, parts.part);
+  const layout::ReaderPage* const page = head.get();
+  if (page == nullptr) return stats;
+  stats.is_asleep = Read(page->header.asleep) != 0;
+  for (const Source& source : sources) {
+    const MemberView& publisher = source.stats.publisher;
+    if (!ReadsFrom(view.role, publisher.role)) continue;
+    const layout::ReaderCursor& cursor = page->cursors[publisher.index];
+    stats.lag =
+        AddWithinWord(stats.lag, LagBehind(source.stats, fields, cursor));
+    if (Read(cursor.generation) == publisher.generation) {
+      stats.lost = AddWithinWord(stats.lost, Read(cursor.lost));
+    }
+    const layout::RingHeader* const ring = source.ring.get();
+    stats.is_cut_off =
+        stats.is_cut_off ||
+        (ring != nullptr && Read(ring->cut_off[view.index]) == view.generation);
+  }
+  return stats;
+}
+
+}  // namespace
+
+ChannelStats ReadStats(const SegmentRegistry& segments,
+                       const LiveChannel& channel) {
+  std::vector<std::pair<MemberView, MemberParts>> members;
+  channel.Visit([&](const MemberView& view, const MemberParts& parts) {
+    members.emplace_back(view, parts);
+  });
+  std::vector<Source> sources;
+  for (const auto& [view, parts] : members) {
+    if (view.kind != MemberKind::kPublisher) continue;
+    sources.push_back(ReadPublisher(segments, view, parts));
+  }
+  ChannelStats stats;
+  for (const auto& [view, parts] : members) {
+    if (view.kind != MemberKind::kSubscriber) continue;
+    stats.subscribers.push_back(
+        ReadSubscriber(segments, channel.fields(), view, parts, sources));
+  }
+  for (const Source& source : sources) {
+    stats.publishers.push_back(source.stats);
+  }
+  return stats;
+}
+
+}  // namespace shmd

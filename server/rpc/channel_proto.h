@@ -1,0 +1,33 @@
+#ifndef SHMD_SERVER_RPC_CHANNEL_PROTO_H_
+#define SHMD_SERVER_RPC_CHANNEL_PROTO_H_
+
+#include "absl/status/statusor.h"
+#include "server/access/caller.h"
+#include "server/channel/channel.h"
+#include "server/channel/channel_stats.h"
+#include "shmd/v1/channel.pb.h"
+
+namespace shmd {
+
+void ChannelToProto(const ChannelSnapshot& channel, v1::Channel* proto);
+
+// All but the handles.
+void PublisherToProto(const ChannelName& channel, const MemberView& member,
+                      v1::Publisher* proto);
+void SubscriberToProto(const ChannelName& channel, const MemberView& member,
+                       v1::Subscriber* proto);
+
+void StatsToProto(const ChannelName& channel, const ChannelStats& stats,
+                  v1::ChannelStats* proto);
+
+absl::StatusOr<ChannelCommand> ChannelFromProto(
+    const Caller& caller, const v1::CreateChannelRequest& request);
+
+absl::StatusOr<JoinCommand> JoinFromProto(
+    const v1::CreatePublisherRequest& request);
+absl::StatusOr<JoinCommand> JoinFromProto(
+    const v1::CreateSubscriberRequest& request);
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_RPC_CHANNEL_PROTO_H_
