@@ -8,7 +8,8 @@
 #include "cli/verbs.h"
 
 // Completion scripts, made from the verbs and options themselves, so that they
-// never lag behind. Segments are completed by asking `shm ls --quiet`.
+// never lag behind. Segments are completed by asking `shm ls --quiet`, channels
+// by `shm channels --quiet`.
 
 namespace shmd::cli {
 namespace {
@@ -19,6 +20,7 @@ struct Verb {
   std::string description;
   std::vector<std::string> options;  // with their dashes
   bool takes_segment = false;
+  bool takes_channel = false;
   bool takes_file = false;
   std::vector<Verb> verbs;  // below it, of which one must follow
 };
@@ -30,6 +32,7 @@ void CollectOptions(const CLI::App& app, Verb* verb) {
     }
     if (option->get_positional()) {
       verb->takes_segment |= option->get_single_name() == "segment";
+      verb->takes_channel |= option->get_single_name() == "channel";
       verb->takes_file |= option->get_single_name() == "file";
     }
   }
@@ -85,6 +88,7 @@ void AppendBashCases(const std::vector<Verb>& verbs, Cases* cases) {
     absl::StrAppend(&cases->last, "    '", verb.path, "') options='",
                     absl::StrJoin(verb.options, " "), "'",
                     verb.takes_segment ? "; segments=1" : "",
+                    verb.takes_channel ? "; channels=1" : "",
                     verb.takes_file ? "; files=1" : "", " ;;\n");
   }
 }
@@ -96,7 +100,7 @@ std::string Bash(const std::vector<Verb>& verbs) {
       R"sh(# bash completion for shm: source <(shm completion bash)
 _shm() {
   local word=${COMP_WORDS[COMP_CWORD]} verb= names='@VERBS@'
-  local options= segments= files= i
+  local options= segments= channels= files= i
   for ((i = 1; i < COMP_CWORD; i++)); do
     [[ " $names " == *" ${COMP_WORDS[i]} "* ]] || continue
     verb+=${verb:+ }${COMP_WORDS[i]}
@@ -117,6 +121,8 @@ _shm() {
   fi
   [[ $segments ]] &&
     COMPREPLY=($(compgen -W "$(shm ls --quiet 2>/dev/null)" -- "$word"))
+  [[ $channels ]] &&
+    COMPREPLY+=($(compgen -W "$(shm channels --quiet 2>/dev/null)" -- "$word"))
   [[ $files ]] && COMPREPLY+=($(compgen -f -- "$word"))
 }
 complete -o filenames -F _shm shm
@@ -147,6 +153,7 @@ void AppendZshCases(const std::vector<Verb>& verbs, Cases* cases) {
     absl::StrAppend(&cases->last, "    '", verb.path, "') compadd -- ",
                     absl::StrJoin(verb.options, " "),
                     verb.takes_segment ? "; _shm_segments" : "",
+                    verb.takes_channel ? "; _shm_channels" : "",
                     verb.takes_file ? "; _files" : "", " ;;\n");
   }
 }
@@ -161,6 +168,11 @@ _shm_segments() {
   local -a segments
   segments=(${(f)"$(shm ls --quiet 2>/dev/null)"})
   (( $#segments )) && compadd -a segments
+}
+_shm_channels() {
+  local -a channels
+  channels=(${(f)"$(shm channels --quiet 2>/dev/null)"})
+  (( $#channels )) && compadd -a channels
 }
 _shm() {
   local -a verbs
@@ -202,6 +214,9 @@ void AppendFish(const Verb& verb, const std::string& when, std::string* out) {
   }
   if (verb.takes_segment) {
     absl::StrAppend(out, begin, " -a '(shm ls --quiet 2>/dev/null)'\n");
+  }
+  if (verb.takes_channel) {
+    absl::StrAppend(out, begin, " -a '(shm channels --quiet 2>/dev/null)'\n");
   }
   if (verb.takes_file) absl::StrAppend(out, begin, " -F\n");
 }

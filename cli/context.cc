@@ -44,6 +44,13 @@ std::string HintFor(const ErrorDetail& detail) {
        "`shm namespaces` lists those that you may enter"},
       {reason::kNamespaceInUse, "`shm --namespace NAME ls` shows its segments"},
       {reason::kEtagMismatch, "read it again with `shm stat`"},
+      {reason::kChannelNotFound, "`shm channels --once` lists what there is"},
+      {reason::kChannelExists,
+       "`shm channel stat` shows it; take another name, or the same sizes"},
+      {reason::kChannelInUse,
+       "`shm channel stat` tells who takes part; `shm channel rm --force` "
+       "removes it all the same"},
+      {reason::kChannelBlocked, "`shm channel stat` tells who lags"},
       {reason::kSessionNotFound, "`shm sessions` lists what there is"},
   };
   const auto found = hints->find(detail.reason);

@@ -42,7 +42,11 @@ int main(int argc, char** argv) {
                          shmd::cli::AddTop,       shmd::cli::AddNode,
                          shmd::cli::AddHealth,    shmd::cli::AddDoctor,
                          shmd::cli::AddGc,        shmd::cli::AddNamespaces,
-                         shmd::cli::AddNamespace, shmd::cli::AddCompletion}) {
+                         shmd::cli::AddNamespace, shmd::cli::AddChannels,
+                         shmd::cli::AddChannel,   shmd::cli::AddPub,
+                         shmd::cli::AddSub,       shmd::cli::AddCall,
+                         shmd::cli::AddServe,     shmd::cli::AddLocks,
+                         shmd::cli::AddSync,      shmd::cli::AddCompletion}) {
     add(app, context);
   }
   try {

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -77,6 +78,24 @@ std::string DetachDatagram(uint64_t attachment_id) {
   v1::AttachRequest request;
   request.mutable_detach()->set_attachment_id(attachment_id);
   return request.SerializeAsString();
+}
+
+v1::Access AccessToProto(Access access) {
+  return access == Access::kReadWrite ? v1::READ_WRITE : v1::READ;
+}
+
+v1::ChannelPart::Kind KindToProto(AttachSocket::PartKind kind) {
+  switch (kind) {
+    case AttachSocket::PartKind::kRing:
+      return v1::ChannelPart::RING;
+    case AttachSocket::PartKind::kPage:
+      return v1::ChannelPart::PAGE;
+    case AttachSocket::PartKind::kClaims:
+      return v1::ChannelPart::CLAIMS;
+    case AttachSocket::PartKind::kBell:
+      break;
+  }
+  return v1::ChannelPart::BELL;
 }
 
 Attachment::Facts FactsOf(const v1::Attachment& granted) {
@@ -253,8 +272,27 @@ absl::StatusOr<AttachSocket::Grant> AttachSocket::Attach(
     request.mutable_attach()->set_handle_string(reference.data(),
                                                 reference.size());
   }
-  request.mutable_attach()->set_access(
-      access == Access::kReadWrite ? v1::READ_WRITE : v1::READ);
+  request.mutable_attach()->set_access(AccessToProto(access));
+  return ExchangeAttach(request);
+}
+
+absl::StatusOr<UniqueFd> AttachSocket::OpenPart(const Part& part) {
+  v1::AttachRequest request;
+  v1::ChannelPart& proto = *request.mutable_attach()->mutable_channel_part();
+  proto.set_channel(part.channel);
+  proto.set_kind(KindToProto(part.kind));
+  proto.set_index(part.index);
+  proto.set_generation(part.generation);
+  request.mutable_attach()->set_access(AccessToProto(part.access));
+  ASSIGN_OR_RETURN(Grant grant, ExchangeAttach(request));
+  if (grant.facts.id != 0) Detach(grant.facts.id);
+  auto* const fd = std::get_if<UniqueFd>(&grant.object);
+  if (fd == nullptr) return ProtocolBroken("a part of a channel is no memfd");
+  return std::move(*fd);
+}
+
+absl::StatusOr<AttachSocket::Grant> AttachSocket::ExchangeAttach(
+    v1::AttachRequest& request) {
   absl::MutexLock lock(&request_mutex_);
   SendLateDetaches();
   ASSIGN_OR_RETURN(Answer answer, Exchange(request));

@@ -40,6 +40,16 @@ class AttachSocket {
     std::string session;  // sessions/{session}; empty: a new one
     std::string resume_token;
   };
+  // What another one who takes part in a channel has made: ChannelPart of
+  // attach.proto.
+  enum class PartKind { kRing, kPage, kClaims, kBell };
+  struct Part {
+    std::string channel;  // namespaces/{namespace}/channels/{channel}
+    PartKind kind = PartKind::kRing;
+    uint32_t index = 0;
+    uint64_t generation = 0;
+    Access access = Access::kRead;
+  };
   struct Options {
     std::string socket_dir;
     std::string name_space;
@@ -60,6 +70,10 @@ class AttachSocket {
   // what comes back. Once lost() is true
   // after an error, the daemon has not answered and never will.
   absl::StatusOr<Grant> Attach(absl::string_view reference, Access access);
+
+  // Asks for a part of a channel. Not counted as attached: the daemon knows who
+  // takes part.
+  absl::StatusOr<UniqueFd> OpenPart(const Part& part);
 
   // Has the daemon look at this session's ring; never blocks. A socket that is
   // full has requests that wake it as well.
@@ -87,6 +101,8 @@ class AttachSocket {
   absl::Status Send(const std::string& datagram, int flags) const;
   absl::StatusOr<Answer> Exchange(v1::AttachRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(request_mutex_);
+  // What an Attach grants.
+  absl::StatusOr<Grant> ExchangeAttach(v1::AttachRequest& request);
   void SendLateDetaches();
   void NoteLost() const;
 

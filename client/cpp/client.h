@@ -24,6 +24,11 @@
 namespace shmd {
 inline namespace client {
 
+struct Channel;
+struct ChannelSpec;
+struct ChannelStats;
+struct ChannelWatchEvent;
+struct ChannelWatchOptions;
 struct ObjectWatchEvent;
 struct ObjectWatchOptions;
 
@@ -205,6 +210,22 @@ class Client {
       const ObjectWatchOptions& options,
       const std::function<bool(const ObjectWatchEvent&)>& visit);
 
+  // Channels, in the client's namespace; the last part of a name does.
+  // channel.h, and channels.h for what goes through them. A channel that exists
+  // already, of the same kind and sizes, is as good when `allow_existing`. A
+  // Delete although somebody takes part takes `force`.
+  absl::StatusOr<Channel> CreateChannel(absl::string_view id,
+                                        const ChannelSpec& spec,
+                                        bool allow_existing = false);
+  absl::StatusOr<Channel> GetChannel(absl::string_view name);
+  absl::StatusOr<std::vector<Channel>> ListChannels();
+  absl::Status DeleteChannel(absl::string_view name, bool force = false);
+  absl::StatusOr<ChannelStats> GetChannelStats(absl::string_view name);
+  // As Watch. Each event says of a channel how it is now.
+  absl::Status WatchChannels(
+      const ChannelWatchOptions& options,
+      const std::function<bool(const ChannelWatchEvent&)>& visit);
+
   // The session that this program is to the daemon, `sessions/{session}`.
   // Changes when the daemon was away for longer than it waits for sessions;
   // what the old one owned is gone then.
@@ -213,8 +234,10 @@ class Client {
   const std::string& socket_dir() const;
 
  private:
+  friend class ChannelPlace;
   friend class ObjectAccess;
   friend class ObjectStore;
+  friend class SyncCalls;
   class Impl;
   explicit Client(std::shared_ptr<Impl> impl);
 

@@ -89,6 +89,11 @@ std::string Client::Impl::FullName(absl::string_view name) const {
   return absl::StrCat(Parent(), "/segments/", name);
 }
 
+std::string Client::Impl::ChannelName(absl::string_view name) const {
+  if (name.find('/') != absl::string_view::npos) return std::string(name);
+  return absl::StrCat(Parent(), "/channels/", name);
+}
+
 std::shared_ptr<Client::Impl::Stubs> Client::Impl::MakeStubs() {
   absl::MutexLock lock(&stubs_mutex_);
   if (stubs_ == nullptr) {
@@ -109,7 +114,9 @@ std::shared_ptr<Client::Impl::Stubs> Client::Impl::MakeStubs() {
                    v1::OrphanService::NewStub(stubs_->channel),
                    v1::SessionService::NewStub(stubs_->channel),
                    v1::GrantService::NewStub(stubs_->channel),
-                   v1::NamespaceService::NewStub(stubs_->channel)};
+                   v1::NamespaceService::NewStub(stubs_->channel),
+                   v1::ChannelService::NewStub(stubs_->channel),
+                   v1::SyncService::NewStub(stubs_->channel)};
   }
   return stubs_;
 }

@@ -20,6 +20,7 @@
 #include "client/cpp/session_link.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
+#include "shmd/v1/channel.grpc.pb.h"
 #include "shmd/v1/grant.grpc.pb.h"
 #include "shmd/v1/namespace.grpc.pb.h"
 #include "shmd/v1/node.grpc.pb.h"
@@ -27,9 +28,12 @@
 #include "shmd/v1/orphan.grpc.pb.h"
 #include "shmd/v1/segment.grpc.pb.h"
 #include "shmd/v1/session.grpc.pb.h"
+#include "shmd/v1/sync.grpc.pb.h"
 
 namespace shmd {
 inline namespace client {
+
+class SyncDomain;
 
 // Whether a call does the same when it is made twice, so that it may be made
 // again when its answer was lost.
@@ -66,8 +70,9 @@ class Client::Impl {
 
   // `namespaces/default`.
   std::string Parent() const;
-  // The full name of a segment.
+  // The full name of a segment, and of a channel.
   std::string FullName(absl::string_view name) const;
+  std::string ChannelName(absl::string_view name) const;
 
   // That of a service, for calls that are not unary.
   template <typename Stub>
@@ -110,6 +115,10 @@ class Client::Impl {
       const std::function<void(const std::string& session)>& name,
       const std::function<absl::Status()>& call);
 
+  // For SyncCalls: the one page of the session.
+  absl::Mutex sync_mutex_;
+  std::shared_ptr<SyncDomain> sync_ ABSL_GUARDED_BY(sync_mutex_);
+
  private:
   // Those of one channel.
   struct Stubs {
@@ -120,7 +129,9 @@ class Client::Impl {
                std::unique_ptr<v1::OrphanService::Stub>,
                std::unique_ptr<v1::SessionService::Stub>,
                std::unique_ptr<v1::GrantService::Stub>,
-               std::unique_ptr<v1::NamespaceService::Stub>>
+               std::unique_ptr<v1::NamespaceService::Stub>,
+               std::unique_ptr<v1::ChannelService::Stub>,
+               std::unique_ptr<v1::SyncService::Stub>>
         all;
   };
   using UnaryCall =

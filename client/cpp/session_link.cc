@@ -251,21 +251,28 @@ std::shared_ptr<const std::atomic<bool>> SessionLink::LostFlag(
   return std::make_shared<std::atomic<bool>>(true);
 }
 
-void SessionLink::Ring() {
-  std::shared_ptr<AttachSocket> socket;
-  {
-    absl::MutexLock lock(&mutex_);
-    socket = socket_;
+absl::StatusOr<UniqueFd> SessionLink::OpenPart(const AttachSocket::Part& part) {
+  const std::shared_ptr<AttachSocket> socket = Socket();
+  if (socket == nullptr) {
+    return UnreachableStatus(options_.socket.socket_dir, "it is away");
   }
+  absl::StatusOr<UniqueFd> opened = socket->OpenPart(part);
+  if (!opened.ok() && socket->lost()) Drop(socket);
+  return opened;
+}
+
+std::shared_ptr<AttachSocket> SessionLink::Socket() const {
+  absl::MutexLock lock(&mutex_);
+  return socket_;
+}
+
+void SessionLink::Ring() {
+  const std::shared_ptr<AttachSocket> socket = Socket();
   if (socket != nullptr) socket->Ring();
 }
 
 void SessionLink::AwaitDetaches() {
-  std::shared_ptr<AttachSocket> socket;
-  {
-    absl::MutexLock lock(&mutex_);
-    socket = socket_;
-  }
+  const std::shared_ptr<AttachSocket> socket = Socket();
   if (socket != nullptr) socket->AwaitDetaches();
 }
 

@@ -65,6 +65,10 @@ class SessionLink {
   // True once IsAttached is false; never null.
   std::shared_ptr<const std::atomic<bool>> LostFlag(uint64_t hold) const;
 
+  // Asks for a part of a channel. Does not wait for a daemon that is away, nor
+  // ask again: SERVER_UNREACHABLE.
+  absl::StatusOr<UniqueFd> OpenPart(const AttachSocket::Part& part);
+
   // Has the daemon look at the ring of this session's page; never blocks, and
   // does nothing while the daemon is away.
   void Ring();
@@ -114,6 +118,8 @@ class SessionLink {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The connection; waits for one if need be.
   absl::StatusOr<std::shared_ptr<AttachSocket>> AwaitSocket();
+  // The connection, if there is one now.
+  std::shared_ptr<AttachSocket> Socket() const;
   void Drop(const std::shared_ptr<AttachSocket>& socket);
   void Wake() const;
 

@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -14,6 +15,8 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
+
+constexpr absl::Duration kDeadline = absl::Seconds(60);
 
 ProgramEnd RunShm(std::vector<std::string> arguments,
                   const std::string& socket_dir) {
@@ -31,6 +34,12 @@ class ShmTest : public ::testing::Test {
 
   ProgramEnd Shm(const std::vector<std::string>& arguments) {
     return RunShm(arguments, server_->socket_dir());
+  }
+
+  RunningProgram Running(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), Runfile("cli/shm"));
+    return RunningProgram(arguments,
+                          {{"SHMD_SOCKET_DIR", server_->socket_dir()}});
   }
 
   // As Shm; with --json, and the verb must succeed.
@@ -174,6 +183,97 @@ TEST_F(ShmTest, ObjectsArePutListedGotAndRemoved) {
   EXPECT_NE(Shm({"get", "blob", copy, "--object"}).exit_code, 0);
 }
 
+TEST_F(ShmTest, WhatIsPublishedIsPrinted) {
+  const std::string path = MakeFile("one\ntwo\n\nlast");
+  RunningProgram text = Running({"sub", "news", "--count", "4"});
+  RunningProgram json = Running({"sub", "news", "--count", "1", "--json"});
+  const ProgramEnd published =
+      Shm({"pub", "news", path, "--lines", "--subscribers", "2"});
+  EXPECT_EQ(published.exit_code, 0) << published.err;
+  EXPECT_EQ(text.ReadLine(kDeadline), "one");
+  EXPECT_EQ(text.ReadLine(kDeadline), "two");
+  EXPECT_EQ(text.ReadLine(kDeadline), "");
+  EXPECT_EQ(text.ReadLine(kDeadline), "last");
+  const auto message =
+      nlohmann::json::parse(json.ReadLine(kDeadline), nullptr, false);
+  EXPECT_EQ(message["payload"], "one");
+  EXPECT_EQ(message["payload_base64"], "b25l");
+  EXPECT_EQ(message["number"], "0");
+  EXPECT_EQ(message["size_bytes"], "3");
+}
+
+TEST_F(ShmTest, WorkIsTakenFromAQueueOnce) {
+  const std::string path = MakeFile("a\nb\nc\n");
+  ASSERT_EQ(Shm({"channel", "create", "jobs", "--kind", "queue"}).exit_code, 0);
+  const ProgramEnd alone = Shm({"pub", "jobs", path, "--timeout", "1ms"});
+  EXPECT_EQ(alone.exit_code, 9);
+  EXPECT_THAT(alone.err, HasSubstr("(CHANNEL_BLOCKED)\nhint: "));
+  RunningProgram consumer = Running({"sub", "jobs", "--count", "3"});
+  const ProgramEnd done = Shm({"pub", "jobs", path, "--lines"});
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  for (const char* const job : {"a", "b", "c"}) {
+    EXPECT_EQ(consumer.ReadLine(kDeadline), job);
+  }
+}
+
+TEST_F(ShmTest, CallsAreAnsweredByCommands) {
+  EXPECT_EQ(Shm({"call", "upper", "hello"}).exit_code, 3);
+  ASSERT_EQ(Shm({"channel", "create", "upper", "--kind", "call"}).exit_code, 0);
+  const ProgramEnd nobody = Shm({"call", "upper", "hello"});
+  EXPECT_EQ(nobody.exit_code, 9);
+  EXPECT_THAT(nobody.err, HasSubstr("(SERVER_GONE)"));
+  const auto await_server = [&](const std::string& channel) {
+    const absl::Time give_up = absl::Now() + kDeadline;
+    while (absl::Now() < give_up &&
+           Shm({"channel", "stat", channel, "--json"}).out.find("SERVER") ==
+               std::string::npos) {
+    }
+  };
+  RunningProgram server = Running({"serve", "upper", "--", "tr", "a-z", "A-Z"});
+  await_server("upper");
+  const ProgramEnd answered = Shm({"call", "upper", "hello"});
+  EXPECT_EQ(answered.exit_code, 0) << answered.err;
+  EXPECT_EQ(answered.out, "HELLO\n");
+  EXPECT_EQ(ShmJson({"call", "upper", "x"})["payload"], "X");
+  RunningProgram failing = Running({"serve", "failing", "--", "false"});
+  await_server("failing");
+  const ProgramEnd failed = Shm({"call", "failing", "hello"});
+  EXPECT_EQ(failed.exit_code, 1);
+  EXPECT_THAT(failed.err, HasSubstr("false ended with 1"));
+  RunningProgram echo = Running({"serve", "echo", "--count", "1"});
+  await_server("echo");
+  EXPECT_EQ(Shm({"call", "echo", "hello"}).out, "hello\n");
+}
+
+TEST_F(ShmTest, ChannelsAreShownAndRemoved) {
+  const auto made = ShmJson({"channel", "create", "it", "--slots", "16",
+                             "--payload", "1MiB", "--history", "3"});
+  EXPECT_EQ(made["kind"], "PUBLISH");
+  EXPECT_EQ(made["slots"], 16);
+  EXPECT_EQ(made["payload_bytes"], "1048576");
+  EXPECT_EQ(made["mode"], "0600");
+  EXPECT_EQ(Shm({"channel", "create", "it"}).exit_code, 4);
+  RunningProgram subscriber = Running({"sub", "it", "--count", "1", "--raw"});
+  const absl::Time give_up = absl::Now() + kDeadline;
+  nlohmann::json seen;
+  do {
+    seen = ShmJson({"channel", "stat", "it"});
+  } while (seen["subscribers"].empty() && absl::Now() < give_up);
+  ASSERT_EQ(seen["subscribers"].size(), 1u);
+  EXPECT_EQ(seen["subscribers"][0]["slow_policy"], "BLOCK");
+  EXPECT_THAT(Shm({"channel", "stat", "it"}).out, HasSubstr("SUBSCRIBER"));
+  const ProgramEnd table = Shm({"channels", "--once"});
+  EXPECT_THAT(table.out, StartsWith("CHANNEL"));
+  EXPECT_THAT(table.out, HasSubstr("1 channels\n"));
+  EXPECT_EQ(ShmJson({"channels", "--once"})["channels"][0]["lag"], "0");
+  EXPECT_EQ(Shm({"channels", "--quiet"}).out, "it\n");
+  const ProgramEnd refused = Shm({"channel", "rm", "it"});
+  EXPECT_EQ(refused.exit_code, 6);
+  EXPECT_THAT(refused.err, HasSubstr("(CHANNEL_IN_USE)\nhint: "));
+  EXPECT_EQ(Shm({"channel", "rm", "it", "--force"}).exit_code, 0);
+  EXPECT_EQ(Shm({"channel", "stat", "it"}).exit_code, 3);
+}
+
 TEST_F(ShmTest, FilesComeBackAsTheyWent) {
   std::string content(3000000, '\0');
   for (size_t i = 0; i < content.size(); ++i) {
@@ -282,6 +382,28 @@ TEST_F(ShmTest, NamespacesAreMadeFilledAndRemoved) {
   EXPECT_EQ(Shm({"--namespace", "team", "rm", "it"}).exit_code, 0);
   EXPECT_EQ(Shm({"namespace", "rm", "team"}).exit_code, 0);
   EXPECT_EQ(Shm({"namespace", "show", "team"}).exit_code, 3);
+}
+
+TEST_F(ShmTest, LocksStandAloneAndAreBroken) {
+  const ProgramEnd made =
+      Shm({"sync", "create", "door", "--kind", "semaphore", "--count", "2"});
+  EXPECT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_THAT(made.out, StartsWith("namespaces/default/syncPrimitives/door\n"
+                                   "shm1."));
+  EXPECT_EQ(Shm({"sync", "create", "door"}).exit_code, 4);
+  EXPECT_EQ(Shm({"sync", "create", "gate", "--kind", "gate"}).exit_code, 8);
+  EXPECT_THAT(Shm({"sync", "ls"}).out, HasSubstr("door  SEMAPHORE  0600"));
+  const auto listed = ShmJson({"sync", "ls"});
+  ASSERT_EQ(listed["sync_primitives"].size(), 1u);
+  EXPECT_EQ(listed["sync_primitives"][0]["initial_count"], 2);
+  const std::string name = "namespaces/default/syncPrimitives/door";
+  EXPECT_EQ(ShmJson({"locks", name})["locks"].size(), 0u);
+  EXPECT_THAT(Shm({"locks", name, "--break", "0"}).err,
+              HasSubstr("SYNC_PRIMITIVE_INVALID"));
+  EXPECT_EQ(Shm({"sync", "rm", "door"}).exit_code, 0);
+  EXPECT_EQ(Shm({"sync", "rm", "door"}).exit_code, 3);
+  ASSERT_EQ(Shm({"create", "hello", "--size", "4k"}).exit_code, 0);
+  EXPECT_THAT(Shm({"locks", "hello"}).out, HasSubstr("0 at locks\n"));
 }
 
 TEST_F(ShmTest, NodeTellsWhatIsLeft) {
@@ -396,6 +518,10 @@ TEST(ShmUsageTest, CompletionKnowsTheVerbsOfNamespace) {
   // The verb `create` has other options.
   EXPECT_EQ(Completed(bash, "shm namespace create blue --posix"), "\n");
   EXPECT_EQ(Completed(bash, "shm create blue --everyb"), "\n");
+  EXPECT_EQ(Completed(bash, "shm channel ''"), "create stat rm\n");
+  EXPECT_EQ(Completed(bash, "shm sub news --pol"), "--policy\n");
+  EXPECT_EQ(Completed(bash, "shm sync ''"), "create ls rm\n");
+  EXPECT_EQ(Completed(bash, "shm sync create door --part"), "--parties\n");
   const std::string zsh = RunShm({"completion", "zsh"}, "/nowhere").out;
   EXPECT_THAT(zsh, HasSubstr("'namespace') verbs=(\n    'create:"));
   EXPECT_THAT(zsh, HasSubstr("'namespace create') compadd -- "));
@@ -403,8 +529,10 @@ TEST(ShmUsageTest, CompletionKnowsTheVerbsOfNamespace) {
   EXPECT_THAT(fish, HasSubstr("from create set show rm' -a create -d '"));
   EXPECT_THAT(fish, HasSubstr("'__fish_seen_subcommand_from namespace; and "
                               "__fish_seen_subcommand_from create' -l uid\n"));
-  EXPECT_THAT(fish, HasSubstr("'__fish_seen_subcommand_from create; and not "
-                              "__fish_seen_subcommand_from namespace' -l "));
+  EXPECT_THAT(
+      fish,
+      HasSubstr("'__fish_seen_subcommand_from create; and not "
+                "__fish_seen_subcommand_from namespace channel sync' -l "));
 }
 
 TEST(ShmUsageTest, CompletionScriptsAreValidAndKnowTheVerbs) {
