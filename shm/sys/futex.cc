@@ -28,11 +28,7 @@ bool FutexWait(const uint32_t* word, uint32_t expected, absl::Time deadline) {
   return slept == 0 || errno != ETIMEDOUT;
 }
 
-int FutexWakeAll(const uint32_t* word) {
-  const long woken =
-      syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
-  return woken > 0 ? static_cast<int>(woken) : 0;
-}
+int FutexWakeAll(const uint32_t* word) { return FutexWake(word, INT_MAX); }
 
 bool FutexWaitUntil(const uint32_t* word, uint32_t expected,
                     uint64_t deadline_ns) {

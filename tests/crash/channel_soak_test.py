@@ -159,9 +159,8 @@ class Soak:
                           "queue").start()
         if role == "consumer":
             return Sink(self, life, "sub", "work", "--kind", "queue").start()
-        policy = role
-        return Sink(self, life, "sub", "frames", "--policy", policy,
-                    policy=policy).start()
+        return Sink(self, life, "sub", "frames", "--policy", role,
+                    policy=role).start()
 
     def run(self):
         self._shm("channel", "create", "frames")
