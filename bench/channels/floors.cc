@@ -1,7 +1,8 @@
 // The least that each row of ./compare could cost, without a check of anything,
 // and a Unix socket, which copies:
 //
-//   floors word|futex 0
+//   floors word 0
+//   floors futex CPUS
 //   floors ring|fill|socket BYTES
 //   floors stream SUBSCRIBERS
 //
@@ -125,7 +126,7 @@ double Word() {
 }
 
 // Both always sleep and always wake.
-double Futex() {
+double Futex(size_t cpus) {
   struct Words {
     alignas(kApart) std::atomic<uint32_t> there;
     alignas(kApart) std::atomic<uint32_t> back;
@@ -141,12 +142,13 @@ double Futex() {
       syscall(SYS_futex, word, FUTEX_WAIT, round - 1, nullptr, nullptr, 0);
     }
   };
-  const OtherEnd other([&] {
+  const auto answer = [&] {
     for (uint32_t round = 1;; ++round) {
       sleep(&words->there, round);
       store(&words->back, round);
     }
-  });
+  };
+  const OtherEnd other(answer, Other(cpus));
   uint32_t round = 0;
   return MedianNs([&] {
     store(&words->there, ++round);
@@ -250,7 +252,7 @@ int Main(int argc, char** argv) {
   if (operation == "word") {
     Print(Word());
   } else if (operation == "futex") {
-    Print(Futex());
+    Print(Futex(argument));
   } else if (operation == "ring") {
     Print(RoundTrip(argument));
   } else if (operation == "fill") {

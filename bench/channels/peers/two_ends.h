@@ -49,18 +49,21 @@ inline void StayOn(int cpu) {
   alarm(kPatienceSeconds);
 }
 
-// A process that does `run` on the other CPU until this object ends.
+// The CPU of the other end, where both use one or two.
+constexpr int Other(size_t cpus) { return cpus == 1 ? kHere : kThere; }
+
+// A process that does `run` on `cpu` until this object ends.
 class OtherEnd {
  public:
   template <typename Run>
-  explicit OtherEnd(Run run) {
+  explicit OtherEnd(Run run, int cpu = kThere) {
     int moved[2];
     if (pipe(moved) != 0) Fail("pipe");
     pid_ = fork();
     if (pid_ < 0) Fail("fork");
     if (pid_ == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
-      StayOn(kThere);
+      StayOn(cpu);
       close(moved[0]);
       close(moved[1]);
       run();

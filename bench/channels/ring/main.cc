@@ -2,7 +2,7 @@
 // parts that the daemon would make, and hands them to both ends.
 //
 //   ring trip|fill BYTES
-//   ring sleep 0
+//   ring sleep CPUS
 //   ring stream SUBSCRIBERS
 //
 // prints the nanoseconds of one round or of one message.
@@ -170,20 +170,21 @@ double RoundTrip(size_t size_bytes, bool fill) {
   });
 }
 
-double Sleep() {
+double Sleep(size_t cpus) {
   const Link there(kSmallBytes);
   const Link back(kSmallBytes);
   const auto receive = [](SubscriberOf<SleepAtOnce>& from) {
     Need(from.Receive(absl::InfiniteFuture()));
   };
-  const OtherEnd other([&] {
+  const auto answer = [&] {
     const auto from = there.Subscriber<SleepAtOnce>();
     const auto to = back.Publisher<SleepAtOnce>();
     for (;;) {
       receive(*from);
       Publish(*to, kSmallBytes, 0, false);
     }
-  });
+  };
+  const OtherEnd other(answer, Other(cpus));
   const auto to = there.Publisher<SleepAtOnce>();
   const auto from = back.Subscriber<SleepAtOnce>();
   return MedianNs([&] {
@@ -216,7 +217,7 @@ int Main(int argc, char** argv) {
   if (operation == "trip" || operation == "fill") {
     Print(RoundTrip(argument, operation == "fill"));
   } else if (operation == "sleep") {
-    Print(Sleep());
+    Print(Sleep(argument));
   } else if (operation == "stream") {
     Print(Stream(argument));
   } else {

@@ -1,7 +1,7 @@
 //! The rows of ../../compare by iceoryx2, which compiles and runs it:
 //!
 //!     iceoryx2_peer trip|fill BYTES
-//!     iceoryx2_peer event 0
+//!     iceoryx2_peer event CPUS
 //!     iceoryx2_peer stream SUBSCRIBERS
 //!     iceoryx2_peer create|add 0
 //!
@@ -183,8 +183,8 @@ macro_rules! event {
     };
 }
 
-fn event(name: &str) -> Result<f64, Box<dyn Error>> {
-    let mut other = start("event", name)?;
+fn event(name: &str, cpus: usize) -> Result<f64, Box<dyn Error>> {
+    let mut other = start(if cpus == 1 { "event-here" } else { "event" }, name)?;
     let node = node()?;
     let notifier = event!(node, format!("{name}-there")).notifier_builder().create()?;
     let listener = event!(node, format!("{name}-back")).listener_builder().create()?;
@@ -273,9 +273,9 @@ fn main() -> Done {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [peer, operation, name] = &arguments[..] {
         assert_eq!(peer, "peer");
-        stay_on(THERE);
+        stay_on(if operation == "event-here" { HERE } else { THERE });
         return match operation.as_str() {
-            "event" => answer_events(name),
+            "event" | "event-here" => answer_events(name),
             "stream" | "share" => consume(name, operation == "share"),
             _ => answer_trips(name, operation == "fill"),
         };
@@ -288,7 +288,7 @@ fn main() -> Done {
     let number: usize = argument.parse()?;
     let ns = match operation.as_str() {
         "trip" | "fill" => trip(&name, number, operation == "fill")?,
-        "event" => event(&name)?,
+        "event" => event(&name, number)?,
         "stream" => stream(&name, number)?,
         "create" | "add" => create(&name, operation == "create")?,
         _ => return Err("no such operation".into()),
