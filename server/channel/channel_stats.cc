@@ -74,12 +74,17 @@ Source ReadPublisher(const SegmentRegistry& segments, const MemberView& view,
 // How many of a publisher's messages the subscriber has still to release, and
 // no more than a ring holds.
 uint64_t LagBehind(const PublisherStats& publisher, const ChannelFields& fields,
+                   const MemberView& subscriber,
                    const layout::ReaderCursor& cursor) {
+  const uint64_t generation = publisher.publisher.generation;
   uint64_t next = Read(cursor.released);
-  if (Read(cursor.generation) != publisher.publisher.generation) {
-    // It has not seen the publisher yet, and begins with what is kept for it.
-    next = publisher.published -
-           std::min<uint64_t>(publisher.published, fields.history);
+  if (Read(cursor.generation) != generation) {
+    // It has not seen the publisher yet: of one that has come after it, it gets
+    // all; of one that was there, what is kept for who comes late.
+    const uint64_t kept = generation > subscriber.generation
+                              ? publisher.published
+                              : fields.history;
+    next = publisher.published - std::min(publisher.published, kept);
   }
   return publisher.published > next
              ? std::min<uint64_t>(publisher.published - next, fields.slots)
@@ -100,7 +105,7 @@ SubscriberStats ReadSubscriber(const SegmentRegistry& segments,
     if (!ReadsFrom(view.role, publisher.role)) continue;
     const layout::ReaderCursor& cursor = page->cursors[publisher.index];
     stats.lag =
-        AddWithinWord(stats.lag, LagBehind(source.stats, fields, cursor));
+        AddWithinWord(stats.lag, LagBehind(source.stats, fields, view, cursor));
     if (Read(cursor.generation) == publisher.generation) {
       stats.lost = AddWithinWord(stats.lost, Read(cursor.lost));
     }

@@ -658,6 +658,18 @@ class StatsTest(ChannelCase):
         self.assertEqual(told(), (wild, 3, True, SLOTS, wild, True, True))
 
 
+    def test_who_was_there_first_has_all_before_it(self):
+        name = self.channel(history=2, **small())
+        writer, reader = self.program(), self.program()
+        reader.subscribe(name)
+        ring = writer.memory(writer.publish(name).ring_handle)
+        # The one that comes late begins with the history.
+        writer.subscribe(name)
+        struct.pack_into("<Q", ring, PUBLISHED, 3)
+        self.assertEqual([one.get("lag", "0") for one in self.stats(name)[1]],
+                         ["3", "2"])
+
+
 class WatchTest(ChannelCase):
 
     def watch(self, parent=PARENT, **arguments):
