@@ -6,9 +6,11 @@
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/access/policy.h"
+#include "shm/layout/memory_word.h"
 #include "shm/sys/futex.h"
 
 namespace shmd {
@@ -54,6 +56,20 @@ absl::StatusOr<WritableMapping> MapPrimitive(const Segment& segment,
   return WritableMapping::Map(object, options);
 }
 
+// Makes the primitive that a segment is, unless it stands there already.
+absl::Status FillIn(const SegmentRegistry& segments, const SegmentView& view) {
+  ASSIGN_OR_RETURN(const ObjectRef object,
+                   segments.OpenObject(view, Access::kReadWrite));
+  ASSIGN_OR_RETURN(const WritableMapping mapping,
+                   MapPrimitive(*view.segment, object, 0));
+  // SAFETY: a page at least; its head is the first word of every kind.
+  const auto* const head = static_cast<const uint32_t*>(mapping.data());
+  if (layout::HostMemory::Load(head, std::memory_order_acquire) == 0) {
+    FillPrimitive(SyncSpecOf(view.segment->labels), mapping.data());
+  }
+  return absl::OkStatus();
+}
+
 // A time of CLOCK_MONOTONIC that a program wrote, which may be any.
 absl::Time SinceOf(uint64_t since_ns, absl::Time now) {
   const uint64_t now_ns = sys::MonotonicNs();
@@ -74,6 +90,12 @@ absl::Status SyncRegistry::TakeUp() {
   RETURN_IF_ERROR(lockers_.TakeUp());
   for (const SegmentView& view : segments_->ListReserved()) {
     const Segment& segment = *view.segment;
+    if (segment.role == SegmentRole::kSyncPrimitive) {
+      // The run that made it may have ended before it was one.
+      const absl::Status filled = FillIn(*segments_, view);
+      if (!filled.ok()) Log(LogLevel::kError, filled.message());
+      continue;
+    }
     const std::optional<uint32_t> locker = LockerOfPage(segment.name.id);
     if (segment.role != SegmentRole::kSyncPage || !locker.has_value()) {
       continue;
@@ -291,17 +313,14 @@ absl::StatusOr<SegmentView> SyncRegistry::CreatePrimitive(
   const absl::StatusOr<SegmentView> made =
       OnlyOne(segments_->Create(caller, {std::move(create)}));
   if (!made.ok()) return OfSyncPrimitive(made.status(), name);
+  SHMD_FAILPOINT("sync.made");
   // Until the head is there others are told that nothing is.
-  const absl::StatusOr<ObjectRef> object =
-      segments_->OpenObject(*made, Access::kReadWrite);
-  const absl::StatusOr<WritableMapping> mapping =
-      object.ok() ? MapPrimitive(*made->segment, *object, 0)
-                  : absl::StatusOr<WritableMapping>(object.status());
-  if (!mapping.ok()) {
+  const absl::Status filled = FillIn(*segments_, *made);
+  SHMD_FAILPOINT("sync.filled");
+  if (!filled.ok()) {
     segments_->RemoveReserved(made->entry).IgnoreError();
-    return mapping.status();
+    return filled;
   }
-  FillPrimitive(command.spec, mapping->data());
   return made;
 }
 

@@ -37,7 +37,7 @@ PASSED_BY = {
     "store.retire": ("POSIX",), "store.retired": ("POSIX",),
 }
 
-# "OBJECTS" and "CHANNELS" are no backends: their memory is memfds.
+# "OBJECTS", "CHANNELS" and "SYNC" are no backends: their memory is memfds.
 OBJECT_AREAS = re.compile(r"(arena|directory|lane|object|spill)\.")
 OBJECTS_TOO = ("create.made", "create.recorded", "delete.remove",
                "keeper.stored", "keeper.removed", "session.resume",
@@ -52,6 +52,8 @@ def backends_of(point):
         return ("OBJECTS",)
     if point.startswith("channel."):
         return ("CHANNELS",)
+    if point.startswith("sync."):
+        return ("SYNC",)
     more = ("OBJECTS",) if point in OBJECTS_TOO else ()
     more += ("CHANNELS",) if point in CHANNELS_TOO else ()
     return PASSED_BY.get(point, BACKENDS) + more
@@ -76,6 +78,7 @@ def run_case(case):
     import channel_workload
     import kept_daemon
     import object_workload
+    import sync_workload
     import workload
     point, backend, at_pass = case
     second = SECOND.match(point) is not None
@@ -88,6 +91,8 @@ def run_case(case):
         work = object_workload.ObjectWorkload(shmd)
     elif backend == "CHANNELS":
         work = channel_workload.ChannelWorkload(shmd)
+    elif backend == "SYNC":
+        work = sync_workload.SyncWorkload(shmd)
     else:
         work = workload.Workload(shmd, backend, heavy=point in HEAVY)
     try:

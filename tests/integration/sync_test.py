@@ -486,7 +486,13 @@ class RestartTest(unittest.TestCase):
         self.assertEqual(found, named)
         again = Program(self, self.shmd)
         self.assertGreater(again.locker, program.locker)
-        self.assertEqual(again.map(found["handle"], 64).word(4), 2)
+        door = again.map(found["handle"], 64)
+        self.assertEqual(door.word(4), 2)
+        # As it is when the daemon ends before it was made into one.
+        whole = door.word(0)
+        door.put(0, 0, 0)
+        self.kill_daemon()
+        self.assertEqual((door.word(0), door.word(4)), (whole, 2))
 
 
 if __name__ == "__main__":
