@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "cli/channels.h"
 #include "cli/format.h"
 #include "cli/options.h"
 #include "cli/parse.h"
@@ -20,6 +21,7 @@ namespace {
 struct Options {
   std::string channel;
   std::optional<std::string> data;
+  CallOptions call;
   absl::Duration timeout = absl::Minutes(1);
 };
 
@@ -63,7 +65,7 @@ absl::Status Run(Context& context, const Options& options) {
   const absl::Time deadline = absl::Now() + options.timeout;
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(Requester requester,
-                   Requester::Open(*client, options.channel));
+                   Requester::Open(*client, options.channel, options.call));
   ASSIGN_OR_RETURN(const uint64_t call,
                    requester.Start(absl::MakeConstSpan(request), deadline));
   for (bool is_last = false; !is_last && ferror(stdout) == 0;) {
@@ -86,6 +88,7 @@ void AddCall(CLI::App& app, Context& context) {
                   "the request (default: standard input)");
   AddParsed(verb, "--timeout", "give up after this long (default 1m)", ParseTtl,
             [options](absl::Duration timeout) { options->timeout = timeout; });
+  AddGrantOption(verb, &options->call.grant);
   verb.callback(
       [options, &context] { context.status = Run(context, *options); });
 }

@@ -1,8 +1,13 @@
 #include <cstdio>
+#include <string>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "base/status_macros.h"
 #include "cli/channels.h"
 #include "cli/format.h"
+#include "cli/grants.h"
+#include "cli/options.h"
 #include "cli/verbs.h"
 
 namespace shmd::cli {
@@ -11,6 +16,7 @@ namespace {
 struct Options {
   std::string name;
   ChannelSpec spec;
+  GrantSpec grant;
   bool force = false;
 };
 
@@ -57,11 +63,45 @@ absl::Status Remove(Context& context, const Options& options) {
   return client->DeleteChannel(options.name, options.force);
 }
 
+absl::StatusOr<GrantRole> ParseRole(const std::string& text) {
+  for (const GrantRole role : {GrantRole::kPublisher, GrantRole::kSubscriber,
+                               GrantRole::kClient, GrantRole::kServer}) {
+    if (absl::EqualsIgnoreCase(text, GrantRoleName(role))) return role;
+  }
+  return absl::InvalidArgumentError(
+      "is not publisher, subscriber, client or server");
+}
+
+absl::Status MakeGrant(Context& context, const Options& options) {
+  ASSIGN_OR_RETURN(Client * client, context.Connect());
+  ASSIGN_OR_RETURN(const NewGrant made,
+                   client->CreateChannelGrant(options.name, options.grant));
+  PrintNewGrant(context, made);
+  return absl::OkStatus();
+}
+
+absl::Status ListGrants(Context& context, const Options& options) {
+  ASSIGN_OR_RETURN(Client * client, context.Connect());
+  ASSIGN_OR_RETURN(const std::vector<Grant> grants,
+                   client->ListChannelGrants(options.name));
+  PrintGrants(context, grants);
+  return absl::OkStatus();
+}
+
+void AddGrantOptions(CLI::App& verb, GrantSpec* spec) {
+  AddParsed(verb, "--as",
+            "what it lets take part as: publisher or subscriber, or in a "
+            "channel of calls client or server; may be repeated",
+            ParseRole, [spec](GrantRole role) { spec->roles.push_back(role); })
+      ->required();
+  AddGrantLimits(verb, spec);
+}
+
 }  // namespace
 
 void AddChannel(CLI::App& app, Context& context) {
   CLI::App& verb =
-      *app.add_subcommand("channel", "Create, show or remove a channel");
+      *app.add_subcommand("channel", "Create, show, share or remove a channel");
   verb.require_subcommand(1);
   const struct {
     const char* name;
@@ -71,12 +111,16 @@ void AddChannel(CLI::App& app, Context& context) {
       {"create", "Create a channel", &Create},
       {"stat", "Show a channel and who takes part", &Stat},
       {"rm", "Remove a channel that nobody takes part in", &Remove},
+      {"grant", "Print a handle that lets whoever has it take part",
+       &MakeGrant},
+      {"grants", "List a channel's grants", &ListGrants},
   };
   for (const auto& action : kActions) {
     auto options = std::make_shared<Options>();
     CLI::App& one = *verb.add_subcommand(action.name, action.description);
     one.add_option("channel", options->name, "its name")->required();
     if (action.run == &Create) AddChannelSpecOptions(one, &options->spec);
+    if (action.run == &MakeGrant) AddGrantOptions(one, &options->grant);
     if (action.run == &Remove) {
       one.add_flag("--force,-f", options->force, "although somebody does");
     }

@@ -207,6 +207,12 @@ void AddChannelSpecOptions(CLI::App& app, ChannelSpec* spec) {
             [spec](uint32_t mode) { spec->mode = mode; });
 }
 
+void AddGrantOption(CLI::App& app, std::string* grant) {
+  app.add_option("--grant", *grant,
+                 "what `shm channel grant` has printed: lets in whom the "
+                 "channel's mode would not; nothing is created then");
+}
+
 absl::StatusOr<Channel> FindOrCreateChannel(Client& client,
                                             const std::string& name,
                                             const ChannelSpec& spec) {

@@ -16,6 +16,9 @@ namespace shmd::cli {
 // The options that say what to create. `spec` outlives `app`'s parse.
 void AddChannelSpecOptions(CLI::App& app, ChannelSpec* spec);
 
+// --grant, of those who take part.
+void AddGrantOption(CLI::App& app, std::string* grant);
+
 // The channel as it is; made by `spec` when there is none.
 absl::StatusOr<Channel> FindOrCreateChannel(Client& client,
                                             const std::string& name,

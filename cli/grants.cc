@@ -3,8 +3,11 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "cli/format.h"
+#include "cli/options.h"
+#include "cli/parse.h"
 #include "cli/verbs.h"
 
 namespace shmd::cli {
@@ -12,6 +15,31 @@ namespace {
 
 const char* AccessName(Access access) {
   return access == Access::kReadWrite ? "READ_WRITE" : "READ";
+}
+
+// Of a channel's the roles.
+std::string AccessText(const Grant& grant) {
+  if (grant.roles.empty()) return AccessName(grant.access);
+  return absl::StrJoin(grant.roles, ",", [](std::string* out, GrantRole role) {
+    absl::StrAppend(out, GrantRoleName(role));
+  });
+}
+
+nlohmann::ordered_json GrantToJson(const Grant& grant) {
+  nlohmann::ordered_json out;
+  out["name"] = grant.name;
+  if (grant.roles.empty()) out["access"] = AccessName(grant.access);
+  for (const GrantRole role : grant.roles) {
+    out["roles"].push_back(GrantRoleName(role));
+  }
+  if (grant.expire_time.has_value()) {
+    out["expire_time"] = TimeText(*grant.expire_time);
+  }
+  out["max_uses"] = grant.max_uses;
+  if (grant.uid.has_value()) out["uid"] = *grant.uid;
+  out["uses"] = grant.uses;
+  out["create_time"] = TimeText(grant.create_time);
+  return out;
 }
 
 std::string Uses(const Grant& grant) {
@@ -23,7 +51,7 @@ std::string GrantTable(const std::vector<Grant>& grants) {
   std::vector<std::vector<std::string>> rows;
   for (const Grant& grant : grants) {
     rows.push_back(
-        {grant.name, AccessName(grant.access), Uses(grant),
+        {grant.name, AccessText(grant), Uses(grant),
          grant.uid.has_value() ? UserName(*grant.uid) : "anybody",
          grant.expire_time.has_value() ? TimeText(*grant.expire_time) : "-"});
   }
@@ -34,31 +62,39 @@ absl::Status Run(Context& context, const std::string& segment) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const std::vector<Grant> grants,
                    client->ListGrants(segment));
-  if (!context.json) {
-    printf("%s%zu grants\n", GrantTable(grants).c_str(), grants.size());
-    return absl::OkStatus();
-  }
-  nlohmann::ordered_json out;
-  out["grants"] = nlohmann::ordered_json::array();
-  for (const Grant& grant : grants) out["grants"].push_back(GrantToJson(grant));
-  printf("%s\n", ToText(out).c_str());
+  PrintGrants(context, grants);
   return absl::OkStatus();
 }
 
 }  // namespace
 
-nlohmann::ordered_json GrantToJson(const Grant& grant) {
-  nlohmann::ordered_json out;
-  out["name"] = grant.name;
-  out["access"] = AccessName(grant.access);
-  if (grant.expire_time.has_value()) {
-    out["expire_time"] = TimeText(*grant.expire_time);
+void AddGrantLimits(CLI::App& app, GrantSpec* spec) {
+  AddParsed(app, "--ttl", "ends after this long, as 90s or 2h", ParseTtl,
+            [spec](absl::Duration duration) { spec->ttl = duration; });
+  app.add_option("--uses", spec->max_uses,
+                 "how often it may be used; default: any number of times");
+  app.add_option("--uid", spec->uid, "the only user who may use it");
+}
+
+void PrintNewGrant(const Context& context, const NewGrant& made) {
+  if (context.json) {
+    nlohmann::ordered_json out = GrantToJson(made.grant);
+    out["handle"] = made.handle;
+    printf("%s\n", ToText(out).c_str());
+  } else {
+    printf("%s\n", made.handle.c_str());
   }
-  out["max_uses"] = grant.max_uses;
-  if (grant.uid.has_value()) out["uid"] = *grant.uid;
-  out["uses"] = grant.uses;
-  out["create_time"] = TimeText(grant.create_time);
-  return out;
+}
+
+void PrintGrants(const Context& context, const std::vector<Grant>& grants) {
+  if (!context.json) {
+    printf("%s%zu grants\n", GrantTable(grants).c_str(), grants.size());
+    return;
+  }
+  nlohmann::ordered_json out;
+  out["grants"] = nlohmann::ordered_json::array();
+  for (const Grant& grant : grants) out["grants"].push_back(GrantToJson(grant));
+  printf("%s\n", ToText(out).c_str());
 }
 
 void AddGrants(CLI::App& app, Context& context) {

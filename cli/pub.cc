@@ -22,6 +22,7 @@ struct Options {
   std::string channel;
   std::string file = "-";
   ChannelSpec spec;
+  std::string grant;
   bool lines = false;
   size_t subscribers = 0;
   absl::Duration timeout = absl::InfiniteDuration();
@@ -94,10 +95,15 @@ absl::Status Run(Context& context, const Options& options) {
   Input input(file.valid() ? file.get() : STDIN_FILENO, options.file);
   const absl::Time deadline = absl::Now() + options.timeout;
   ASSIGN_OR_RETURN(Client * client, context.Connect());
-  RETURN_IF_ERROR(
-      FindOrCreateChannel(*client, options.channel, options.spec).status());
-  ASSIGN_OR_RETURN(Publisher publisher,
-                   Publisher::Open(*client, options.channel));
+  if (options.grant.empty()) {
+    RETURN_IF_ERROR(
+        FindOrCreateChannel(*client, options.channel, options.spec).status());
+  }
+  PublisherOptions publisher_options;
+  publisher_options.grant = options.grant;
+  ASSIGN_OR_RETURN(
+      Publisher publisher,
+      Publisher::Open(*client, options.channel, publisher_options));
   RETURN_IF_ERROR(publisher.AwaitSubscribers(options.subscribers, deadline));
   if (options.lines) {
     RETURN_IF_ERROR(PublishLines(input, publisher, deadline));
@@ -130,6 +136,7 @@ void AddPub(CLI::App& app, Context& context) {
             ParseTtl,
             [options](absl::Duration timeout) { options->timeout = timeout; });
   AddChannelSpecOptions(verb, &options->spec);
+  AddGrantOption(verb, &options->grant);
   verb.callback(
       [options, &context] { context.status = Run(context, *options); });
 }

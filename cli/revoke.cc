@@ -14,8 +14,10 @@ absl::Status Run(Context& context, const std::string& grant) {
 void AddRevoke(CLI::App& app, Context& context) {
   auto grant = std::make_shared<std::string>();
   CLI::App& verb = *app.add_subcommand(
-      "revoke", "End a grant: nobody attaches by it any more");
-  verb.add_option("grant", *grant, "its full name, as `shm grants` prints it")
+      "revoke", "End a grant: nobody attaches or joins by it any more");
+  verb.add_option(
+          "grant", *grant,
+          "its full name, as `shm grants` and `shm channel grants` print it")
       ->required();
   verb.callback([grant, &context] { context.status = Run(context, *grant); });
 }

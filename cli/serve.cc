@@ -28,6 +28,7 @@ constexpr absl::Duration kPatience = absl::Seconds(10);
 struct Options {
   std::string channel;
   ChannelSpec spec;
+  CallOptions call;
   std::vector<std::string> command;  // empty: the request is the response
   uint64_t count = UINT64_MAX;
 };
@@ -120,10 +121,12 @@ absl::StatusOr<std::string> Answer(const Options& options,
 
 absl::Status Run(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
-  RETURN_IF_ERROR(
-      FindOrCreateChannel(*client, options.channel, options.spec).status());
+  if (options.call.grant.empty()) {
+    RETURN_IF_ERROR(
+        FindOrCreateChannel(*client, options.channel, options.spec).status());
+  }
   ASSIGN_OR_RETURN(Responder responder,
-                   Responder::Open(*client, options.channel));
+                   Responder::Open(*client, options.channel, options.call));
   for (uint64_t left = options.count; left > 0; --left) {
     ASSIGN_OR_RETURN(IncomingCall call, responder.Next());
     const absl::StatusOr<std::string> response =
@@ -154,6 +157,7 @@ void AddServe(CLI::App& app, Context& context) {
                   "behind `--`: reads a request, writes the response");
   verb.add_option("--count,-n", options->count, "end after this many calls")
       ->check(CLI::PositiveNumber);
+  AddGrantOption(verb, &options->call.grant);
   verb.callback(
       [options, &context] { context.status = Run(context, *options); });
 }

@@ -28,6 +28,7 @@ const std::map<std::string, SlowPolicy>& Policies() {
 struct Options {
   std::string channel;
   ChannelSpec spec;
+  std::string grant;
   std::string policy = "block";
   uint64_t count = UINT64_MAX;
   bool raw = false;
@@ -81,11 +82,19 @@ absl::Status PrintAll(const Options& options, bool json, const Next& next,
 
 absl::Status Run(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
-  ASSIGN_OR_RETURN(const Channel channel,
-                   FindOrCreateChannel(*client, options.channel, options.spec));
-  if (channel.kind == ChannelKind::kQueue) {
-    ASSIGN_OR_RETURN(Consumer consumer,
-                     Consumer::Open(*client, options.channel));
+  // Who is let in by a grant cannot ask what kind it is.
+  ChannelKind kind = options.spec.kind;
+  if (options.grant.empty()) {
+    ASSIGN_OR_RETURN(
+        const Channel channel,
+        FindOrCreateChannel(*client, options.channel, options.spec));
+    kind = channel.kind;
+  }
+  if (kind == ChannelKind::kQueue) {
+    ConsumerOptions consumer_options;
+    consumer_options.grant = options.grant;
+    ASSIGN_OR_RETURN(Consumer consumer, Consumer::Open(*client, options.channel,
+                                                       consumer_options));
     return PrintAll(
         options, context.json,
         [&](absl::Time deadline) { return consumer.Receive(deadline); },
@@ -93,6 +102,7 @@ absl::Status Run(Context& context, const Options& options) {
   }
   SubscriberOptions subscriber_options;
   subscriber_options.policy = Policies().at(options.policy);
+  subscriber_options.grant = options.grant;
   ASSIGN_OR_RETURN(
       Subscriber subscriber,
       Subscriber::Open(*client, options.channel, subscriber_options));
@@ -129,6 +139,7 @@ void AddSub(CLI::App& app, Context& context) {
   AddParsed(verb, "--timeout", "give up after this long, as 90s", ParseTtl,
             [options](absl::Duration timeout) { options->timeout = timeout; });
   AddChannelSpecOptions(verb, &options->spec);
+  AddGrantOption(verb, &options->grant);
   verb.callback(
       [options, &context] { context.status = Run(context, *options); });
 }

@@ -28,6 +28,7 @@ inline namespace client {
 
 struct CallOptions {
   std::optional<ChannelSpec> create;  // as of PublisherOptions; of kCall
+  std::string grant;                  // likewise; one use lets one in
 };
 
 // Calls servers. Each request is claimed by one of them; when that dies, or

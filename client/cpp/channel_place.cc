@@ -43,11 +43,11 @@ absl::Time ChannelPlace::SliceOf(absl::Time deadline) {
 }
 
 absl::StatusOr<std::unique_ptr<ChannelPlace>> ChannelPlace::Find(
-    Client& client, absl::string_view channel,
-    const std::optional<ChannelSpec>& create) {
-  if (create.has_value()) {
+    Client& client, absl::string_view channel, const Entrance& entrance) {
+  // What somebody has a grant for is there, and may be another's.
+  if (entrance.create.has_value() && entrance.grant.empty()) {
     RETURN_IF_ERROR(
-        client.CreateChannel(channel, *create, /*allow_existing=*/true)
+        client.CreateChannel(channel, *entrance.create, /*allow_existing=*/true)
             .status());
   }
   ASSIGN_OR_RETURN(std::shared_ptr<SessionLink> link, client.impl_->Link());
@@ -57,13 +57,14 @@ absl::StatusOr<std::unique_ptr<ChannelPlace>> ChannelPlace::Find(
 
 absl::StatusOr<ChannelPlace::Publishing> ChannelPlace::Publish(
     Client& client, absl::string_view channel, ChannelRole role,
-    const std::optional<ChannelSpec>& create) {
+    const Entrance& entrance) {
   Publishing out;
-  ASSIGN_OR_RETURN(out.place, Find(client, channel, create));
+  ASSIGN_OR_RETURN(out.place, Find(client, channel, entrance));
   ChannelPlace& place = *out.place;
   v1::CreatePublisherRequest request;
   request.set_parent(place.channel_);
   request.mutable_publisher()->set_role(RoleToProto(role));
+  request.set_grant_handle(entrance.grant);
   v1::Publisher reply;
   // Not again: a publisher that nobody knows of would stay until the session
   // ends.
@@ -95,14 +96,15 @@ absl::StatusOr<ChannelPlace::Publishing> ChannelPlace::Publish(
 
 absl::StatusOr<ChannelPlace::Subscribing> ChannelPlace::Subscribe(
     Client& client, absl::string_view channel, ChannelRole role,
-    SlowPolicy policy, const std::optional<ChannelSpec>& create) {
+    SlowPolicy policy, const Entrance& entrance) {
   Subscribing out;
-  ASSIGN_OR_RETURN(out.place, Find(client, channel, create));
+  ASSIGN_OR_RETURN(out.place, Find(client, channel, entrance));
   ChannelPlace& place = *out.place;
   v1::CreateSubscriberRequest request;
   request.set_parent(place.channel_);
   request.mutable_subscriber()->set_role(RoleToProto(role));
   request.mutable_subscriber()->set_slow_policy(PolicyToProto(policy));
+  request.set_grant_handle(entrance.grant);
   v1::Subscriber reply;
   RETURN_IF_ERROR(place.client_->CallInSession(
       [&](const std::string& session) { request.set_session(session); },

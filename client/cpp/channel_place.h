@@ -35,13 +35,20 @@ class ChannelPlace {
     SubscriberParts parts;
   };
 
-  // Makes the channel first, if `create` says which.
-  static absl::StatusOr<Publishing> Publish(
-      Client& client, absl::string_view channel, ChannelRole role,
-      const std::optional<ChannelSpec>& create);
-  static absl::StatusOr<Subscribing> Subscribe(
-      Client& client, absl::string_view channel, ChannelRole role,
-      SlowPolicy policy, const std::optional<ChannelSpec>& create);
+  // What lets in; both may be empty.
+  struct Entrance {
+    std::optional<ChannelSpec> create;  // to be made first, unless by a grant
+    std::string grant;                  // a handle's text
+  };
+  static absl::StatusOr<Publishing> Publish(Client& client,
+                                            absl::string_view channel,
+                                            ChannelRole role,
+                                            const Entrance& entrance);
+  static absl::StatusOr<Subscribing> Subscribe(Client& client,
+                                               absl::string_view channel,
+                                               ChannelRole role,
+                                               SlowPolicy policy,
+                                               const Entrance& entrance);
 
   // Tells the daemon, if this process has joined and its session still lives;
   // waits for it at most as long as the client's calls do.
@@ -78,8 +85,7 @@ class ChannelPlace {
         channel_(std::move(channel)) {}
 
   static absl::StatusOr<std::unique_ptr<ChannelPlace>> Find(
-      Client& client, absl::string_view channel,
-      const std::optional<ChannelSpec>& create);
+      Client& client, absl::string_view channel, const Entrance& entrance);
   static const absl::Status& StatusOf(const absl::Status& status) {
     return status;
   }

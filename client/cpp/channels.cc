@@ -36,7 +36,7 @@ absl::StatusOr<Publisher> Publisher::Open(Client& client,
                                           const PublisherOptions& options) {
   ASSIGN_OR_RETURN(ChannelPlace::Publishing joined,
                    ChannelPlace::Publish(client, channel, ChannelRole::kPeer,
-                                         options.create));
+                                         {options.create, options.grant}));
   ASSIGN_OR_RETURN(std::unique_ptr<RingPublisher> ring,
                    RingPublisher::Open(std::move(joined.parts)));
   return Publisher(std::move(joined.place), std::move(ring));
@@ -115,9 +115,10 @@ const std::string& Publisher::channel() const { return place_->channel(); }
 absl::StatusOr<Subscriber> Subscriber::Open(Client& client,
                                             absl::string_view channel,
                                             const SubscriberOptions& options) {
-  ASSIGN_OR_RETURN(ChannelPlace::Subscribing joined,
-                   ChannelPlace::Subscribe(client, channel, ChannelRole::kPeer,
-                                           options.policy, options.create));
+  ASSIGN_OR_RETURN(
+      ChannelPlace::Subscribing joined,
+      ChannelPlace::Subscribe(client, channel, ChannelRole::kPeer,
+                              options.policy, {options.create, options.grant}));
   ASSIGN_OR_RETURN(std::unique_ptr<RingSubscriber> ring,
                    RingSubscriber::Open(std::move(joined.parts)));
   return Subscriber(std::move(joined.place), std::move(ring));
@@ -183,7 +184,8 @@ absl::StatusOr<Consumer> Consumer::Open(Client& client,
                                         const ConsumerOptions& options) {
   ASSIGN_OR_RETURN(ChannelPlace::Subscribing joined,
                    ChannelPlace::Subscribe(client, channel, ChannelRole::kPeer,
-                                           SlowPolicy::kBlock, options.create));
+                                           SlowPolicy::kBlock,
+                                           {options.create, options.grant}));
   ASSIGN_OR_RETURN(std::unique_ptr<RingSubscriber> ring,
                    RingSubscriber::Open(std::move(joined.parts)));
   return Consumer(std::move(joined.place), std::move(ring));

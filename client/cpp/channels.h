@@ -50,6 +50,9 @@ struct PublisherOptions {
   // The channel is made like this when there is none; one that is there has to
   // be of the same kind and sizes (CHANNEL_EXISTS).
   std::optional<ChannelSpec> create;
+  // NewGrant::handle of Client::CreateChannelGrant, which lets in whom the mode
+  // would not (GRANT_INVALID); `create` is not looked at then.
+  std::string grant;
 };
 
 // Publishes in a channel of kPublish, or puts work into a kQueue.
@@ -110,6 +113,7 @@ class Publisher {
 struct SubscriberOptions {
   SlowPolicy policy = SlowPolicy::kBlock;
   std::optional<ChannelSpec> create;  // as of PublisherOptions
+  std::string grant;                  // likewise
 };
 
 // Gets every message of every publisher of a kPublish channel: of those that
@@ -173,6 +177,7 @@ class Subscriber {
 
 struct ConsumerOptions {
   std::optional<ChannelSpec> create;  // as of PublisherOptions; of kQueue
+  std::string grant;                  // likewise
 };
 
 // Takes work from a kQueue: each message goes to one consumer. What that has

@@ -171,6 +171,13 @@ class Client {
   absl::StatusOr<NewGrant> CreateGrant(absl::string_view segment,
                                        const GrantSpec& spec = {});
   absl::StatusOr<std::vector<Grant>> ListGrants(absl::string_view segment);
+  // The same for a channel: `handle` is what the options of channels.h and
+  // calls.h take as `grant`.
+  absl::StatusOr<NewGrant> CreateChannelGrant(absl::string_view channel,
+                                              const GrantSpec& spec);
+  absl::StatusOr<std::vector<Grant>> ListChannelGrants(
+      absl::string_view channel);
+  // Of either.
   absl::Status DeleteGrant(absl::string_view name);
 
   // Trust domains; the last part of a name does. Changes are for

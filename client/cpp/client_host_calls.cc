@@ -80,23 +80,43 @@ absl::StatusOr<std::vector<Session>> Client::ListSessions(
 
 absl::StatusOr<NewGrant> Client::CreateGrant(absl::string_view segment,
                                              const GrantSpec& spec) {
-  v1::CreateGrantRequest request;
-  request.set_parent(impl_->FullName(segment));
-  *request.mutable_grant() = GrantToProto(spec);
-  v1::CreateGrantResponse reply;
-  // Twice would be two grants.
-  RETURN_IF_ERROR(
-      impl_->Call(&GrantStub::CreateGrant, request, reply, Repeat::kHarmful));
-  return NewGrant{GrantFromProto(reply.grant()),
-                  std::move(*reply.mutable_handle_string())};
+  return impl_->CreateGrant(impl_->FullName(segment), spec);
+}
+
+absl::StatusOr<NewGrant> Client::CreateChannelGrant(absl::string_view channel,
+                                                    const GrantSpec& spec) {
+  return impl_->CreateGrant(impl_->ChannelName(channel), spec);
 }
 
 absl::StatusOr<std::vector<Grant>> Client::ListGrants(
     absl::string_view segment) {
+  return impl_->ListGrants(impl_->FullName(segment));
+}
+
+absl::StatusOr<std::vector<Grant>> Client::ListChannelGrants(
+    absl::string_view channel) {
+  return impl_->ListGrants(impl_->ChannelName(channel));
+}
+
+absl::StatusOr<NewGrant> Client::Impl::CreateGrant(const std::string& parent,
+                                                   const GrantSpec& spec) {
+  v1::CreateGrantRequest request;
+  request.set_parent(parent);
+  *request.mutable_grant() = GrantToProto(spec);
+  v1::CreateGrantResponse reply;
+  // Twice would be two grants.
+  RETURN_IF_ERROR(
+      Call(&GrantStub::CreateGrant, request, reply, Repeat::kHarmful));
+  return NewGrant{GrantFromProto(reply.grant()),
+                  std::move(*reply.mutable_handle_string())};
+}
+
+absl::StatusOr<std::vector<Grant>> Client::Impl::ListGrants(
+    const std::string& parent) {
   v1::ListGrantsRequest request;
-  request.set_parent(impl_->FullName(segment));
+  request.set_parent(parent);
   v1::ListGrantsResponse reply;
-  RETURN_IF_ERROR(impl_->Call(&GrantStub::ListGrants, request, reply));
+  RETURN_IF_ERROR(Call(&GrantStub::ListGrants, request, reply));
   std::vector<Grant> out;
   for (const v1::Grant& grant : reply.grants()) {
     out.push_back(GrantFromProto(grant));

@@ -115,6 +115,11 @@ class Client::Impl {
       const std::function<void(const std::string& session)>& name,
       const std::function<absl::Status()>& call);
 
+  // Of the segment or channel of that name.
+  absl::StatusOr<NewGrant> CreateGrant(const std::string& parent,
+                                       const GrantSpec& spec);
+  absl::StatusOr<std::vector<Grant>> ListGrants(const std::string& parent);
+
   // For SyncCalls: the one page of the session.
   absl::Mutex sync_mutex_;
   std::shared_ptr<SyncDomain> sync_ ABSL_GUARDED_BY(sync_mutex_);

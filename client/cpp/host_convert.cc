@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "client/cpp/proto_convert.h"
 
 // Sessions, grants and orphans, from their messages.
@@ -66,9 +68,31 @@ Session SessionFromProto(const v1::Session& session) {
   return out;
 }
 
+const char* GrantRoleName(GrantRole role) {
+  switch (role) {
+    case GrantRole::kPublisher:
+      return "PUBLISHER";
+    case GrantRole::kSubscriber:
+      return "SUBSCRIBER";
+    case GrantRole::kClient:
+      return "CLIENT";
+    case GrantRole::kServer:
+      break;
+  }
+  return "SERVER";
+}
+
 v1::Grant GrantToProto(const GrantSpec& spec) {
   v1::Grant out;
-  out.set_access(spec.access == Access::kReadWrite ? v1::READ_WRITE : v1::READ);
+  for (const GrantRole role : spec.roles) {
+    v1::Grant::Role number = v1::Grant::ROLE_UNSPECIFIED;
+    v1::Grant::Role_Parse(GrantRoleName(role), &number);
+    out.add_roles(number);
+  }
+  if (spec.roles.empty()) {
+    out.set_access(spec.access == Access::kReadWrite ? v1::READ_WRITE
+                                                     : v1::READ);
+  }
   if (spec.ttl.has_value()) {
     *out.mutable_ttl() = DurationToProto(*spec.ttl);
   } else if (spec.expire_time.has_value()) {
@@ -84,6 +108,15 @@ Grant GrantFromProto(const v1::Grant& grant) {
   out.name = grant.name();
   out.access =
       grant.access() == v1::READ_WRITE ? Access::kReadWrite : Access::kRead;
+  for (const GrantRole role : {GrantRole::kPublisher, GrantRole::kSubscriber,
+                               GrantRole::kClient, GrantRole::kServer}) {
+    const auto has_role = [role](int number) {
+      return v1::Grant::Role_Name(number) == GrantRoleName(role);
+    };
+    if (std::any_of(grant.roles().begin(), grant.roles().end(), has_role)) {
+      out.roles.push_back(role);
+    }
+  }
   if (grant.has_expire_time()) {
     out.expire_time = TimeFromProto(grant.expire_time());
   }

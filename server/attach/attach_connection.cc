@@ -207,8 +207,13 @@ absl::Status AttachConnection::Attach(const v1::Attach& request,
                    request.reference_case() == v1::Attach::kArena
                        ? HandleOfArena(request.arena())
                        : ReadReference(request));
+  const EntryPtr page = channels_ == nullptr || access != Access::kRead
+                            ? nullptr
+                            : channels_->FindOwnPage(session_.id, handle);
   ASSIGN_OR_RETURN(SegmentRegistry::Attached grant,
-                   registry_->Attach(caller_, handle, access, session_.id));
+                   page != nullptr ? registry_->AttachReserved(page, access)
+                                   : registry_->Attach(caller_, handle, access,
+                                                       session_.id));
   return Hold(std::move(grant), attachment, fd);
 }
 

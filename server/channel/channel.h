@@ -9,9 +9,11 @@
 
 #include "server/access/policy.h"
 #include "server/channel/channel_names.h"
+#include "server/registry/grant_table.h"
 #include "server/registry/segment_entry.h"
 #include "server/session/session.h"
 #include "shm/channel/channel_format.h"
+#include "shm/handle.h"
 #include "shm/layout/channel_layout.h"
 
 namespace shmd {
@@ -53,6 +55,7 @@ struct JoinCommand {
   MemberKind kind = MemberKind::kPublisher;
   layout::MemberRole role = layout::MemberRole::kPeer;
   layout::SlowPolicy policy = layout::SlowPolicy::kNone;  // of subscribers
+  std::optional<Handle> grant;  // lets in whom the mode would not
 };
 
 // Who takes part.
@@ -65,6 +68,8 @@ struct MemberView {
   SessionId session = {};
   uid_t uid = 0;
   pid_t pid = 0;
+  // Of who has used a grant; not remembered over a restart.
+  std::optional<GrantKey> grant;
 };
 
 // The segments that a member's session owns.

@@ -45,6 +45,29 @@ absl::Status CheckRole(layout::ChannelKind kind, const JoinCommand& command) {
   return absl::OkStatus();
 }
 
+GrantRole RoleOf(const JoinCommand& command) {
+  switch (command.role) {
+    case layout::MemberRole::kClient:
+      return GrantRole::kClient;
+    case layout::MemberRole::kServer:
+      return GrantRole::kServer;
+    default:
+      return command.kind == MemberKind::kPublisher ? GrantRole::kPublisher
+                                                    : GrantRole::kSubscriber;
+  }
+}
+
+absl::Status CheckGrantRoles(layout::ChannelKind kind, uint32_t roles) {
+  constexpr auto kOfCalls = static_cast<uint32_t>(GrantRole::kClient) |
+                            static_cast<uint32_t>(GrantRole::kServer);
+  const bool is_call = kind == layout::ChannelKind::kCall;
+  const uint32_t fitting = is_call ? kOfCalls : kAllGrantRoles & ~kOfCalls;
+  if (roles != 0 && (roles & ~fitting) == 0) return absl::OkStatus();
+  return InvalidField("grant.roles", reason::kFieldInvalid,
+                      is_call ? "is not CLIENT, SERVER, or both"
+                              : "is not PUBLISHER, SUBSCRIBER, or both");
+}
+
 mode_t PageMode(mode_t channel_mode) {
   return (channel_mode | channel_mode << 1) & 0444;
 }

@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+
 #include "absl/status/status.h"
 #include "server/access/caller.h"
 #include "server/channel/channel.h"
@@ -17,6 +19,12 @@ absl::Status CheckJoin(const Caller& caller, const ChannelSnapshot& channel,
 
 // FIELD_INVALID naming a field, for a role or policy that is not the kind's.
 absl::Status CheckRole(layout::ChannelKind kind, const JoinCommand& command);
+
+// What a grant has to let do for that.
+GrantRole RoleOf(const JoinCommand& command);
+
+// FIELD_INVALID for GrantRoles that are none, or not those of the kind.
+absl::Status CheckGrantRoles(layout::ChannelKind kind, uint32_t roles);
 
 // The mode of a channel's page: everybody who may take part reads it.
 mode_t PageMode(mode_t channel_mode);

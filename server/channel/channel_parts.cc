@@ -68,6 +68,7 @@ absl::StatusOr<MemberParts> MakeMemberParts(SegmentRegistry* segments,
     create.lifetime = Lifetime::kSession;
     create.owner_session = member.session;
     create.role = role;
+    create.is_let_in = true;  // by Join
     return create;
   };
   std::vector<CreateCommand> commands;

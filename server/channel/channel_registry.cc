@@ -176,8 +176,7 @@ absl::StatusOr<std::vector<LiveChannel::Removed>> ChannelRegistry::DeletePage(
     const Caller& caller, const ChannelName& name, bool force) {
   // Nobody makes another one of that name meanwhile.
   absl::MutexLock making(&making_);
-  ASSIGN_OR_RETURN(const ChannelPtr channel, Find(caller, name));
-  if (!MayManage(caller, channel->ownership())) return CallerNotAllowed(caller);
+  ASSIGN_OR_RETURN(const ChannelPtr channel, FindManaged(caller, name));
   SHMD_FAILPOINT("channel.delete");
   ASSIGN_OR_RETURN(std::vector<LiveChannel::Removed> members,
                    channel->Close(force));
@@ -213,18 +212,19 @@ absl::StatusOr<MemberParts> ChannelRegistry::MakeParts(
 }
 
 absl::StatusOr<ChannelRegistry::Joined> ChannelRegistry::Join(
-    const Caller& caller, const JoinCommand& command) {
-  ASSIGN_OR_RETURN(const ChannelPtr channel, Find(caller, command.channel));
-  RETURN_IF_ERROR(CheckJoin(caller, channel->View(), command));
+    const Caller& caller, JoinCommand command) {
+  ASSIGN_OR_RETURN(const ChannelPtr channel, FindToJoin(caller, &command));
   // Of others nobody learns whether they exist.
   RETURN_IF_ERROR(segments_->CheckSession(caller, command.session));
   RETURN_IF_ERROR(CheckRole(channel->fields().kind, command));
   absl::MutexLock joining(channel->joining());
+  ASSIGN_OR_RETURN(GrantRegistry::Use use, UseGrant(caller, *channel, command));
   Joined joined;
   joined.channel = channel->page();
   ASSIGN_OR_RETURN(joined.member, channel->Reserve(caller, command));
   ASSIGN_OR_RETURN(joined.parts, MakeParts(caller, *channel, joined.member));
-  const absl::Status published = channel->Publish(joined.member, joined.parts);
+  absl::Status published = use.Keep();
+  if (published.ok()) published = channel->Publish(joined.member, joined.parts);
   SHMD_FAILPOINT("channel.joined");
   if (!published.ok()) {
     RemoveParts(joined.parts);
@@ -239,16 +239,22 @@ absl::StatusOr<ChannelRegistry::Joined> ChannelRegistry::Join(
 
 absl::Status ChannelRegistry::Leave(const Caller& caller,
                                     const MemberName& name) {
-  ASSIGN_OR_RETURN(const ChannelPtr channel, Find(caller, name.channel));
-  ASSIGN_OR_RETURN(const MemberView member, channel->Find(name));
-  if (caller.uid != member.uid && !MayManage(caller, channel->ownership())) {
-    return CallerNotAllowed(caller);
+  ChannelPtr channel = FindAny(name.channel);
+  absl::StatusOr<MemberView> member = MemberNotFound(name).ToStatus();
+  if (channel != nullptr) member = channel->Find(name);
+  // Who takes part need not be let in any more to leave; others have to be.
+  if (!member.ok() || member->uid != caller.uid) {
+    ASSIGN_OR_RETURN(channel, Find(caller, name.channel));
+    ASSIGN_OR_RETURN(member, channel->Find(name));
+    if (member->uid != caller.uid && !MayManage(caller, channel->ownership())) {
+      return CallerNotAllowed(caller);
+    }
   }
   SHMD_FAILPOINT("channel.leave");
-  const std::optional<MemberParts> parts = channel->Remove(member);
+  const std::optional<MemberParts> parts = channel->Remove(*member);
   if (!parts.has_value()) return MemberNotFound(name);
   SHMD_FAILPOINT("channel.left");
-  ForgetMember(member.session, channel);
+  ForgetMember(member->session, channel);
   RemoveParts(*parts);
   SHMD_FAILPOINT("channel.parts_removed");
   NoteChange(*channel);

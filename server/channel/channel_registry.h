@@ -47,8 +47,18 @@ class ChannelRegistry {
     SegmentView channel;
     MemberParts parts;
   };
-  absl::StatusOr<Joined> Join(const Caller& caller, const JoinCommand& command);
+  absl::StatusOr<Joined> Join(const Caller& caller, JoinCommand command);
   absl::Status Leave(const Caller& caller, const MemberName& name);
+
+  // Grants that let others join: CreateGrant and so on of grant.proto, for
+  // channels.
+  absl::StatusOr<SegmentRegistry::NewGrant> CreateGrant(
+      const Caller& caller, const ChannelName& name,
+      const GrantCommand& command);
+  absl::StatusOr<std::vector<Grant>> ListGrants(const Caller& caller,
+                                                const ChannelName& name) const;
+  absl::Status DeleteGrant(const Caller& caller, const ChannelName& name,
+                           const std::string& id);
 
   absl::StatusOr<ChannelStats> Stats(const Caller& caller,
                                      const ChannelName& name) const;
@@ -60,6 +70,10 @@ class ChannelRegistry {
                                              const ChannelName& name,
                                              const PartRequest& request,
                                              Access access);
+
+  // The page that a handle is of, if the session takes part in that channel:
+  // whatever the modes, for who was let in by a grant. Null otherwise.
+  EntryPtr FindOwnPage(const SessionId& session, const Handle& handle) const;
 
   // A session has ended: it takes part in nothing any more. Never blocks for
   // long.
@@ -86,6 +100,16 @@ class ChannelRegistry {
                                   const ChannelName& name) const;
   absl::StatusOr<ChannelPtr> FindReadable(const Caller& caller,
                                           const ChannelName& name) const;
+  absl::StatusOr<ChannelPtr> FindManaged(const Caller& caller,
+                                         const ChannelName& name) const;
+  // For who may join it so. What is left of `command->grant` is that the caller
+  // is only let in by it, if it is good for that.
+  absl::StatusOr<ChannelPtr> FindToJoin(const Caller& caller,
+                                        JoinCommand* command) const;
+  // One use of the grant that lets the caller join, or of none.
+  absl::StatusOr<GrantRegistry::Use> UseGrant(const Caller& caller,
+                                              const LiveChannel& channel,
+                                              const JoinCommand& command);
   // Of a channel that is deleted, what members leave.
   absl::StatusOr<std::vector<LiveChannel::Removed>> DeletePage(
       const Caller& caller, const ChannelName& name, bool force);

@@ -319,5 +319,113 @@ TEST_F(ChannelRegistryTest, ABellTellsItsDescriptorsToTheBudget) {
   EXPECT_EQ(registry().budget().used().descriptors, before - 2);
 }
 
+// A grant of Root's channel.
+class ChannelGrantTest : public ChannelRegistryTest {
+ protected:
+  Handle Grant(const std::string& id, std::vector<GrantRole> roles,
+               uint64_t max_uses = 0) {
+    GrantCommand command;
+    for (const GrantRole role : roles) {
+      command.roles |= static_cast<uint32_t>(role);
+    }
+    command.max_uses = max_uses;
+    const auto made = channels().CreateGrant(Root(), {"default", id}, command);
+    EXPECT_TRUE(made.ok()) << made.status();
+    return made.ok() ? made->handle : Handle();
+  }
+  // The reason of the refusal; empty when Alice takes part.
+  std::string JoinBy(const Handle& grant, const std::string& id,
+                     const SessionId& session, MemberKind kind,
+                     MemberRole role = MemberRole::kPeer) {
+    JoinCommand command;
+    command.channel = {"default", id};
+    command.session = session;
+    command.kind = kind;
+    command.role = role;
+    command.policy = SlowPolicy::kBlock;
+    command.grant = grant;
+    return ReasonOf(channels().Join(Alice(), command));
+  }
+  uint64_t Uses(const std::string& id) {
+    return channels().ListGrants(Root(), {"default", id})->at(0).uses;
+  }
+};
+
+TEST_F(ChannelGrantTest, LetsInAsTheRoleAndAsNoOther) {
+  MakeChannel("it");
+  const SessionId session = Begin(Alice());
+  const Handle grant = Grant("it", {GrantRole::kSubscriber});
+  EXPECT_EQ(JoinBy(grant, "it", session, MemberKind::kPublisher),
+            "GRANT_INVALID");
+  EXPECT_EQ(Uses("it"), 0u);
+  EXPECT_EQ(JoinBy(grant, "it", session, MemberKind::kSubscriber), "");
+  EXPECT_EQ(Uses("it"), 1u);
+  // Another's session is none.
+  EXPECT_EQ(JoinBy(grant, "it", Begin(), MemberKind::kSubscriber),
+            "SESSION_NOT_FOUND");
+  // Its secret attaches nothing.
+  EXPECT_EQ(ReasonOf(registry().Attach(Alice(), grant, Access::kRead)),
+            "GRANT_INVALID");
+}
+
+TEST_F(ChannelGrantTest, BothEndsOfAClientAreOneUse) {
+  MakeChannel("it", ChannelKind::kCall);
+  const SessionId session = Begin(Alice());
+  const SessionId other = Begin(Alice());
+  const Handle once = Grant("it", {GrantRole::kClient}, 1);
+  const auto join = [&](const SessionId& as, MemberKind kind) {
+    return JoinBy(once, "it", as, kind, MemberRole::kClient);
+  };
+  EXPECT_EQ(join(session, MemberKind::kPublisher), "");
+  EXPECT_EQ(join(session, MemberKind::kPublisher), "GRANT_INVALID");
+  EXPECT_EQ(join(other, MemberKind::kSubscriber), "GRANT_INVALID");
+  EXPECT_EQ(join(session, MemberKind::kSubscriber), "");
+  EXPECT_EQ(join(session, MemberKind::kSubscriber), "GRANT_INVALID");
+  EXPECT_EQ(Uses("it"), 1u);
+}
+
+TEST_F(ChannelGrantTest, AJoinThatFailsIsNoUse) {
+  MakeChannel("it");
+  const SessionId session = Begin();
+  for (size_t i = 0; i < layout::kMaxPublishers; ++i) {
+    ASSERT_TRUE(Join("it", session).ok());
+  }
+  const Handle once = Grant("it", {GrantRole::kPublisher}, 1);
+  const SessionId guest = Begin(Alice());
+  EXPECT_EQ(JoinBy(once, "it", guest, MemberKind::kPublisher), "CHANNEL_FULL");
+  EXPECT_EQ(Uses("it"), 0u);
+  End(session);
+  EXPECT_EQ(JoinBy(once, "it", guest, MemberKind::kPublisher), "");
+  EXPECT_EQ(JoinBy(once, "it", guest, MemberKind::kPublisher), "GRANT_INVALID");
+}
+
+TEST_F(ChannelGrantTest, OnlyThePageOfWhoTakesPartIsFound) {
+  MakeChannel("it");
+  MakeChannel("other");
+  const SessionId session = Begin(Alice());
+  const Handle grant = Grant("it", {GrantRole::kSubscriber});
+  const Handle other = Grant("other", {GrantRole::kSubscriber});
+  EXPECT_EQ(channels().FindOwnPage(session, grant), nullptr);
+  EXPECT_EQ(JoinBy(grant, "it", session, MemberKind::kSubscriber), "");
+  EXPECT_NE(channels().FindOwnPage(session, grant), nullptr);
+  EXPECT_EQ(channels().FindOwnPage(session, other), nullptr);
+  EXPECT_EQ(channels().FindOwnPage(Begin(Alice()), grant), nullptr);
+  End(session);
+  EXPECT_EQ(channels().FindOwnPage(session, grant), nullptr);
+}
+
+TEST_F(ChannelGrantTest, EndsWithItsChannel) {
+  MakeChannel("it");
+  const SessionId session = Begin(Alice());
+  const Handle grant = Grant("it", {GrantRole::kPublisher});
+  ASSERT_TRUE(channels().Delete(Root(), {"default", "it"}, false).ok());
+  EXPECT_EQ(JoinBy(grant, "it", session, MemberKind::kPublisher),
+            "HANDLE_STALE");
+  MakeChannel("it");
+  EXPECT_EQ(JoinBy(grant, "it", session, MemberKind::kPublisher),
+            "HANDLE_STALE");
+  EXPECT_TRUE(channels().ListGrants(Root(), {"default", "it"})->empty());
+}
+
 }  // namespace
 }  // namespace shmd

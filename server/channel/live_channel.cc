@@ -124,6 +124,7 @@ absl::StatusOr<MemberView> LiveChannel::Reserve(const Caller& caller,
   view.session = command.session;
   view.uid = caller.uid;
   view.pid = caller.pid;
+  if (command.grant.has_value()) view.grant = KeyOf(*command.grant->grant);
   return view;
 }
 
@@ -207,6 +208,23 @@ bool LiveChannel::HasSession(const SessionId& session) const {
   absl::MutexLock lock(&mutex_);
   return HasMember(session, MemberKind::kPublisher, any) ||
          HasMember(session, MemberKind::kSubscriber, any);
+}
+
+bool LiveChannel::CompletesPair(const JoinCommand& command) const {
+  if (command.role == layout::MemberRole::kPeer) return false;
+  const GrantKey key = KeyOf(*command.grant->grant);
+  const auto is_end = [&](const auto& one) {
+    const MemberView& view = one.second.view;
+    return view.session == command.session && view.role == command.role &&
+           view.grant == key;
+  };
+  absl::MutexLock lock(&mutex_);
+  const auto publishers =
+      std::count_if(publishers_.begin(), publishers_.end(), is_end);
+  const auto subscribers =
+      std::count_if(subscribers_.begin(), subscribers_.end(), is_end);
+  return command.kind == MemberKind::kPublisher ? publishers < subscribers
+                                                : subscribers < publishers;
 }
 
 absl::StatusOr<std::vector<LiveChannel::Removed>> LiveChannel::Close(

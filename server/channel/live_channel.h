@@ -59,6 +59,10 @@ class LiveChannel {
   std::optional<MemberParts> Remove(const MemberView& member);
   // All of a session; their segments go with it. How many they were.
   size_t RemoveSession(const SessionId& session);
+  // Whether who joins so makes the other end of a client or a server that the
+  // grant has let in with one of the two: both are one use. For who holds
+  // `joining`.
+  bool CompletesPair(const JoinCommand& command) const;
   // Whether the session takes part.
   bool HasSession(const SessionId& session) const;
 

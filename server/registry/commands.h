@@ -36,6 +36,8 @@ struct CreateCommand {
   SegmentRole role = SegmentRole::kOrdinary;
   std::string request_id;
   std::string fingerprint;  // of the whole request, when it has an id
+  // Whoever asked for this was let in, be it without entry.
+  bool is_let_in = false;
 };
 
 struct AdoptCommand {
@@ -84,9 +86,11 @@ struct HandleCommand {
 // them: names its index, and the field at fault within it.
 absl::Status AtIndex(const absl::Status& status, absl::string_view members,
                      size_t index);
+
 struct GrantCommand {
-  SegmentName name;
+  SegmentName name;  // of a segment's
   Access access = Access::kRead;
+  uint32_t roles = 0;  // GrantRoles of a channel's
   Expiration expiration;
   uint64_t max_uses = 0;
   std::optional<uid_t> uid;

@@ -14,22 +14,33 @@ Error GrantInvalid(absl::string_view why) {
   return Error(absl::StatusCode::kPermissionDenied, reason::kGrantInvalid, why);
 }
 
+// Why a grant is not for this; nullptr when it is.
+const char* WhyNotFor(const Grant& grant, const GrantWish& wish) {
+  if (wish.role.has_value()) {
+    return (grant.roles & static_cast<uint32_t>(*wish.role)) == 0
+               ? "the grant is not for this role"
+               : nullptr;
+  }
+  if (grant.roles != 0) return "the grant is for taking part in a channel";
+  if (wish.access == Access::kReadWrite && grant.access != Access::kReadWrite) {
+    return "the grant is for reading only";
+  }
+  return nullptr;
+}
+
 // Why a grant does not let somebody in; nullptr when it does.
-const char* WhyNot(const Grant& grant, const Caller& caller, Access access,
-                   absl::Time now) {
+const char* WhyNot(const Grant& grant, const Caller& caller,
+                   const GrantWish& wish, absl::Time now) {
   if (grant.expire_time.has_value() && *grant.expire_time <= now) {
     return "the grant has ended";
   }
-  if (grant.max_uses != 0 && grant.uses >= grant.max_uses) {
+  if (wish.is_counted && grant.max_uses != 0 && grant.uses >= grant.max_uses) {
     return "the grant is used up";
   }
   if (grant.uid.has_value() && *grant.uid != caller.uid) {
     return "the grant is for another user";
   }
-  if (access == Access::kReadWrite && grant.access != Access::kReadWrite) {
-    return "the grant is for reading only";
-  }
-  return nullptr;
+  return WhyNotFor(grant, wish);
 }
 
 }  // namespace
@@ -44,7 +55,7 @@ GrantKey KeyOf(const GrantSecret& secret) {
 absl::Status GrantTable::Add(Grant grant) {
   auto& of_segment = of_segment_[grant.segment];
   if (of_segment.size() >= kMaxGrantsOfSegment) {
-    return Exhausted(reason::kGrantLimitExceeded, "grants of a segment", 1, 0,
+    return Exhausted(reason::kGrantLimitExceeded, "grants of one", 1, 0,
                      "grants");
   }
   of_segment[grant.id] = grant.key;
@@ -72,16 +83,17 @@ const Grant* GrantTable::Find(const Uid& segment, absl::string_view id) const {
 
 absl::StatusOr<Grant> GrantTable::Redeem(const GrantSecret& secret,
                                          const Uid& segment,
-                                         const Caller& caller, Access access,
+                                         const Caller& caller,
+                                         const GrantWish& wish,
                                          absl::Time now) {
   const auto found = grants_.find(KeyOf(secret));
   if (found == grants_.end() || found->second.segment != segment) {
     return absl::StatusOr<Grant>(GrantInvalid("the grant was revoked"));
   }
   Grant& grant = found->second;
-  const char* const why = WhyNot(grant, caller, access, now);
+  const char* const why = WhyNot(grant, caller, wish, now);
   if (why != nullptr) return absl::StatusOr<Grant>(GrantInvalid(why));
-  ++grant.uses;
+  if (wish.is_counted) ++grant.uses;
   return grant;
 }
 

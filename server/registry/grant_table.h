@@ -25,12 +25,24 @@ inline constexpr size_t kMaxGrantsOfSegment = 1000;
 using GrantKey = std::array<uint8_t, 32>;
 GrantKey KeyOf(const GrantSecret& secret);
 
-// One secret that lets programs attach a segment (grant.proto). A plain value.
+// What the grant of a channel lets sessions take part as; one bit each, which
+// stand in records.
+enum class GrantRole : uint32_t {
+  kPublisher = 1,
+  kSubscriber = 2,  // of a queue: a consumer
+  kClient = 4,
+  kServer = 8,
+};
+inline constexpr uint32_t kAllGrantRoles = 15;
+
+// One secret that lets programs attach a segment, or take part in a channel
+// (grant.proto). A plain value.
 struct Grant {
   GrantKey key = {};
-  std::string id;  // 16 hexadecimal digits: the last part of its name
-  Uid segment = {};
+  std::string id;    // 16 hexadecimal digits: the last part of its name
+  Uid segment = {};  // of a channel: its page
   Access access = Access::kRead;
+  uint32_t roles = 0;  // GrantRoles of a channel's; 0: it is a segment's
   std::optional<absl::Time> expire_time;
   uint64_t max_uses = 0;  // 0: any number
   uint64_t uses = 0;
@@ -38,7 +50,15 @@ struct Grant {
   absl::Time create_time;
 };
 
-// All grants. Not thread-safe: the registry's mutex guards it.
+// What somebody wants by a grant.
+struct GrantWish {
+  Access access = Access::kRead;
+  std::optional<GrantRole> role;  // absent: to attach a segment
+  // False: it belongs to an earlier use, so a grant that is used up will do.
+  bool is_counted = true;
+};
+
+// All grants. Not thread-safe: GrantRegistry is.
 class GrantTable {
  public:
   // GRANT_LIMIT_EXCEEDED (RESOURCE_EXHAUSTED) beyond kMaxGrantsOfSegment.
@@ -54,7 +74,7 @@ class GrantTable {
   // and lets the caller do this with the segment now. Returns it as it is
   // then.
   absl::StatusOr<Grant> Redeem(const GrantSecret& secret, const Uid& segment,
-                               const Caller& caller, Access access,
+                               const Caller& caller, const GrantWish& wish,
                                absl::Time now);
 
   // Takes a use back, when nothing came of it.

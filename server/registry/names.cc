@@ -101,28 +101,6 @@ absl::StatusOr<SegmentName> ParseArenaName(absl::string_view field,
                    "is not namespaces/{namespace}/arenas/{number}"));
 }
 
-std::string GrantName::ToString() const {
-  return absl::StrCat(segment.ToString(), "/grants/", id);
-}
-
-absl::StatusOr<GrantName> ParseGrantName(absl::string_view field,
-                                         absl::string_view name) {
-  constexpr absl::string_view kMiddle = "/grants/";
-  const size_t middle = name.rfind(kMiddle);
-  GrantName parsed;
-  if (middle != absl::string_view::npos) {
-    const absl::string_view id = name.substr(middle + kMiddle.size());
-    absl::StatusOr<SegmentName> segment =
-        ParseSegmentName(field, name.substr(0, middle));
-    if (segment.ok() && IsPathSafe(id, kMaxSegmentIdBytes)) {
-      return GrantName{*std::move(segment), std::string(id)};
-    }
-  }
-  return absl::StatusOr<GrantName>(InvalidField(
-      field, reason::kNameInvalid,
-      "is not namespaces/{namespace}/segments/{segment}/grants/{grant}"));
-}
-
 absl::StatusOr<std::string> ParseNamespaceName(absl::string_view field,
                                                absl::string_view name) {
   absl::string_view id = name;

@@ -55,18 +55,6 @@ absl::StatusOr<SegmentName> ParseArenaName(absl::string_view field,
 // The reverse of ArenaSegmentId; nullopt for other segments.
 std::optional<uint32_t> ArenaNumberOf(absl::string_view segment_id);
 
-// namespaces/{name_space}/segments/{segment}/grants/{id}.
-struct GrantName {
-  SegmentName segment;
-  std::string id;
-
-  std::string ToString() const;
-};
-
-// NAME_INVALID naming `field`.
-absl::StatusOr<GrantName> ParseGrantName(absl::string_view field,
-                                         absl::string_view name);
-
 // SEGMENT_ID_INVALID unless `id` may be the last part of a name that somebody
 // chose.
 absl::Status CheckSegmentId(absl::string_view field, absl::string_view id);

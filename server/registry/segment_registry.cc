@@ -140,6 +140,7 @@ SegmentRegistry::SegmentRegistry(const Parts& parts,
       identity_(parts.store->identity()),
       signer_(identity_.key),
       budget_(limits),
+      grants_(parts.store, parts.clock),
       next_generation_(identity_.first_generation),
       requests_(kRememberedRequests) {}
 

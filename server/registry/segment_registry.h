@@ -23,7 +23,7 @@
 #include "server/registry/commands.h"
 #include "server/registry/event_log.h"
 #include "server/registry/expiry_queue.h"
-#include "server/registry/grant_table.h"
+#include "server/registry/grant_registry.h"
 #include "server/registry/namespace_table.h"
 #include "server/registry/request_log.h"
 #include "server/registry/segment_entry.h"
@@ -141,10 +141,19 @@ class SegmentRegistry {
   };
   absl::StatusOr<NewGrant> CreateGrant(const Caller& caller,
                                        const GrantCommand& command);
+  // Of what the daemon has made for itself; who may is for the caller to check.
+  absl::StatusOr<NewGrant> CreateGrantOf(const EntryPtr& entry,
+                                         const GrantCommand& command);
   absl::StatusOr<std::vector<Grant>> ListGrants(const Caller& caller,
                                                 const SegmentName& name);
   absl::Status DeleteGrant(const Caller& caller, const SegmentName& name,
                            const std::string& id);
+  GrantRegistry& grants() { return grants_; }
+
+  // HANDLE_INVALID, HANDLE_EXPIRED, or, for more than it may be redeemed for,
+  // CALLER_NOT_ALLOWED. Says nothing of its grant.
+  absl::Status CheckHandle(const Caller& caller, const Handle& handle,
+                           Access access) const;
 
   // Whether this object of the kernel's is a segment's.
   bool IsSegment(const ObjectName& name) const;
@@ -309,7 +318,6 @@ class SegmentRegistry {
                  std::string kept_name);
   void Reconcile(const KernelObject& object, Segment* segment);
   void Relock(const Segment& segment, KernelObject& object);
-  absl::Status TakeUpGrants();
   // But for those of segments that are `gone`, which it forgets.
   absl::Status TakeUpRequests(const std::vector<Uid>& gone);
 
@@ -349,14 +357,10 @@ class SegmentRegistry {
   void Unpublish(const EntryPtr& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // segment_registry_attach.cc
-  absl::Status CheckHandle(const Caller& caller, const Handle& handle,
-                           Access access) const;
   absl::StatusOr<SegmentView> Admit(const Caller& caller,
                                     const SessionId& session,
                                     const Handle& handle, Access access,
-                                    std::optional<Grant>* grant);
-
-  absl::Status RecordGrant(const Change& change);
+                                    GrantRegistry::Use* use);
 
   // segment_registry_sessions.cc
   absl::Status OwnAll(const Caller& caller,
@@ -402,6 +406,7 @@ class SegmentRegistry {
   std::function<void(const SessionId&)> on_session_end_ = [](const SessionId&) {
   };
   ExpiryQueue expiries_;
+  GrantRegistry grants_;
   // One large reservation at a time: the check of what memory is left and the
   // taking of it are two steps for the kernel.
   absl::Mutex reservation_;
@@ -419,7 +424,6 @@ class SegmentRegistry {
   // Of creates under way that have a request id.
   absl::flat_hash_set<Uid> pending_uids_ ABSL_GUARDED_BY(mutex_);
   RequestLog requests_ ABSL_GUARDED_BY(mutex_);
-  GrantTable grants_ ABSL_GUARDED_BY(mutex_);
 };
 
 // What identifies a kernel object; empty for a memfd, which cannot be found

@@ -1,18 +1,15 @@
 // Handles and grants, and their redemption.
 
 #include <fcntl.h>
-#include <sodium.h>
 
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "server/registry/segment_registry.h"
-#include "server/store/grant_record.h"
 
 // Since Linux 5.1; not in every libc's headers.
 #ifndef F_SEAL_FUTURE_WRITE
@@ -45,11 +42,17 @@ int SealsOf(const Segment& segment) {
   return seals;
 }
 
-std::string RandomGrantId() {
-  uint8_t bytes[8];
-  randombytes_buf(bytes, sizeof(bytes));
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(bytes), sizeof(bytes)));
+// Whether the daemon has made the segment so that this session takes part in a
+// channel, which may be by a grant.
+bool IsOwnPart(const Segment& segment, const SessionId& session) {
+  switch (segment.role) {
+    case SegmentRole::kRing:
+    case SegmentRole::kReaderPage:
+    case SegmentRole::kClaims:
+      return segment.owner_session == session;
+    default:
+      return false;
+  }
 }
 
 }  // namespace
@@ -124,9 +127,11 @@ absl::Status SegmentRegistry::CheckHandle(const Caller& caller,
   return absl::OkStatus();
 }
 
-absl::StatusOr<SegmentView> SegmentRegistry::Admit(
-    const Caller& caller, const SessionId& session, const Handle& handle,
-    Access access, std::optional<Grant>* grant) {
+absl::StatusOr<SegmentView> SegmentRegistry::Admit(const Caller& caller,
+                                                   const SessionId& session,
+                                                   const Handle& handle,
+                                                   Access access,
+                                                   GrantRegistry::Use* use) {
   absl::MutexLock lock(&mutex_);
   const auto found = by_uid_.find(handle.uid);
   // The signature is ours, so the segment once was.
@@ -146,7 +151,10 @@ absl::StatusOr<SegmentView> SegmentRegistry::Admit(
       return SegmentReserved(segment);
     }
   }
-  absl::Status admitted = CheckEntry(caller, entry->segment->name.name_space);
+  absl::Status admitted;
+  if (!IsOwnPart(*entry->segment, session)) {
+    admitted = CheckEntry(caller, entry->segment->name.name_space);
+  }
   if (admitted.ok() &&
       !MayAccess(caller, entry->segment->ownership(), access)) {
     admitted = CallerNotAllowed(caller);
@@ -155,8 +163,10 @@ absl::StatusOr<SegmentView> SegmentRegistry::Admit(
   // by name: it counts for more than the namespace's rule for everybody.
   if (!admitted.ok()) {
     if (!handle.grant.has_value()) return admitted;
-    ASSIGN_OR_RETURN(*grant, grants_.Redeem(*handle.grant, handle.uid, caller,
-                                            access, parts_.clock->WallTime()));
+    GrantWish wish;
+    wish.access = access;
+    ASSIGN_OR_RETURN(*use,
+                     grants_.Redeem(*handle.grant, handle.uid, caller, wish));
   }
   ++entry->attachments;
   return ViewOf(entry);
@@ -166,11 +176,10 @@ absl::StatusOr<SegmentRegistry::Attached> SegmentRegistry::Attach(
     const Caller& caller, const Handle& handle, Access access,
     const SessionId& session) {
   RETURN_IF_ERROR(CheckHandle(caller, handle, access));
-  std::optional<Grant> grant;
+  GrantRegistry::Use use;
   Attached attached;
   attached.access = access;
-  ASSIGN_OR_RETURN(attached.view,
-                   Admit(caller, session, handle, access, &grant));
+  ASSIGN_OR_RETURN(attached.view, Admit(caller, session, handle, access, &use));
   const Segment& segment = *attached.view.segment;
   attached.offset_bytes = handle.offset_bytes;
   const absl::StatusOr<uint64_t> length = ResolveLength(
@@ -180,18 +189,9 @@ absl::StatusOr<SegmentRegistry::Attached> SegmentRegistry::Attach(
                   : absl::StatusOr<ObjectRef>(length.status());
   absl::Status status = object.status();
   SHMD_FAILPOINT("attach.opened");
-  // Counted for good before anybody has what it was counted for.
-  if (status.ok() && grant.has_value() && grant->max_uses != 0) {
-    SHMD_FAILPOINT("grant.redeem");
-    status = RecordGrant(PutOf(*grant));
-    SHMD_FAILPOINT("grant.redeemed");
-  }
+  if (status.ok()) status = use.Keep();
   if (!status.ok()) {
     Release(attached.view.entry);
-    if (grant.has_value()) {
-      absl::MutexLock lock(&mutex_);
-      grants_.Unredeem(*grant);
-    }
     return status;
   }
   attached.length_bytes = *length;
@@ -235,40 +235,30 @@ void SegmentRegistry::Release(const EntryPtr& entry) {
 
 absl::StatusOr<SegmentRegistry::NewGrant> SegmentRegistry::CreateGrant(
     const Caller& caller, const GrantCommand& command) {
-  NewGrant made;
-  Grant& grant = made.grant;
-  GrantSecret secret;
-  randombytes_buf(secret.data(), secret.size());
-  grant.key = KeyOf(secret);
-  grant.id = RandomGrantId();
-  grant.access = command.access;
-  grant.max_uses = command.max_uses;
-  grant.uid = command.uid;
-  grant.create_time = parts_.clock->WallTime();
-  grant.expire_time = command.expiration.time;
-  if (command.expiration.ttl.has_value()) {
-    grant.expire_time = grant.create_time + *command.expiration.ttl;
-  }
-  if (grant.expire_time.value_or(absl::InfiniteFuture()) <= grant.create_time) {
-    return InvalidField("grant.expire_time", reason::kFieldInvalid,
-                        "has passed");
-  }
+  EntryPtr entry;
   {
     absl::MutexLock lock(&mutex_);
-    ASSIGN_OR_RETURN(const EntryPtr entry, FindManaged(caller, command.name));
-    grant.segment = entry->segment->uid;
-    made.handle = UnsignedHandle(*entry->segment, command.access);
-    made.handle.grant = secret;
-    signer_.Sign(made.handle);
-    RETURN_IF_ERROR(grants_.Add(grant));
+    ASSIGN_OR_RETURN(entry, FindManaged(caller, command.name));
   }
-  SHMD_FAILPOINT("grant.create");
-  const absl::Status recorded = RecordGrant(PutOf(grant));
-  SHMD_FAILPOINT("grant.created");
-  if (recorded.ok()) return made;
-  absl::MutexLock lock(&mutex_);
-  grants_.Remove(grant.segment, grant.id);
-  return recorded;
+  return CreateGrantOf(entry, command);
+}
+
+absl::StatusOr<SegmentRegistry::NewGrant> SegmentRegistry::CreateGrantOf(
+    const EntryPtr& entry, const GrantCommand& command) {
+  NewGrant made;
+  {
+    // Under the mutex: what is removed meanwhile takes its grants along.
+    absl::MutexLock lock(&mutex_);
+    if (entry->claimed || entry->removed) return SegmentNotFound();
+    ASSIGN_OR_RETURN(GrantRegistry::Made grant,
+                     grants_.Make(entry->segment->uid, command));
+    made.handle = UnsignedHandle(*entry->segment, command.access);
+    made.handle.grant = grant.secret;
+    made.grant = std::move(grant.grant);
+  }
+  signer_.Sign(made.handle);
+  RETURN_IF_ERROR(grants_.Record(made.grant));
+  return made;
 }
 
 absl::StatusOr<std::vector<Grant>> SegmentRegistry::ListGrants(
@@ -281,31 +271,12 @@ absl::StatusOr<std::vector<Grant>> SegmentRegistry::ListGrants(
 absl::Status SegmentRegistry::DeleteGrant(const Caller& caller,
                                           const SegmentName& name,
                                           const std::string& id) {
-  Grant grant;
+  EntryPtr entry;
   {
     absl::MutexLock lock(&mutex_);
-    ASSIGN_OR_RETURN(const EntryPtr entry, FindManaged(caller, name));
-    const Grant* const found = grants_.Find(entry->segment->uid, id);
-    if (found == nullptr) {
-      return Error(absl::StatusCode::kNotFound, reason::kGrantNotFound,
-                   "there is no such grant")
-          .With("grant", Excerpt(id, 64));
-    }
-    grant = *found;
+    ASSIGN_OR_RETURN(entry, FindManaged(caller, name));
   }
-  // Recorded first: a grant that was said to be revoked must not come back.
-  SHMD_FAILPOINT("grant.remove");
-  RETURN_IF_ERROR(RecordGrant(RemovalOf(grant)));
-  SHMD_FAILPOINT("grant.removed");
-  absl::MutexLock lock(&mutex_);
-  grants_.Remove(grant.segment, grant.id);
-  return absl::OkStatus();
-}
-
-absl::Status SegmentRegistry::RecordGrant(const Change& change) {
-  RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("grant.record"));
-  return parts_.store->Commit(absl::MakeConstSpan(&change, 1),
-                              Durability::kDaemonDeath);
+  return grants_.Delete(entry->segment->uid, id);
 }
 
 }  // namespace shmd

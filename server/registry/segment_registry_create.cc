@@ -191,7 +191,8 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Create(
     const CreateCommand& command = commands[i];
     absl::Status status;
     // The members of a batch are of one namespace.
-    if (i == 0 || command.name_space != commands[i - 1].name_space) {
+    if (!command.is_let_in &&
+        (i == 0 || command.name_space != commands[i - 1].name_space)) {
       status = CheckEntry(caller, command.name_space);
     }
     status.Update(CheckNewOwnership(caller, command.options.owner,

@@ -132,7 +132,7 @@ void SegmentRegistry::Unpublish(const EntryPtr& entry) {
   if (last->lifetime != Lifetime::kUntilDeleted) {
     parts_.sessions->Disown(last->owner_session, last->uid);
   }
-  grants_.RemoveOf(last->uid);
+  grants_.ForgetAll(last->uid);
   entry->removed = true;
   GiveBackUse(last->name.name_space, last->options.owner,
               entry->attachments > 0 ? UseWithoutMemory(*last)

@@ -16,7 +16,6 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/registry/segment_registry.h"
-#include "server/store/grant_record.h"
 #include "server/store/intent_record.h"
 #include "server/store/request_record.h"
 #include "server/store/session_record.h"
@@ -180,7 +179,10 @@ absl::StatusOr<SegmentRegistry::TakeUpResult> SegmentRegistry::TakeUpStored(
   SHMD_FAILPOINT("take_up.forgotten");
   RETURN_IF_ERROR(RemoveUnfinished());
   SHMD_FAILPOINT("take_up.removed");
-  RETURN_IF_ERROR(TakeUpGrants());
+  RETURN_IF_ERROR(grants_.TakeUp([this](const Uid& segment) {
+    absl::MutexLock lock(&mutex_);
+    return by_uid_.contains(segment);
+  }));
   const std::vector<std::string> left = kept.NamesLeft();
   if (!left.empty()) RETURN_IF_ERROR(parts_.descriptors->Remove(left));
   SHMD_FAILPOINT("take_up.done");
@@ -256,23 +258,6 @@ void SegmentRegistry::Relock(const Segment& segment, KernelObject& object) {
   Log(LogLevel::kError,
       absl::StrCat(segment.name.ToString(),
                    " is not locked in memory any more: ", status.message()));
-}
-
-absl::Status SegmentRegistry::TakeUpGrants() {
-  ASSIGN_OR_RETURN(const std::vector<Record> records,
-                   parts_.store->Load(RecordKind::kGrant));
-  std::vector<Change> gone;
-  absl::MutexLock lock(&mutex_);
-  for (const Record& record : records) {
-    ASSIGN_OR_RETURN(Grant grant, ParseGrantRecord(record.key, record.value));
-    if (!by_uid_.contains(grant.segment)) {
-      gone.push_back(RemovalOf(grant));
-      continue;
-    }
-    RETURN_IF_ERROR(grants_.Add(std::move(grant)));
-  }
-  if (gone.empty()) return absl::OkStatus();
-  return parts_.store->Commit(gone, Durability::kDaemonDeath);
 }
 
 absl::Status SegmentRegistry::TakeUpRequests(const std::vector<Uid>& gone) {

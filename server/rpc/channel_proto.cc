@@ -9,6 +9,7 @@
 #include "server/rpc/options_from_proto.h"
 #include "server/rpc/time_to_proto.h"
 #include "server/session/session.h"
+#include "shm/handle.h"
 
 namespace shmd {
 namespace {
@@ -100,6 +101,13 @@ absl::Status OfChannel(const absl::Status& status) {
   return WithErrorDetail(status, detail);
 }
 
+absl::StatusOr<Handle> GrantFromText(const std::string& text) {
+  ASSIGN_OR_RETURN(Handle handle, DecodeHandle(text));
+  if (handle.grant.has_value()) return handle;
+  return absl::StatusOr<Handle>(InvalidField(
+      "grant_handle", reason::kHandleInvalid, "has no grant's secret"));
+}
+
 // Who takes part in what.
 template <typename Request>
 absl::StatusOr<JoinCommand> ReadMember(const Request& request) {
@@ -108,6 +116,9 @@ absl::StatusOr<JoinCommand> ReadMember(const Request& request) {
                    ParseChannelName("parent", request.parent()));
   ASSIGN_OR_RETURN(command.session,
                    ParseSessionName("session", request.session()));
+  if (!request.grant_handle().empty()) {
+    ASSIGN_OR_RETURN(command.grant, GrantFromText(request.grant_handle()));
+  }
   return command;
 }
 

@@ -245,11 +245,14 @@ absl::StatusOr<HandleCommand> HandleCommandFromProto(
   return command;
 }
 
-absl::StatusOr<GrantCommand> GrantFromProto(
-    const v1::CreateGrantRequest& request) {
+absl::StatusOr<GrantCommand> GrantFromProto(const v1::Grant& grant) {
   GrantCommand command;
-  const v1::Grant& grant = request.grant();
-  ASSIGN_OR_RETURN(command.name, ParseSegmentName("parent", request.parent()));
+  for (const int role : grant.roles()) {
+    if (role < v1::Grant::PUBLISHER || role > v1::Grant::SERVER) {
+      return absl::StatusOr<GrantCommand>(UnknownNumber("grant.roles"));
+    }
+    command.roles |= 1u << (role - v1::Grant::PUBLISHER);
+  }
   ASSIGN_OR_RETURN(command.access, ReadAccess("grant.access", grant.access()));
   if (grant.has_ttl()) {
     ASSIGN_OR_RETURN(command.expiration.ttl,

@@ -35,8 +35,8 @@ std::string MakePageToken(const v1::ListSegmentsRequest& request,
 absl::StatusOr<HandleCommand> HandleCommandFromProto(
     const v1::CreateHandleRequest& request);
 
-absl::StatusOr<GrantCommand> GrantFromProto(
-    const v1::CreateGrantRequest& request);
+// Without its name.
+absl::StatusOr<GrantCommand> GrantFromProto(const v1::Grant& grant);
 
 absl::StatusOr<SealExtent> ExtentFromProto(
     v1::SealSegmentRequest::Extent extent);

@@ -1,11 +1,16 @@
 #include "server/rpc/commands_from_proto.h"
 
 #include <functional>
+#include <string>
+#include <variant>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "gtest/gtest.h"
+#include "server/registry/grant_table.h"
+#include "server/rpc/grant_names.h"
 #include "server/rpc/namespace_from_proto.h"
 
 namespace shmd {
@@ -322,6 +327,41 @@ TEST(EnumsFromProtoTest, UnknownNumbersAreNamed) {
   request.clear_name();
   ExpectRefusal(HandleCommandFromProto(request).status(), "NAME_INVALID",
                 "name");
+}
+
+TEST(GrantFromProtoTest, NamesAreThoseOfSegmentsAndOfChannels) {
+  for (const std::string parent :
+       {"namespaces/n/segments/s", "namespaces/n/channels/c"}) {
+    const auto parsed = ParseGrantName("name", parent + "/grants/0123");
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_EQ(parsed->ToString(), parent + "/grants/0123");
+    EXPECT_EQ(parsed->id, "0123");
+    EXPECT_EQ(std::holds_alternative<ChannelName>(parsed->parent),
+              absl::StrContains(parent, "channels"));
+  }
+  for (const std::string name :
+       {"", "namespaces/n/channels/c", "namespaces/n/channels/c/grants/",
+        "namespaces/n/channels/c/grants/a/b", "namespaces/n/grants/a",
+        "namespaces/n/objects/o/grants/a"}) {
+    ExpectRefusal(ParseGrantName("name", name).status(), "NAME_INVALID",
+                  "name");
+  }
+}
+
+TEST(GrantFromProtoTest, RolesAreBits) {
+  v1::Grant grant;
+  EXPECT_EQ(GrantFromProto(grant)->roles, 0u);
+  for (const auto role : {v1::Grant::PUBLISHER, v1::Grant::SERVER}) {
+    grant.add_roles(role);
+    grant.add_roles(role);
+  }
+  EXPECT_EQ(GrantFromProto(grant)->roles,
+            static_cast<uint32_t>(GrantRole::kPublisher) |
+                static_cast<uint32_t>(GrantRole::kServer));
+  grant.add_roles(static_cast<v1::Grant::Role>(5));
+  ExpectRefusal(GrantFromProto(grant).status(), "FIELD_INVALID", "grant.roles");
+  grant.set_roles(4, v1::Grant::ROLE_UNSPECIFIED);
+  ExpectRefusal(GrantFromProto(grant).status(), "FIELD_INVALID", "grant.roles");
 }
 
 TEST(EnumsFromProtoTest, UnspecifiedMeansTheDefault) {

@@ -2,6 +2,7 @@
 #define SHMD_SERVER_RPC_GRANT_SERVICE_H_
 
 #include "server/access/connection_table.h"
+#include "server/channel/channel_registry.h"
 #include "server/registry/segment_registry.h"
 #include "server/rpc/method_set.h"
 #include "server/rpc/rpc_service.h"
@@ -9,10 +10,12 @@
 
 namespace shmd {
 
-// Secrets that let others attach. Thread-safe. Borrows what it is given.
+// Secrets that let others attach, or join channels. Thread-safe. Borrows what
+// it is given.
 class GrantService final : public RpcService {
  public:
-  GrantService(const ConnectionTable* connections, SegmentRegistry* registry);
+  GrantService(const ConnectionTable* connections, SegmentRegistry* segments,
+               ChannelRegistry* channels);
 
   const char* name() const override {
     return v1::GrantService::service_full_name();
@@ -31,7 +34,8 @@ class GrantService final : public RpcService {
                            const v1::DeleteGrantRequest& request,
                            google::protobuf::Empty* reply);
 
-  SegmentRegistry* const registry_;
+  SegmentRegistry* const segments_;
+  ChannelRegistry* const channels_;
   v1::GrantService::AsyncService service_;
   MethodSet<GrantService> methods_;
 };

@@ -55,8 +55,8 @@ GrpcServer::GrpcServer(UniqueFd listener, const Parts& parts)
       &connections_, parts.registry, parts.channels, &watches_));
   services_.push_back(std::make_unique<SessionService>(
       &connections_, parts.registry, parts.sessions));
-  services_.push_back(
-      std::make_unique<GrantService>(&connections_, parts.registry));
+  services_.push_back(std::make_unique<GrantService>(
+      &connections_, parts.registry, parts.channels));
   services_.push_back(
       std::make_unique<NamespaceService>(&connections_, parts.namespaces));
   services_.push_back(std::make_unique<NodeService>(

@@ -19,6 +19,7 @@ Change PutOf(const Grant& grant) {
   record.set_uses(grant.uses);
   if (grant.uid.has_value()) record.set_uid(*grant.uid);
   record.set_create_time_ns(absl::ToUnixNanos(grant.create_time));
+  record.set_roles(grant.roles);
   return {RecordKind::kGrant, ToBytes(grant.key), record.SerializeAsString()};
 }
 
@@ -37,11 +38,12 @@ absl::StatusOr<Grant> ParseGrantRecord(absl::string_view key,
   if (!record.ParseFromArray(value.data(), static_cast<int>(value.size())) ||
       !FromBytes(key, &grant.key) ||
       !FromBytes(record.segment(), &grant.segment) || record.id().empty() ||
-      !is_access(record.access())) {
+      !is_access(record.access()) || record.roles() > kAllGrantRoles) {
     return StoreFailed("read a grant's record", "it is damaged");
   }
   grant.id = record.id();
   grant.access = static_cast<Access>(record.access());
+  grant.roles = record.roles();
   if (record.has_expire_time_ns()) {
     grant.expire_time = absl::FromUnixNanos(record.expire_time_ns());
   }

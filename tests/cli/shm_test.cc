@@ -245,6 +245,40 @@ TEST_F(ShmTest, CallsAreAnsweredByCommands) {
   EXPECT_EQ(Shm({"call", "echo", "hello"}).out, "hello\n");
 }
 
+TEST_F(ShmTest, ChannelsAreSharedByGrants) {
+  ASSERT_EQ(Shm({"channel", "create", "it"}).exit_code, 0);
+  const ProgramEnd printed =
+      Shm({"channel", "grant", "it", "--as", "publisher"});
+  EXPECT_EQ(printed.exit_code, 0) << printed.err;
+  EXPECT_THAT(printed.out, StartsWith("shm1."));
+  const std::string handle = printed.out.substr(0, printed.out.find('\n'));
+  const auto made =
+      ShmJson({"channel", "grant", "it", "--as", "publisher", "--as",
+               "subscriber", "--uses", "3", "--ttl", "1h", "--uid", "12345"});
+  EXPECT_EQ(made["roles"], nlohmann::json({"PUBLISHER", "SUBSCRIBER"}));
+  EXPECT_EQ(made["uid"], 12345);
+  const std::string name = made["name"];
+  const ProgramEnd table = Shm({"channel", "grants", "it"});
+  EXPECT_THAT(table.out, HasSubstr("PUBLISHER,SUBSCRIBER"));
+  EXPECT_THAT(table.out, HasSubstr("0/3"));
+  EXPECT_THAT(table.out, HasSubstr("2 grants\n"));
+  EXPECT_EQ(Shm({"revoke", name}).exit_code, 0);
+  EXPECT_EQ(ShmJson({"channel", "grants", "it"})["grants"].size(), 1u);
+  const ProgramEnd unfit = Shm({"channel", "grant", "it", "--as", "server"});
+  EXPECT_THAT(unfit.err, HasSubstr("(FIELD_INVALID)"));
+  EXPECT_EQ(Shm({"channel", "grant", "it", "--as", "boss"}).exit_code, 2);
+  // Whom the mode lets in needs none, but nothing is made by one.
+  EXPECT_EQ(Shm({"pub", "it", MakeFile("x"), "--grant", handle}).exit_code, 0);
+  for (const char* const verb : {"pub", "sub", "call", "serve"}) {
+    const ProgramEnd missing = Shm({verb, "none", "--grant", handle});
+    EXPECT_THAT(missing.err, HasSubstr("(CHANNEL_NOT_FOUND)")) << verb;
+    const ProgramEnd garbage = Shm({verb, "it", "--grant", "garbage"});
+    EXPECT_THAT(garbage.err, HasSubstr("(HANDLE_INVALID)")) << verb;
+  }
+  EXPECT_THAT(Shm({"completion", "bash"}).out,
+              HasSubstr("'channel grant') options="));
+}
+
 TEST_F(ShmTest, ChannelsAreShownAndRemoved) {
   const auto made = ShmJson({"channel", "create", "it", "--slots", "16",
                              "--payload", "1MiB", "--history", "3"});
@@ -518,7 +552,7 @@ TEST(ShmUsageTest, CompletionKnowsTheVerbsOfNamespace) {
   // The verb `create` has other options.
   EXPECT_EQ(Completed(bash, "shm namespace create blue --posix"), "\n");
   EXPECT_EQ(Completed(bash, "shm create blue --everyb"), "\n");
-  EXPECT_EQ(Completed(bash, "shm channel ''"), "create stat rm\n");
+  EXPECT_EQ(Completed(bash, "shm channel ''"), "create stat rm grant grants\n");
   EXPECT_EQ(Completed(bash, "shm sub news --pol"), "--policy\n");
   EXPECT_EQ(Completed(bash, "shm sync ''"), "create ls rm\n");
   EXPECT_EQ(Completed(bash, "shm sync create door --part"), "--parties\n");

@@ -9,7 +9,7 @@ from google.protobuf import empty_pb2
 import attach_socket
 import workload
 from attach_socket import READ, READ_WRITE
-from stubs import channel_pb2
+from stubs import channel_pb2, grant_pb2
 from workload import DEADLINE_SECONDS, PARENT, Died, Refused
 
 CHANNELS = "ChannelService"
@@ -92,6 +92,45 @@ class ChannelWorkload(workload.Workload):
         self.members[made.name] = made
         self.doubt = None
         self._open(made)
+
+    # --- grants
+
+    def grant(self, channel):
+        request = grant_pb2.CreateGrantRequest(parent=self.name_of(channel))
+        request.grant.roles.append(grant_pb2.Grant.SUBSCRIBER)
+        request.grant.max_uses = 100
+        self.handle = self.call("CreateGrant", request,
+                                grant_pb2.CreateGrantResponse,
+                                workload.GRANTS).handle_string
+
+    def join_by_grant(self, channel):
+        """As another user, whom the mode does not let in; and leaves."""
+        os.seteuid(workload.STRANGER)
+        try:
+            with self._attach_errors(), \
+                    attach_socket.Connection(self.shmd.attach_socket) as other:
+                request = self._request(channel, SUBSCRIBER,
+                                        other.hello().session)
+                request.grant_handle = self.handle
+                self.call("CreateSubscriber", request, channel_pb2.Subscriber,
+                          CHANNELS)
+        finally:
+            os.seteuid(0)
+        self._await_only_own(channel)
+
+    def revoke(self, channel):
+        """All of them: one whose creation was not answered as well."""
+        listing = self.call("ListGrants", grant_pb2.ListGrantsRequest(
+            parent=self.name_of(channel)), grant_pb2.ListGrantsResponse,
+                            workload.GRANTS)
+        for one in listing.grants:
+            try:
+                self.call("DeleteGrant",
+                          grant_pb2.DeleteGrantRequest(name=one.name),
+                          empty_pb2.Empty, workload.GRANTS)
+            except Refused as refused:
+                if refused.code != "NOT_FOUND":
+                    raise
 
     def leave(self, channel, kind):
         """The only one of its kind."""
@@ -249,6 +288,9 @@ class ChannelWorkload(workload.Workload):
         yield lambda: self.open_parts("queue")
         yield lambda: self.join("plain", SUBSCRIBER)
         yield lambda: self.lose_member("queue")
+        yield lambda: self.grant("queue")
+        yield lambda: self.join_by_grant("queue")
+        yield lambda: self.revoke("queue")
         yield lambda: self.leave("queue", SUBSCRIBER)
         yield lambda: self.leave("queue", PUBLISHER)
         yield lambda: self.join("queue", SUBSCRIBER)

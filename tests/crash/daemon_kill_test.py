@@ -55,7 +55,8 @@ def backends_of(point):
     if point.startswith("sync."):
         return ("SYNC",)
     more = ("OBJECTS",) if point in OBJECTS_TOO else ()
-    more += ("CHANNELS",) if point in CHANNELS_TOO else ()
+    more += ("CHANNELS",) if (point in CHANNELS_TOO or
+                              point.startswith("grant.")) else ()
     return PASSED_BY.get(point, BACKENDS) + more
 
 

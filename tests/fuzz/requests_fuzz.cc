@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/rpc/commands_from_proto.h"
+#include "server/rpc/grant_names.h"
 #include "server/rpc/namespace_from_proto.h"
 #include "server/rpc/options_from_proto.h"
 #include "server/rpc/page.h"
@@ -92,7 +93,7 @@ void TryHandle(absl::string_view bytes) {
 
 void TryGrant(absl::string_view bytes) {
   v1::CreateGrantRequest request;
-  if (Parse(bytes, &request)) GrantFromProto(request).IgnoreError();
+  if (Parse(bytes, &request)) GrantFromProto(request.grant()).IgnoreError();
 }
 
 void TryNumbers(absl::string_view bytes) {

@@ -288,6 +288,27 @@ def on_channel(method, **more):
                    {"name": subject.channel(), **more}), True
 
 
+GRANTS = "shmd.v1.GrantService/"
+
+
+def channel_grant(subject, channel):
+    """One of OWN's, for all; what CreateGrant replies."""
+    return subject.shmd.call(GRANTS + "CreateGrant", {
+        "parent": channel, "grant": {"roles": ["PUBLISHER", "SUBSCRIBER"]}},
+        uid=subject.own_uid).reply
+
+
+call("GrantService.CreateGrant", "a channel")(
+    lambda subject: (ask(subject, GRANTS + "CreateGrant", {
+        "parent": subject.channel(), "grant": {"roles": ["PUBLISHER"]}}), True))
+call("GrantService.ListGrants", "a channel")(
+    lambda subject: (ask(subject, GRANTS + "ListGrants",
+                         {"parent": subject.channel()}), True))
+call("GrantService.DeleteGrant", "a channel")(
+    lambda subject: (ask(subject, GRANTS + "DeleteGrant", {
+        "name": channel_grant(subject, subject.channel())["grant"]["name"]}),
+                     True))
+
 on_channel("GetChannel")
 on_channel("GetChannelStats")
 on_channel("DeleteChannel")
@@ -336,7 +357,16 @@ def refusal(code, reason):
     return outcome
 
 
+def join_by_grant(subject, method):
+    channel = subject.channel()
+    return refusal(*isolation.run_as(
+        subject.caller, channel_case.refusal_of_joining, subject.shmd, method,
+        channel, channel_grant(subject, channel)["handle_string"])), True
+
+
 for METHOD in ("CreatePublisher", "CreateSubscriber"):
+    call("ChannelService." + METHOD, "with a grant")(
+        lambda subject, method=METHOD: join_by_grant(subject, method))
     # By a session of the caller's.
     call("ChannelService." + METHOD)(
         lambda subject, method=METHOD: (refusal(*isolation.run_as(

@@ -117,15 +117,15 @@ class Program(attach_socket.Connection):
             raise Refused(code, details)
         return reply.FromString(data)
 
-    def publish(self, channel, role=0):
-        request = channel_pb2.CreatePublisherRequest(parent=channel,
-                                                     session=self.session)
+    def publish(self, channel, role=0, grant=""):
+        request = channel_pb2.CreatePublisherRequest(
+            parent=channel, session=self.session, grant_handle=grant)
         request.publisher.role = role
         return self.ask("CreatePublisher", request, channel_pb2.Publisher)
 
-    def subscribe(self, channel, role=0, policy=0):
-        request = channel_pb2.CreateSubscriberRequest(parent=channel,
-                                                      session=self.session)
+    def subscribe(self, channel, role=0, policy=0, grant=""):
+        request = channel_pb2.CreateSubscriberRequest(
+            parent=channel, session=self.session, grant_handle=grant)
         request.subscriber.role = role
         request.subscriber.slow_policy = policy
         return self.ask("CreateSubscriber", request, channel_pb2.Subscriber)
@@ -155,12 +155,12 @@ class Program(attach_socket.Connection):
         return _mapped(attachment, descriptor, access)
 
 
-def refusal_of_joining(shmd, method, channel):
+def refusal_of_joining(shmd, method, channel, grant=""):
     """(code, reason) of one call, ("OK", "") where it is none. For run_as."""
     program = Program(shmd)
     join = (program.publish if method == "CreatePublisher"
             else program.subscribe)
-    return _refusal(lambda: join(channel))
+    return _refusal(lambda: join(channel, grant=grant))
 
 
 def refusal_of_part(shmd, channel, index, generation):
