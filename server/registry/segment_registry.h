@@ -202,6 +202,10 @@ class SegmentRegistry {
       std::function<void(const SessionTable::Ended&)> on_closing) {
     on_session_closing_ = std::move(on_closing);
   }
+  // `on_clean_up` is called at each CleanUpSessions, first. To be set likewise.
+  void NotifyCleanUp(std::function<void()> on_clean_up) {
+    on_clean_up_ = std::move(on_clean_up);
+  }
   bool SessionExists(const SessionId& session) const {
     return parts_.sessions->Exists(session);
   }
@@ -401,6 +405,7 @@ class SegmentRegistry {
   const StoreIdentity identity_;
   const HandleSigner signer_;
   Budget budget_;
+  std::function<void()> on_clean_up_ = [] {};
   std::function<void(const SessionTable::Ended&)> on_session_closing_ =
       [](const SessionTable::Ended&) {};
   std::function<void(const SessionId&)> on_session_end_ = [](const SessionId&) {

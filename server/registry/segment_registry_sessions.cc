@@ -61,6 +61,7 @@ void SegmentRegistry::DoomUnlessOwned(const EntryPtr& entry) {
 }
 
 void SegmentRegistry::CleanUpSessions() {
+  on_clean_up_();
   std::vector<Change> changes;
   for (SessionTable::Ended& ended : parts_.sessions->TakeEnded()) {
     on_session_closing_(ended);

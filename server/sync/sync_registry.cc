@@ -38,6 +38,9 @@ absl::StatusOr<SegmentView> OnlyOne(
 // The largest primitive, less the copies of a value, which nobody mends.
 constexpr uint64_t kWindowBytes = sizeof(layout::RwLockLayout);
 
+// Between attempts to get at what the dead hold.
+constexpr absl::Duration kRetryInterval = absl::Milliseconds(100);
+
 // What stands at an offset of a segment, mapped; an error where nothing can.
 absl::StatusOr<WritableMapping> MapPrimitive(const Segment& segment,
                                              const ObjectRef& object,
@@ -181,7 +184,7 @@ void SyncRegistry::Mend(const SyncPageFile& page, const DeadSession& dead) {
   for (const SegmentView& view : dead.written) {
     const auto found = slots.find(view.segment->generation);
     if (found == slots.end()) continue;
-    MendIn(view, dead.locker, found->second);
+    MendIn({view, dead.locker, found->second});
     slots.erase(found);
   }
   // What it had detached, or had attached in an earlier run.
@@ -192,28 +195,52 @@ void SyncRegistry::Mend(const SyncPageFile& page, const DeadSession& dead) {
     if (!MayAccess(user, view.segment->ownership(), Access::kReadWrite)) {
       continue;
     }
-    MendIn(view, dead.locker, slots[view.segment->generation]);
+    MendIn({view, dead.locker, slots[view.segment->generation]});
   }
 }
 
-void SyncRegistry::MendIn(const SegmentView& segment, uint32_t locker,
-                          const std::vector<layout::SyncSlot>& slots) {
-  const SegmentRole role = segment.segment->role;
+void SyncRegistry::MendUnfinished() {
+  std::vector<Unfinished> unfinished;
+  {
+    absl::MutexLock lock(&mending_);
+    unfinished.swap(unfinished_);
+  }
+  for (Unfinished& left : unfinished) MendIn(std::move(left));
+}
+
+void SyncRegistry::MendIn(Unfinished left) {
+  const SegmentRole role = left.segment.segment->role;
   // The others have one writer, and no primitives in them.
   if (role != SegmentRole::kOrdinary && role != SegmentRole::kSyncPrimitive) {
     return;
   }
   const absl::StatusOr<ObjectRef> object =
-      segments_->OpenObject(segment, Access::kReadWrite);
-  if (!object.ok()) return;
+      segments_->OpenObject(left.segment, Access::kReadWrite);
+  // One that is gone has no waiters.
+  if (!object.ok() && !absl::IsResourceExhausted(object.status())) return;
   absl::MutexLock lock(&mending_);
-  for (layout::SyncSlot slot : slots) {
-    const absl::StatusOr<WritableMapping> mapping =
-        MapPrimitive(*segment.segment, *object, slot.offset_bytes);
-    if (!mapping.ok()) continue;
-    slot.offset_bytes = 0;
-    SyncMender(mapping->data(), mapping->size_bytes()).Mend(slot, locker);
+  std::vector<layout::SyncSlot> rest;
+  for (const layout::SyncSlot& slot : left.slots) {
+    const absl::Status status =
+        object.ok() ? TryToMend(left.segment, *object, left.locker, slot)
+                    : object.status();
+    if (absl::IsResourceExhausted(status)) rest.push_back(slot);
   }
+  if (rest.empty()) return;
+  left.slots = std::move(rest);
+  unfinished_.push_back(std::move(left));
+  segments_->expiries().Set(retry_,
+                            segments_->clock().SinceBoot() + kRetryInterval);
+}
+
+absl::Status SyncRegistry::TryToMend(const SegmentView& segment,
+                                     const ObjectRef& object, uint32_t locker,
+                                     layout::SyncSlot slot) {
+  ASSIGN_OR_RETURN(const WritableMapping mapping,
+                   MapPrimitive(*segment.segment, object, slot.offset_bytes));
+  slot.offset_bytes = 0;
+  SyncMender(mapping.data(), mapping.size_bytes()).Mend(slot, locker);
+  return absl::OkStatus();
 }
 
 std::string SyncRegistry::LockUse::Key() const {
@@ -281,6 +308,7 @@ absl::Status SyncRegistry::BreakLock(const Caller& caller,
                    segments_->OpenObject(view, Access::kReadWrite));
   const absl::StatusOr<WritableMapping> mapping =
       MapPrimitive(*view.segment, object, offset_bytes);
+  if (absl::IsResourceExhausted(mapping.status())) return mapping.status();
   if (!mapping.ok()) return NoPrimitive(offset_bytes);
   absl::MutexLock lock(&mending_);
   switch (SyncMender(mapping->data(), mapping->size_bytes()).Break(0)) {

@@ -47,6 +47,10 @@ class SyncRegistry {
   // what it held and wakes whom it kept waiting.
   void EndSession(const SessionTable::Ended& ended);
 
+  // Lets go where there was no memory or descriptor to do so with when the
+  // session ended; to be called when `segments` has its expiries looked at.
+  void MendUnfinished();
+
   // A session at a primitive.
   struct LockUse {
     SessionId session = {};
@@ -95,9 +99,19 @@ class SyncRegistry {
   absl::StatusOr<SyncPagePtr> MakePage(const Caller& caller,
                                        const std::string& name_space,
                                        const SessionId& session);
+  // What a dead session has left in one segment.
+  struct Unfinished {
+    SegmentView segment;
+    uint32_t locker = 0;
+    std::vector<layout::SyncSlot> slots;
+  };
+
   void Mend(const SyncPageFile& page, const DeadSession& dead);
-  void MendIn(const SegmentView& segment, uint32_t locker,
-              const std::vector<layout::SyncSlot>& slots);
+  // Keeps what there is no memory for, and has itself called again.
+  void MendIn(Unfinished left) ABSL_LOCKS_EXCLUDED(mending_);
+  absl::Status TryToMend(const SegmentView& segment, const ObjectRef& object,
+                         uint32_t locker, layout::SyncSlot slot)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mending_);
   absl::StatusOr<SegmentView> Locked(const Caller& caller,
                                      const SegmentName& segment);
 
@@ -110,6 +124,9 @@ class SyncRegistry {
   // Whoever changes words in memory that programs write: one call at a time,
   // as BasicSyncMender wants.
   absl::Mutex mending_;
+  std::vector<Unfinished> unfinished_ ABSL_GUARDED_BY(mending_);
+  // No segment's; when its time has come there is something unfinished.
+  const Uid retry_ = RandomUid();
 };
 
 }  // namespace shmd

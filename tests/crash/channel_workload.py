@@ -182,8 +182,7 @@ class ChannelWorkload(workload.Workload):
 
     def lose_member(self, channel):
         """Another session's, which goes with it."""
-        with self._attach_errors(), \
-                attach_socket.Connection(self.shmd.attach_socket) as other:
+        with self._attach_errors(), self.connect() as other:
             session = other.hello().session
             self._join(channel, PUBLISHER, session)
             self._join(channel, SUBSCRIBER, session)

@@ -13,18 +13,19 @@ import daemon
 import ledger
 
 _KINDS = {1: "segment", 2: "grant", 3: "namespace", 4: "session", 5: "request",
-          6: "intent"}
+          6: "intent", 16: "locker"}
 
 
 class KeptDaemon(daemon.Daemon):
     """shmd --keeper. `failpoints` are for its first start alone."""
 
-    def __init__(self, failpoints="", wrapper=()):
+    def __init__(self, failpoints="", wrapper=(), flags=(), grace_seconds=3):
         self._armed = tempfile.mkdtemp(prefix="shmd-armed-")
         self.arm(failpoints)
         super().__init__(
             "--keeper", "--failpoints=@" + os.path.join(self._armed, "points"),
-            "--session_grace_seconds=3", wrapper=wrapper)
+            "--session_grace_seconds=%d" % grace_seconds, *flags,
+            wrapper=wrapper)
 
     def arm(self, failpoints):
         """Those of the next start."""

@@ -30,7 +30,7 @@ def parse_arguments(default_rounds):
                         help="after these no further round is begun")
     parser.add_argument("--only", default="", help="a regex of points")
     parser.add_argument("--program", default="")
-    parser.add_argument("--stride", type=int, default=101,
+    parser.add_argument("--stride", type=int, default=167,
                         help="of failed allocations: every so many-th")
     return parser.parse_args()
 

@@ -15,11 +15,17 @@ import sys
 import tempfile
 import time
 
+import daemon
+import kept_daemon
 import kill_matrix
 import ledger
-import stubs  # noqa: F401  generated once, before there are several processes
+import nth_calls
+from stubs import attach_pb2, errors_pb2
+from workload import Died, Refused
 
-BACKENDS = ("MEMFD", "POSIX", "SYSV", "MAPPED_FILE")
+# Backends of segments, and what else there is.
+SUBJECTS = ("MEMFD", "POSIX", "SYSV", "MAPPED_FILE", "OBJECTS", "CHANNELS",
+            "SYNC")
 
 # The numbers are those of nth_failure.c.
 KINDS = {"malloc": 1, "mmap": 2, "ftruncate": 3, "fallocate": 4, "open": 5,
@@ -27,8 +33,10 @@ KINDS = {"malloc": 1, "mmap": 2, "ftruncate": 3, "fallocate": 4, "open": 5,
 
 # What a caller is told. UNAVAILABLE: the connection is cut.
 CODES = ("RESOURCE_EXHAUSTED", "INTERNAL", "UNAVAILABLE")
+REASONS = errors_pb2.ErrorReason.keys()
 
 MOST = 5000
+SCAN_STRIDE = 97
 
 # Libraries that go on with the null pointer of a failed allocation of theirs:
 # that ends the daemon by signal 11 and not 6 (docs/failpoints.md).
@@ -83,120 +91,50 @@ def _owner(frames):
 
 
 class Sweep:
-    """One kind of failure in every call, with segments of one backend."""
+    """One kind of failure in every call of one of SUBJECTS."""
 
-    def __init__(self, kind, backend, stride):
-        import kept_daemon
-        import workload
+    def __init__(self, kind, subject, stride):
         self.kind, self.stride = kind, stride
-        self.Died, self.Refused = workload.Died, workload.Refused
         self.switch = Switch()
         self.shmd = kept_daemon.KeptDaemon("", wrapper=(
             "env", "LD_PRELOAD=" + os.environ["NTH_FAILURE"],
-            "SHMD_NTH_FAILURE=" + self.switch.path))
-        self.work = workload.Workload(self.shmd, backend)
-        self.failures, self.state = 0, {"n": 0}
-
-    def calls(self):
-        """(name, what comes before, what to call, what undoes it), each
-        possible again and again."""
-        work, state = self.work, self.state
-
-        def nothing():
-            pass
-
-        # The same for a call and its repetition.
-        def advance():
-            state["n"] += 1
-
-        yield "create", nothing, lambda: work.create("n"), (
-            lambda: work.remove("n"))
-        yield "delete", lambda: work.create("n"), lambda: work.remove("n"), (
-            nothing)
-        yield "batch create", nothing, lambda: work.create_batch("x", "y"), (
-            lambda: work.remove_batch("x", "y"))
-        yield "batch get", nothing, lambda: work.get_batch("a", "b"), nothing
-        yield "batch delete", lambda: work.create_batch("x", "y"), (
-            lambda: work.remove_batch("x", "y")), nothing
-        yield "list", nothing, work.listed, nothing
-        yield "get", nothing, lambda: work.get("a"), nothing
-        yield "handle", nothing, lambda: work.make_handle("a"), nothing
-        yield "update", advance, (
-            lambda: work.update("a", {"n": str(state["n"])})), nothing
-        yield "mode", advance, lambda: work.update(
-            "a", {}, mode=0o600 | state["n"] % 2 << 5), nothing
-        yield "renew", nothing, lambda: work.renew("a"), nothing
-        yield "flush", nothing, lambda: work.flush("a"), nothing
-        yield "watch", nothing, work.watch, nothing
-        yield "attach", nothing, lambda: work.write("a"), nothing
-        yield "grant", nothing, lambda: work.grant("a"), (
-            lambda: work.revoke("a"))
-        yield "revoke", lambda: work.grant("a"), lambda: work.revoke("a"), (
-            nothing)
-        yield "hello", nothing, lambda: (work.leave(), work.greet()), nothing
-        yield "sessions", nothing, work.sessions, nothing
-        yield from self._calls_of_backend(advance, nothing)
-
-    def _calls_of_backend(self, advance, nothing):
-        work, state, backend = self.work, self.state, self.work.backend
-        if backend != "SYSV":
-            size = work.facts["a"]["size_bytes"]
-            yield "grow", advance, (
-                lambda: work.resize("a", size + 4096 * state["n"])), nothing
-        if backend in ("POSIX", "MAPPED_FILE"):
-            yield "shrink", (
-                lambda: work.resize("a", 3 * 4096)), (
-                    lambda: work.resize("a", 2 * 4096)), nothing
-        if backend == "MEMFD":
-            yield "seal", lambda: work.create("s"), lambda: work.seal("s"), (
-                lambda: work.remove("s"))
-            # These are the same for all backends.
-            yield "make namespace", nothing, lambda: work.make_space("n"), (
-                lambda: work.remove_space("n"))
-            yield "remove namespace", lambda: work.make_space("n"), (
-                lambda: work.remove_space("n")), nothing
-            work.make_space("m")
-            yield "change namespace", advance, (
-                lambda: work.change_space("m", state["n"])), nothing
-            yield "list namespaces", nothing, work.listed_spaces, nothing
-            work.remove_space("m")
-            return
-        yield "disown", lambda: work.create("d"), lambda: work.disown("d"), (
-            work.drop_disowned)
-        yield "adopt", lambda: work.make_object("e"), (
-            lambda: work.adopt("e")), lambda: (
-                work.remove("e", "DisownSegment"), work.drop_object("e"))
+            "SHMD_NTH_FAILURE=" + self.switch.path),
+            # Nobody comes back.
+            flags=("--orphan_age_seconds=0",), grace_seconds=0)
+        self.calls = nth_calls.make(subject, self.shmd)
+        self.work = self.calls.work
+        self.failures = 0
+        self.asked = set()  # what was asked for while something might fail
 
     def run(self):
-        self.work.listed()  # what the daemon makes on its first call stays
+        self.calls.warm_up()
         before = self.shmd.take_ledger()
-        self.work.greet()
-        self.work.create("a")
-        self.work.create("b")
-        for turn, call in enumerate(self.calls()):
+        self.calls.set_up()
+        for turn, call in enumerate(self.calls.calls()):
             try:
                 self._sweep(turn, *call)
             except BaseException:
                 sys.stderr.write("--- %s: %s\n" % (self.kind, call[0]))
                 raise
         self.work.verify()
-        self.work.remove("a")
-        self.work.remove("b")
-        self.work.leave()
+        self.calls.tear_down()
         ledger.expect_same(self.shmd, before,
                            take=lambda daemon: daemon.take_ledger())
 
-    def _sweep(self, turn, _name, prepare, call, undo):
+    def _sweep(self, turn, name, prepare, call, undo):
+        stride, most = self.stride, MOST
+        if name in nth_calls.SCANS:
+            stride, most = max(10 * stride, SCAN_STRIDE), 100 * MOST
         # A sample has other places in each call.
-        number, failed = 1 + turn * 37 % self.stride, True
+        number, failed = 1 + turn * 37 % stride, True
         while failed:
             self._surely(prepare)
             self.work.doubt = None
             failed = self._fail(call, number)
             self._surely(undo)
             self.work.doubt = None
-            number += self.stride
-            assert number < MOST, "it never comes through"
+            number += stride
+            assert number < most, "it never comes through"
 
     def _surely(self, step):
         """An allocation that fails behind a call, in another thread, ends the
@@ -205,7 +143,7 @@ class Sweep:
             pid = self.shmd.daemon_pid()
             try:
                 return step()
-            except self.Died:
+            except Died:
                 self._settle(pid, True)
         raise AssertionError("it dies again and again")
 
@@ -213,14 +151,17 @@ class Sweep:
         """Whether the `number`th one was there to fail."""
         pid = self.shmd.daemon_pid()
         self.switch.arm(KINDS[self.kind], number)
+        self.work.asked.clear()
         refusal = None
         try:
             call()
-        except self.Died:
+        except Died:
             refusal = "UNAVAILABLE"
-        except self.Refused as refused:
+        except Refused as refused:
             refusal = refused.code
+            assert refused.reason in REASONS, "%s is not documented" % refused
         failed = self.switch.disarm()
+        self.asked |= self.work.asked
         if not failed and refusal == "UNAVAILABLE" and self.kind == "malloc":
             # It was about to die of the one before.
             self._settle(pid, True)
@@ -241,20 +182,21 @@ class Sweep:
         """Until all is as it was told. With another session, where it may
         have been its connection that was cut. A daemon that dies takes a
         moment."""
+        self._come_back(is_cut)
+        if self.shmd.daemon_pid() != pid:
+            assert self.kind == "malloc", "it has died"
+
+    def _come_back(self, is_cut):
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
             try:
                 if is_cut:
-                    self.work.leave()
-                    self.work.greet()
-                self.work.verify()
-                break
-            except self.Died:
+                    self.calls.greet_again()
+                return self.work.verify()
+            except Died:
                 assert time.monotonic() < deadline, "it does not come back"
                 is_cut = True
                 time.sleep(0.01)
-        if self.shmd.daemon_pid() != pid:
-            assert self.kind == "malloc", "it has died"
 
     def ends(self):
         """By which signals it has ended, how often. Each is an allocation's,
@@ -275,11 +217,11 @@ class Sweep:
     def _again(self, call):
         try:
             call()
-        except (self.Refused, self.Died):
+        except (Refused, Died):
             # A journal that could not be synced is in doubt until a restart.
             assert self.kind in ("fdatasync", "pwrite"), "it stays refused"
             os.kill(self.shmd.daemon_pid(), signal.SIGKILL)
-            self.work.recover()
+            self._come_back(True)
             call()
 
     def close(self):
@@ -293,17 +235,18 @@ class Runner:
     """For kill_matrix.Matrix."""
 
     stride = 0
+    asked_path = ""  # a file with all that was asked for, a kind before each
 
     def run_case(self, case):
-        kind, backend, _ = case
+        kind, subject, _ = case
         begin = time.monotonic()
-        sweep = Sweep(kind, backend, self.stride if kind == "malloc" else 1)
+        sweep = Sweep(kind, subject, self.stride if kind == "malloc" else 1)
         try:
             sweep.run()
             sweep.expect_known_ends()
             print("%s of %s: %d failures in %.1f s, ends by signal %s, "
                   "bad addresses %s" % (
-                      kind, backend, sweep.failures,
+                      kind, subject, sweep.failures,
                       time.monotonic() - begin, dict(sweep.ends()),
                       find_faults(sweep.shmd.log_text())), flush=True)
         except BaseException:
@@ -311,10 +254,47 @@ class Runner:
             raise
         finally:
             sweep.close()
+        with open(self.asked_path, "a") as file:
+            file.write("".join("%s %s\n" % (kind, one)
+                               for one in sorted(sweep.asked)))
         return time.monotonic() - begin
 
     def close(self):
         pass
+
+
+def served():
+    """All that a daemon can be asked for: the methods that it tells of by
+    reflection, and what a request on its attach socket may be."""
+    own = daemon.Daemon()
+    try:
+        found = {"/".join(one.rpartition(".")[::2]) for service in own.grpcurl.plain("list").split()
+                 for one in own.grpcurl.plain("list", service).split()}
+    finally:
+        own.close()
+    actions = set(_choices(attach_pb2.AttachRequest, "action")) - {"attach"}
+    actions |= set(_choices(attach_pb2.Attach, "reference")) - {"channel_part"}
+    parts = set(attach_pb2.ChannelPart.Kind.keys()) - {"KIND_UNSPECIFIED"}
+    actions |= {"channel_part " + part for part in parts}
+    return found | {"attach.sock/" + action for action in actions}
+
+
+def _choices(message, oneof):
+    return [field.name for field in
+            message.DESCRIPTOR.oneofs_by_name[oneof].fields]
+
+
+def forgotten(path):
+    """What there is and no sweep has asked for, by kind: none of it with a
+    method that is new."""
+    asked = collections.defaultdict(set)
+    with open(path) as file:
+        for line in file:
+            kind, one = line.rstrip().split(" ", 1)
+            asked[kind].add(one)
+    everything = served()
+    return {kind: sorted(everything - found) for kind, found in asked.items()
+            if everything - found}
 
 
 def main():
@@ -323,10 +303,16 @@ def main():
     Runner.stride = options.stride
     options.rounds = 1
     matrix = kill_matrix.Matrix(
-        [(kind, backend) for kind in KINDS for backend in BACKENDS], Runner,
+        [(kind, subject) for kind in KINDS for subject in SUBJECTS], Runner,
         options)
-    matrix.run()
-    return matrix.report("a sweep")
+    with tempfile.NamedTemporaryFile(prefix="shmd-asked-") as asked:
+        Runner.asked_path = asked.name
+        matrix.run()
+        left_out = forgotten(asked.name)
+    status = matrix.report("a sweep")
+    if left_out:
+        print("never called: %s" % left_out)
+    return 1 if left_out else status
 
 
 if __name__ == "__main__":

@@ -137,8 +137,7 @@ class ObjectWorkload(workload.Workload):
 
     def lose_arena(self):
         """Another session's, which goes with it."""
-        with self._attach_errors(), \
-                attach_socket.Connection(self.shmd.attach_socket) as other:
+        with self._attach_errors(), self.connect() as other:
             self._create_arena(other.hello().session)
 
     def _place(self, payload):

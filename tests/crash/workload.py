@@ -13,7 +13,8 @@ import attach_socket
 import grpcurl
 import raw_grpc
 import sysv
-from stubs import grant_pb2, namespace_pb2, segment_pb2, session_pb2
+from stubs import (error_details_pb2, grant_pb2, namespace_pb2, orphan_pb2,
+                   segment_pb2, session_pb2, status_pb2)
 
 PARENT = "namespaces/default"
 PAGE = 4096
@@ -22,7 +23,7 @@ STRANGER = 4242  # a uid that may nothing by itself
 DEADLINE_SECONDS = 30
 _UNAVAILABLE = grpcurl.CODES.index("UNAVAILABLE")
 SEGMENTS, GRANTS, SESSIONS = "SegmentService", "GrantService", "SessionService"
-NAMESPACES = "NamespaceService"
+NAMESPACES, ORPHANS = "NamespaceService", "OrphanService"
 
 
 class Died(Exception):
@@ -32,9 +33,38 @@ class Died(Exception):
 class Refused(Exception):
     """The daemon said no."""
 
-    def __init__(self, method, code):
+    def __init__(self, method, code, reason=""):
         self.method, self.code = method, grpcurl.CODES[code]
-        super().__init__("%s: %s" % (method, self.code))
+        self.reason = reason
+        super().__init__("%s: %s %s" % (method, self.code, reason))
+
+
+class Connection(attach_socket.Connection):
+    """One that tells what it is asked for: the action of the request, with what
+    an attach refers to."""
+
+    def __init__(self, path, asked):
+        self._asked = asked
+        super().__init__(path)
+
+    def send(self, request):
+        action = request.WhichOneof("action")
+        if action == "attach":
+            action = request.attach.WhichOneof("reference")
+        if action == "channel_part":
+            part = request.attach.channel_part
+            action += " " + part.Kind.Name(part.kind)
+        self._asked.add("attach.sock/%s" % action)
+        super().send(request)
+
+
+def _reason_of(details):
+    """The reason in the google.rpc.Status that a refusal carries, or ""."""
+    for detail in status_pb2.Status.FromString(details).details:
+        found = error_details_pb2.ErrorInfo()
+        if detail.Unpack(found):
+            return found.reason
+    return ""
 
 
 def pattern(segment_id, size):
@@ -60,21 +90,47 @@ class Workload:
         self.disowned = set()  # ids, whose objects are there all the same
         self.session = self.connection = None
         self.recoveries = 0
+        self.asked = set()  # names of the methods and of what attach.sock has
 
     # --- calls
 
     def call(self, method, request, reply, service=SEGMENTS):
+        return reply.FromString(self.call_bytes(
+            "shmd.v1.%s/%s" % (service, method), request.SerializeToString()))
+
+    def call_bytes(self, method, request):
+        """`method` by its full name, messages by their bytes."""
+        self.asked.add(method)
+        with self._call_errors(method):
+            code, data, details = raw_grpc.ask_for_details(
+                self.shmd.grpc_socket, method, request)
+        self._expect_granted(method, code, _reason_of(details))
+        return data
+
+    def stream(self, method, request, is_last):
+        """A call with a stream of replies, until `is_last` of one's bytes."""
+        self.asked.add(method)
+        with self._call_errors(method):
+            code = raw_grpc.stream_until(self.shmd.grpc_socket, method,
+                                         request.SerializeToString(), is_last)
+        self._expect_granted(method, code, "")
+
+    @contextlib.contextmanager
+    def _call_errors(self, method):
         try:
-            code, data = raw_grpc.ask_for_code(
-                self.shmd.grpc_socket, "shmd.v1.%s/%s" % (service, method),
-                request.SerializeToString())
+            yield
         except OSError:
             raise Died(method) from None
+
+    def _expect_granted(self, method, code, reason):
         if code == _UNAVAILABLE:
             raise Died(method)
         if code != 0:
-            raise Refused(method, code)
-        return reply.FromString(data)
+            raise Refused(method, code, reason)
+
+    def connect(self):
+        """Another connection to attach.sock."""
+        return Connection(self.shmd.attach_socket, self.asked)
 
     def name(self, segment_id):
         return "%s/segments/%s" % (PARENT, segment_id)
@@ -89,7 +145,8 @@ class Workload:
         try:
             yield
         except attach_socket.Refused as refused:
-            raise Refused("attach", grpcurl.CODES.index(refused.code)) from None
+            raise Refused("attach", grpcurl.CODES.index(refused.code),
+                          refused.reason) from None
         except (OSError, AssertionError) as error:
             raise Died("attach: %s" % error) from None
 
@@ -97,7 +154,7 @@ class Workload:
 
     def greet(self):
         with self._attach_errors():
-            connection = attach_socket.Connection(self.shmd.attach_socket)
+            connection = self.connect()
             try:
                 welcome = connection.hello(resume=self.session)
             except BaseException:
@@ -110,8 +167,8 @@ class Workload:
 
     ending = False
 
-    def leave(self):
-        """Hangs up; the next greeting is that of another session."""
+    def hang_up(self):
+        """The next greeting is that of another session."""
         self.close()
         self.session = None
 
@@ -226,7 +283,7 @@ class Workload:
             if uid is not None:
                 os.seteuid(uid)
                 try:
-                    own = attach_socket.Connection(self.shmd.attach_socket)
+                    own = self.connect()
                 finally:
                     os.seteuid(0)
                 connection = own
@@ -259,6 +316,30 @@ class Workload:
         """What was in doubt has been answered."""
         self.facts[self.doubt[1]].update(self.doubt[2])
         self.doubt = None
+
+    def attach_message(self, segment_id):
+        """By the handle as a message."""
+        handle = self.get(segment_id).handle
+        with self._attach_errors():
+            granted, descriptor = self.connection.attach(handle)
+            if descriptor is not None:
+                os.close(descriptor)
+            self.connection.detach(granted.attachment_id)
+
+    def peek(self, segment_id):
+        assert self._content(segment_id) == self.facts[segment_id]["content"]
+
+    def _content(self, segment_id):
+        return self.call("ReadSegment", segment_pb2.ReadSegmentRequest(
+            name=self.name(segment_id), length_bytes=PAGE),
+            segment_pb2.ReadSegmentResponse).data
+
+    def poke(self, segment_id, number):
+        data = pattern("%s%d" % (segment_id, number), PAGE)
+        self.doubt = ("changed", segment_id, {"content": data})
+        self.call("WriteSegment", segment_pb2.WriteSegmentRequest(
+            name=self.name(segment_id), data=data), empty_pb2.Empty)
+        self._settle()
 
     def get(self, segment_id):
         return self.call(
@@ -321,17 +402,8 @@ class Workload:
             told.add(event.segment.name.split("/")[-1])
             return False
 
-        try:
-            code = raw_grpc.stream_until(
-                self.shmd.grpc_socket, "shmd.v1.SegmentService/WatchSegments",
-                segment_pb2.WatchSegmentsRequest(
-                    parent=PARENT).SerializeToString(), is_last)
-        except OSError:
-            raise Died("WatchSegments") from None
-        if code == _UNAVAILABLE:
-            raise Died("WatchSegments")
-        if code != 0:
-            raise Refused("WatchSegments", code)
+        self.stream("shmd.v1.SegmentService/WatchSegments",
+                    segment_pb2.WatchSegmentsRequest(parent=PARENT), is_last)
         assert told == set(self.facts), told
 
     # --- objects of other programs
@@ -382,6 +454,28 @@ class Workload:
             made = self.get(segment_id)
         assert made.adopted
         self._learn(segment_id, made, None)
+        self.doubt = None
+
+    def orphans(self):
+        """Objects of other programs that nobody uses."""
+        return self.call("ListOrphans", orphan_pb2.ListOrphansRequest(),
+                         orphan_pb2.ListOrphansResponse, ORPHANS).orphans
+
+    def remove_orphan(self, segment_id):
+        """The object that make_object() has made."""
+        again = self.doubt == ("gone", segment_id)
+        self.doubt = ("gone", segment_id)
+        found = [one for one in self.orphans()
+                 if one.location == self._foreign]
+        if not found and not again:
+            # It may be used by whom the daemon could not look at.
+            raise Refused("ListOrphans",
+                          grpcurl.CODES.index("RESOURCE_EXHAUSTED"),
+                          "ORPHAN_NOT_FOUND")
+        for one in found:
+            self.call("DeleteOrphan", orphan_pb2.DeleteOrphanRequest(
+                name=one.name, etag=one.etag), empty_pb2.Empty, ORPHANS)
+        self.disowned.remove(segment_id)
         self.doubt = None
 
     # --- namespaces
@@ -524,10 +618,7 @@ class Workload:
         now = {field: getattr(segment, field)
                for field in expected if field != "content"}
         now["labels"] = dict(segment.labels)
-        now["content"] = self.call(
-            "ReadSegment", segment_pb2.ReadSegmentRequest(
-                name=self.name(segment_id), length_bytes=PAGE),
-            segment_pb2.ReadSegmentResponse).data
+        now["content"] = self._content(segment_id)
         asked = {}
         if self.doubt is not None and self.doubt[:2] == ("changed",
                                                          segment_id):

@@ -40,6 +40,10 @@ class Connection:
         self.socket.connect(path)
         self._sequence = itertools.count(1)
 
+    def send(self, request):
+        """One AttachRequest."""
+        self.socket.send(request.SerializeToString())
+
     def __enter__(self):
         return self
 
@@ -92,7 +96,7 @@ class Connection:
     def _attach(self, request, access):
         request.sequence = next(self._sequence)
         request.attach.access = access
-        self.socket.send(request.SerializeToString())
+        self.send(request)
         received = self.receive()
         if received is None:
             raise AssertionError("the daemon closed the connection")
@@ -117,7 +121,7 @@ class Connection:
         if resume is not None:
             request.hello.resume_session = resume.session
             request.hello.resume_token = resume.resume_token
-        self.socket.send(request.SerializeToString())
+        self.send(request)
         received = self.receive()
         if received is None:
             raise AssertionError("the daemon closed the connection")
@@ -130,12 +134,12 @@ class Connection:
         """Says that the session's ring has submissions."""
         request = attach_pb2.AttachRequest(sequence=next(self._sequence))
         request.wake.SetInParent()
-        self.socket.send(request.SerializeToString())
+        self.send(request)
 
     def detach(self, attachment_id):
         request = attach_pb2.AttachRequest(sequence=next(self._sequence))
         request.detach.attachment_id = attachment_id
-        self.socket.send(request.SerializeToString())
+        self.send(request)
 
 
 def refusal(path, handle, access=READ):

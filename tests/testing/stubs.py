@@ -35,7 +35,7 @@ atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 generate(_folder)
 sys.path.insert(0, _folder)
 
-from google.rpc import error_details_pb2  # noqa: E402
+from google.rpc import error_details_pb2, status_pb2  # noqa: E402, F401
 from shmd.v1 import (  # noqa: E402, F401
     attach_pb2, channel_pb2, errors_pb2, grant_pb2, handle_pb2, namespace_pb2,
-    object_pb2, segment_pb2, session_pb2, sync_pb2)
+    node_pb2, object_pb2, orphan_pb2, segment_pb2, session_pb2, sync_pb2)
