@@ -101,8 +101,8 @@ absl::Status CheckEtag(const Segment& segment, const std::string& etag) {
 
 absl::Status SegmentReserved(const Segment& segment) {
   return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentReserved,
-               "the segment serves objects or channels, and is the daemon's "
-               "to change")
+               "the segment serves objects, channels or locks, and is the "
+               "daemon's to change")
       .With("name", segment.name.ToString());
 }
 
