@@ -127,9 +127,10 @@ class BasicRingSource {
   bool LookAgain() {
     if (reader_->claims) {
       Rescan();
-      while (IsReady(std::memory_order_seq_cst)) {
+      for (uint32_t i = 0; IsReady(std::memory_order_seq_cst); ++i) {
         if (IsAvailable(next_, /*verify=*/true)) return verify_ = true;
-        if (!StepOver()) return true;
+        // More than once round is a publisher's that makes fun of us.
+        if (!StepOver() || i > ring_.slots) return true;
       }
       return false;
     }

@@ -1,5 +1,6 @@
 // Datagrams on the attach socket, as any program may send them: over a real
-// registry with one segment that everybody may read.
+// registry with one segment that everybody may read, and a queue that the
+// program takes part in.
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 
 #include "server/attach/attach_connection.h"
 #include "server/attach/handle_proto.h"
+#include "server/channel/channel_registry.h"
 #include "server/registry/segment_registry.h"
 #include "shm/sys/socket.h"
 #include "tests/fuzz/fuzz_input.h"
@@ -30,8 +32,11 @@ class Daemon {
         sessions_(Clock::Real(), &namespaces_),
         registry_({&backends_, store_.get(), &events_, &namespaces_, &sessions_,
                    /*descriptors=*/nullptr, Clock::Real()},
-                  Limits()) {
+                  Limits()),
+        channels_(&registry_) {
     Expect(registry_.TakeUpStored({}).ok());
+    registry_.NotifySessionEnd(
+        [this](const SessionId& session) { channels_.EndSession(session); });
     CreateCommand command;
     command.name_space = kDefaultNamespace;
     command.id = "segment";
@@ -43,10 +48,18 @@ class Daemon {
     const auto made = registry_.Create(root, {command});
     Expect(made.ok());
     handle_ = registry_.WholeHandle(root, *made->front().segment);
+    ChannelCommand channel;
+    channel.name = channel_;
+    channel.fields.kind = layout::ChannelKind::kQueue;
+    channel.fields.slots = 2;
+    channel.fields.payload_bytes = kMinPayloadBytes;
+    channel.fields.mode = 0666;
+    Expect(channels_.Create(root, channel).ok());
   }
 
   // Serves `input`: each piece is a datagram. A byte before it may ask for the
-  // handle to be put behind it as a field of its own, as nobody guesses one.
+  // handle, or for what names a part of the channel, to be put behind it as a
+  // field of its own, as nobody guesses one.
   void Serve(FuzzInput input) {
     int pair[2];
     Expect(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
@@ -54,15 +67,20 @@ class Daemon {
     const UniqueFd client(pair[0]);
     Caller caller;
     caller.uid = caller.gid = 1000;
+    const SessionIdentity session =
+        sessions_.Begin(caller, Process(), kDefaultNamespace);
+    const uint64_t members[] = {
+        Join(caller, session.id, MemberKind::kPublisher),
+        Join(caller, session.id, MemberKind::kSubscriber)};
     AttachConnection connection(
-        UniqueFd(pair[1]), caller,
-        sessions_.Begin(caller, Process(), kDefaultNamespace), &registry_,
-        &sessions_);
+        UniqueFd(pair[1]), caller, session, &registry_, &sessions_,
+        [](const SessionId&) {}, &channels_);
     bool alive = true;
     while (alive && !input.empty()) {
-      const bool with_handle = input.TakeByte() % 2 == 1;
+      const uint8_t added = input.TakeByte() % 4;
       std::string datagram(input.TakePiece());
-      if (with_handle) AddHandle(&datagram);
+      if (added == 1) AddHandle(&datagram);
+      if (added > 1) AddPart(members[added - 2], &datagram);
       if (datagram.empty()) continue;
       send(client.get(), datagram.data(), datagram.size(), MSG_DONTWAIT);
       alive = connection.ServeWaiting();
@@ -70,6 +88,7 @@ class Daemon {
     }
     sessions_.End(connection.session());
     registry_.CleanUpSessions();
+    registry_.RemoveExpired();
   }
 
  private:
@@ -85,7 +104,7 @@ class Daemon {
   static Budget::Limits Limits() {
     Budget::Limits limits;
     limits.memory_bytes = uint64_t{1} << 20;
-    limits.memory_descriptors = 10;
+    limits.memory_descriptors = 20;
     return limits;
   }
 
@@ -93,6 +112,32 @@ class Daemon {
     // Messages one behind another are merged.
     v1::AttachRequest request;
     HandleToProto(handle_, request.mutable_attach()->mutable_handle());
+    datagram->append(request.SerializeAsString());
+  }
+
+  // The generation of a new member; each session is one publisher and one
+  // subscriber, of index 0.
+  uint64_t Join(const Caller& caller, const SessionId& session,
+                MemberKind kind) {
+    JoinCommand command;
+    command.channel = channel_;
+    command.session = session;
+    command.kind = kind;
+    if (kind == MemberKind::kSubscriber) {
+      command.policy = layout::SlowPolicy::kBlock;
+    }
+    const auto joined = channels_.Join(caller, command);
+    Expect(joined.ok() && joined->member.index == 0);
+    return joined->member.generation;
+  }
+
+  // What is missing is the kind of the part.
+  void AddPart(uint64_t generation, std::string* datagram) const {
+    v1::AttachRequest request;
+    v1::ChannelPart* const part =
+        request.mutable_attach()->mutable_channel_part();
+    part->set_channel(channel_.ToString());
+    part->set_generation(generation);
     datagram->append(request.SerializeAsString());
   }
 
@@ -116,7 +161,9 @@ class Daemon {
   NamespaceTable namespaces_;
   SessionTable sessions_;
   SegmentRegistry registry_;
+  ChannelRegistry channels_;
   Handle handle_;
+  const ChannelName channel_ = {kDefaultNamespace, "channel"};
 };
 
 }  // namespace
