@@ -138,24 +138,8 @@ absl::Status SyncStatus(SyncResult result) {
 absl::StatusOr<Mutex> Mutex::Make(std::shared_ptr<SyncDomain> domain,
                                   const WritableAttached& memory,
                                   uint64_t offset_bytes) {
-  ASSIGN_OR_RETURN(SyncSpot spot,
-                   MakeAt(std::move(domain), memory, offset_bytes,
-                          [](layout::MutexLayout*) {}));
-  return Mutex(std::move(spot));
-}
-
-absl::StatusOr<Mutex> Mutex::Open(std::shared_ptr<SyncDomain> domain,
-                                  const WritableAttached& memory,
-                                  uint64_t offset_bytes) {
-  ASSIGN_OR_RETURN(SyncSpot spot,
-                   Find(std::move(domain), memory, offset_bytes));
-  return Mutex(std::move(spot));
-}
-
-absl::StatusOr<Mutex> Mutex::Open(Client& client, absl::string_view name) {
-  ASSIGN_OR_RETURN(SyncSpot spot,
-                   SyncSpot::Named(client, name, SyncKind::kMutex));
-  return Mutex(std::move(spot));
+  return MakeAt(std::move(domain), memory, offset_bytes,
+                [](layout::MutexLayout*) {});
 }
 
 absl::StatusOr<MutexHeld> Mutex::Lock(SyncDeadline deadline) {
@@ -176,24 +160,8 @@ absl::StatusOr<std::optional<MutexHeld>> Mutex::TryLock() {
 absl::StatusOr<RwLock> RwLock::Make(std::shared_ptr<SyncDomain> domain,
                                     const WritableAttached& memory,
                                     uint64_t offset_bytes) {
-  ASSIGN_OR_RETURN(SyncSpot spot,
-                   MakeAt(std::move(domain), memory, offset_bytes,
-                          [](layout::RwLockLayout*) {}));
-  return RwLock(std::move(spot));
-}
-
-absl::StatusOr<RwLock> RwLock::Open(std::shared_ptr<SyncDomain> domain,
-                                    const WritableAttached& memory,
-                                    uint64_t offset_bytes) {
-  ASSIGN_OR_RETURN(SyncSpot spot,
-                   Find(std::move(domain), memory, offset_bytes));
-  return RwLock(std::move(spot));
-}
-
-absl::StatusOr<RwLock> RwLock::Open(Client& client, absl::string_view name) {
-  ASSIGN_OR_RETURN(SyncSpot spot,
-                   SyncSpot::Named(client, name, SyncKind::kRwLock));
-  return RwLock(std::move(spot));
+  return MakeAt(std::move(domain), memory, offset_bytes,
+                [](layout::RwLockLayout*) {});
 }
 
 absl::StatusOr<SharedHeld> RwLock::LockShared(SyncDeadline deadline) {
@@ -217,26 +185,8 @@ absl::StatusOr<Semaphore> Semaphore::Make(std::shared_ptr<SyncDomain> domain,
   if (count > layout::kMaxSemaphoreCount) {
     return SyncStatus(SyncResult::kOverflow);
   }
-  ASSIGN_OR_RETURN(
-      SyncSpot spot,
-      MakeAt(std::move(domain), memory, offset_bytes,
-             [&](layout::SemaphoreLayout* at) { Store(&at->word, count); }));
-  return Semaphore(std::move(spot));
-}
-
-absl::StatusOr<Semaphore> Semaphore::Open(std::shared_ptr<SyncDomain> domain,
-                                          const WritableAttached& memory,
-                                          uint64_t offset_bytes) {
-  ASSIGN_OR_RETURN(SyncSpot spot,
-                   Find(std::move(domain), memory, offset_bytes));
-  return Semaphore(std::move(spot));
-}
-
-absl::StatusOr<Semaphore> Semaphore::Open(Client& client,
-                                          absl::string_view name) {
-  ASSIGN_OR_RETURN(SyncSpot spot,
-                   SyncSpot::Named(client, name, SyncKind::kSemaphore));
-  return Semaphore(std::move(spot));
+  return MakeAt(std::move(domain), memory, offset_bytes,
+                [&](layout::SemaphoreLayout* at) { Store(&at->word, count); });
 }
 
 absl::Status Semaphore::Acquire(SyncDeadline deadline) {
@@ -255,26 +205,10 @@ absl::StatusOr<Event> Event::Make(std::shared_ptr<SyncDomain> domain,
                                   const WritableAttached& memory,
                                   uint64_t offset_bytes,
                                   layout::EventReset reset) {
-  ASSIGN_OR_RETURN(SyncSpot spot,
-                   MakeAt(std::move(domain), memory, offset_bytes,
-                          [&](layout::EventLayout* at) {
-                            Store(&at->reset, static_cast<uint32_t>(reset));
-                          }));
-  return Event(std::move(spot));
-}
-
-absl::StatusOr<Event> Event::Open(std::shared_ptr<SyncDomain> domain,
-                                  const WritableAttached& memory,
-                                  uint64_t offset_bytes) {
-  ASSIGN_OR_RETURN(SyncSpot spot,
-                   Find(std::move(domain), memory, offset_bytes));
-  return Event(std::move(spot));
-}
-
-absl::StatusOr<Event> Event::Open(Client& client, absl::string_view name) {
-  ASSIGN_OR_RETURN(SyncSpot spot,
-                   SyncSpot::Named(client, name, SyncKind::kEvent));
-  return Event(std::move(spot));
+  return MakeAt(std::move(domain), memory, offset_bytes,
+                [&](layout::EventLayout* at) {
+                  Store(&at->reset, static_cast<uint32_t>(reset));
+                });
 }
 
 absl::Status Event::Wait(SyncDeadline deadline) {
@@ -288,25 +222,9 @@ absl::StatusOr<Barrier> Barrier::Make(std::shared_ptr<SyncDomain> domain,
     return InvalidField("parties", reason::kFieldInvalid, "is not 1 to 65535")
         .ToStatus();
   }
-  ASSIGN_OR_RETURN(
-      SyncSpot spot,
-      MakeAt(std::move(domain), memory, offset_bytes,
-             [&](layout::BarrierLayout* at) { Store(&at->parties, parties); }));
-  return Barrier(std::move(spot));
-}
-
-absl::StatusOr<Barrier> Barrier::Open(std::shared_ptr<SyncDomain> domain,
-                                      const WritableAttached& memory,
-                                      uint64_t offset_bytes) {
-  ASSIGN_OR_RETURN(SyncSpot spot,
-                   Find(std::move(domain), memory, offset_bytes));
-  return Barrier(std::move(spot));
-}
-
-absl::StatusOr<Barrier> Barrier::Open(Client& client, absl::string_view name) {
-  ASSIGN_OR_RETURN(SyncSpot spot,
-                   SyncSpot::Named(client, name, SyncKind::kBarrier));
-  return Barrier(std::move(spot));
+  return MakeAt(
+      std::move(domain), memory, offset_bytes,
+      [&](layout::BarrierLayout* at) { Store(&at->parties, parties); });
 }
 
 absl::StatusOr<bool> Barrier::Wait(SyncDeadline deadline) {
@@ -319,18 +237,8 @@ absl::StatusOr<bool> Barrier::Wait(SyncDeadline deadline) {
 absl::StatusOr<Condition> Condition::Make(std::shared_ptr<SyncDomain> domain,
                                           const WritableAttached& memory,
                                           uint64_t offset_bytes) {
-  ASSIGN_OR_RETURN(SyncSpot spot,
-                   MakeAt(std::move(domain), memory, offset_bytes,
-                          [](layout::ConditionLayout*) {}));
-  return Condition(std::move(spot));
-}
-
-absl::StatusOr<Condition> Condition::Open(std::shared_ptr<SyncDomain> domain,
-                                          const WritableAttached& memory,
-                                          uint64_t offset_bytes) {
-  ASSIGN_OR_RETURN(SyncSpot spot,
-                   Find(std::move(domain), memory, offset_bytes));
-  return Condition(std::move(spot));
+  return MakeAt(std::move(domain), memory, offset_bytes,
+                [](layout::ConditionLayout*) {});
 }
 
 absl::StatusOr<bool> Condition::Wait(MutexHeld* held, SyncDeadline deadline,

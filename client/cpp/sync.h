@@ -147,38 +147,49 @@ class SyncHeld {
   bool torn_ = false;
 };
 
-// What all primitives have.
-template <typename Host, typename Layout, layout::SyncKind kind>
+// What all primitives have: how `Primitive`, which derives from this, is opened
+// and made.
+template <typename Primitive, typename Host, typename Layout,
+          layout::SyncKind kind>
 class SyncPrimitiveBase {
  public:
   // At an offset of memory that the caller has mapped: what another program
-  // has made there.
-  static absl::StatusOr<SyncSpot> Find(std::shared_ptr<SyncDomain> domain,
-                                       const WritableAttached& memory,
-                                       uint64_t offset_bytes) {
+  // has made there. SYNC_PRIMITIVE_INVALID.
+  static absl::StatusOr<Primitive> Open(std::shared_ptr<SyncDomain> domain,
+                                        const WritableAttached& memory,
+                                        uint64_t offset_bytes) {
     absl::StatusOr<SyncSpot> spot =
         SyncSpot::In(std::move(domain), memory, offset_bytes, kind);
-    if (!spot.ok()) return spot;
+    if (!spot.ok()) return spot.status();
     const absl::Status found = spot->Check(kind);
-    return found.ok() ? spot : absl::StatusOr<SyncSpot>(found);
+    if (!found.ok()) return found;
+    return Primitive(*std::move(spot));
   }
-
-  // Makes one there, where zeros are; `fill` writes what is not 0 at first.
-  // One program makes it.
-  template <typename Fill>
-  static absl::StatusOr<SyncSpot> MakeAt(std::shared_ptr<SyncDomain> domain,
-                                         const WritableAttached& memory,
-                                         uint64_t offset_bytes,
-                                         const Fill& fill) {
-    absl::StatusOr<SyncSpot> spot =
-        SyncSpot::In(std::move(domain), memory, offset_bytes, kind);
-    if (!spot.ok()) return spot;
-    if (!spot->Check(kind).ok()) fill(spot->As<Layout>());
-    const absl::Status made = spot->Publish(kind);
-    return made.ok() ? spot : absl::StatusOr<SyncSpot>(made);
+  // One that stands alone.
+  static absl::StatusOr<Primitive> Open(Client& client,
+                                        absl::string_view name) {
+    absl::StatusOr<SyncSpot> spot = SyncSpot::Named(client, name, kind);
+    if (!spot.ok()) return spot.status();
+    return Primitive(*std::move(spot));
   }
 
  protected:
+  // Makes one there, where zeros are; `fill` writes what is not 0 at first.
+  // One program makes it: SYNC_PRIMITIVE_EXISTS.
+  template <typename Fill>
+  static absl::StatusOr<Primitive> MakeAt(std::shared_ptr<SyncDomain> domain,
+                                          const WritableAttached& memory,
+                                          uint64_t offset_bytes,
+                                          const Fill& fill) {
+    absl::StatusOr<SyncSpot> spot =
+        SyncSpot::In(std::move(domain), memory, offset_bytes, kind);
+    if (!spot.ok()) return spot.status();
+    if (!spot->Check(kind).ok()) fill(spot->As<Layout>());
+    const absl::Status made = spot->Publish(kind);
+    if (!made.ok()) return made;
+    return Primitive(*std::move(spot));
+  }
+
   explicit SyncPrimitiveBase(SyncSpot spot)
       : spot_(std::move(spot)),
         host_(std::make_unique<Host>(spot_.As<Layout>(), spot_.place,
@@ -201,16 +212,12 @@ using MutexHeld = SyncHeld<HostMutex, &HostMutex::Unlock>;
 
 // Thread-safe; not to be locked twice by one thread. Move-only, while nobody
 // has it.
-class Mutex : public SyncPrimitiveBase<HostMutex, layout::MutexLayout,
+class Mutex : public SyncPrimitiveBase<Mutex, HostMutex, layout::MutexLayout,
                                        layout::SyncKind::kMutex> {
  public:
   static absl::StatusOr<Mutex> Make(std::shared_ptr<SyncDomain> domain,
                                     const WritableAttached& memory,
                                     uint64_t offset_bytes);
-  static absl::StatusOr<Mutex> Open(std::shared_ptr<SyncDomain> domain,
-                                    const WritableAttached& memory,
-                                    uint64_t offset_bytes);
-  static absl::StatusOr<Mutex> Open(Client& client, absl::string_view name);
 
   absl::StatusOr<MutexHeld> Lock(SyncDeadline deadline);
   // Nothing when somebody has it.
@@ -224,16 +231,13 @@ using SharedHeld = SyncHeld<HostRwLock, &HostRwLock::UnlockShared>;
 using ExclusiveHeld = SyncHeld<HostRwLock, &HostRwLock::UnlockExclusive>;
 
 // One writer, or up to 64 readers. As Mutex; only a writer marks consistent.
-class RwLock : public SyncPrimitiveBase<HostRwLock, layout::RwLockLayout,
-                                        layout::SyncKind::kRwLock> {
+class RwLock
+    : public SyncPrimitiveBase<RwLock, HostRwLock, layout::RwLockLayout,
+                               layout::SyncKind::kRwLock> {
  public:
   static absl::StatusOr<RwLock> Make(std::shared_ptr<SyncDomain> domain,
                                      const WritableAttached& memory,
                                      uint64_t offset_bytes);
-  static absl::StatusOr<RwLock> Open(std::shared_ptr<SyncDomain> domain,
-                                     const WritableAttached& memory,
-                                     uint64_t offset_bytes);
-  static absl::StatusOr<RwLock> Open(Client& client, absl::string_view name);
 
   absl::StatusOr<SharedHeld> LockShared(SyncDeadline deadline);
   absl::StatusOr<ExclusiveHeld> LockExclusive(SyncDeadline deadline);
@@ -243,17 +247,13 @@ class RwLock : public SyncPrimitiveBase<HostRwLock, layout::RwLockLayout,
 };
 
 // Counts; nobody owns what it counts. Thread-safe.
-class Semaphore
-    : public SyncPrimitiveBase<HostSemaphore, layout::SemaphoreLayout,
-                               layout::SyncKind::kSemaphore> {
+class Semaphore : public SyncPrimitiveBase<Semaphore, HostSemaphore,
+                                           layout::SemaphoreLayout,
+                                           layout::SyncKind::kSemaphore> {
  public:
   static absl::StatusOr<Semaphore> Make(std::shared_ptr<SyncDomain> domain,
                                         const WritableAttached& memory,
                                         uint64_t offset_bytes, uint32_t count);
-  static absl::StatusOr<Semaphore> Open(std::shared_ptr<SyncDomain> domain,
-                                        const WritableAttached& memory,
-                                        uint64_t offset_bytes);
-  static absl::StatusOr<Semaphore> Open(Client& client, absl::string_view name);
 
   absl::Status Acquire(SyncDeadline deadline);
   bool TryAcquire();
@@ -265,17 +265,13 @@ class Semaphore
 };
 
 // Set or not; with automatic reset each Set lets one through. Thread-safe.
-class Event : public SyncPrimitiveBase<HostEvent, layout::EventLayout,
+class Event : public SyncPrimitiveBase<Event, HostEvent, layout::EventLayout,
                                        layout::SyncKind::kEvent> {
  public:
   static absl::StatusOr<Event> Make(std::shared_ptr<SyncDomain> domain,
                                     const WritableAttached& memory,
                                     uint64_t offset_bytes,
                                     layout::EventReset reset);
-  static absl::StatusOr<Event> Open(std::shared_ptr<SyncDomain> domain,
-                                    const WritableAttached& memory,
-                                    uint64_t offset_bytes);
-  static absl::StatusOr<Event> Open(Client& client, absl::string_view name);
 
   absl::Status Wait(SyncDeadline deadline);
   void Set() { host_->Set(); }
@@ -287,16 +283,13 @@ class Event : public SyncPrimitiveBase<HostEvent, layout::EventLayout,
 };
 
 // Where so many wait for each other. Thread-safe.
-class Barrier : public SyncPrimitiveBase<HostBarrier, layout::BarrierLayout,
-                                         layout::SyncKind::kBarrier> {
+class Barrier
+    : public SyncPrimitiveBase<Barrier, HostBarrier, layout::BarrierLayout,
+                               layout::SyncKind::kBarrier> {
  public:
   static absl::StatusOr<Barrier> Make(std::shared_ptr<SyncDomain> domain,
                                       const WritableAttached& memory,
                                       uint64_t offset_bytes, uint32_t parties);
-  static absl::StatusOr<Barrier> Open(std::shared_ptr<SyncDomain> domain,
-                                      const WritableAttached& memory,
-                                      uint64_t offset_bytes);
-  static absl::StatusOr<Barrier> Open(Client& client, absl::string_view name);
 
   // Whether this was the last to arrive. BARRIER_BROKEN (ABORTED) when one of
   // the others died, until somebody resets it.
@@ -308,16 +301,18 @@ class Barrier : public SyncPrimitiveBase<HostBarrier, layout::BarrierLayout,
 };
 
 // To be waited for with a mutex; may wake for no reason. Thread-safe.
-class Condition
-    : public SyncPrimitiveBase<HostCondition, layout::ConditionLayout,
-                               layout::SyncKind::kCondition> {
+class Condition : public SyncPrimitiveBase<Condition, HostCondition,
+                                           layout::ConditionLayout,
+                                           layout::SyncKind::kCondition> {
  public:
   static absl::StatusOr<Condition> Make(std::shared_ptr<SyncDomain> domain,
                                         const WritableAttached& memory,
                                         uint64_t offset_bytes);
-  static absl::StatusOr<Condition> Open(std::shared_ptr<SyncDomain> domain,
-                                        const WritableAttached& memory,
-                                        uint64_t offset_bytes);
+
+  // None stands alone.
+  using SyncPrimitiveBase::Open;
+  static absl::StatusOr<Condition> Open(Client& client,
+                                        absl::string_view name) = delete;
 
   // Lets the mutex go until `deadline`, and has it again by `relock_deadline`:
   // false when the deadline came. After an error the mutex is not held.
