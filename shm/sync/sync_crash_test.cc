@@ -21,8 +21,28 @@ using layout::HostMemory;
 constexpr uint32_t kDying = 1;
 constexpr uint32_t kLiving = 2;
 constexpr int kTurns = 3;
+// Flags of the fixture: what the living one has seen of a condition, what there
+// is to see, and whether the dead one was at it.
+constexpr int kSeen = 3;
+constexpr int kToSee = 4;
+constexpr int kLeftSlot = 5;
+constexpr uint32_t kConditionKind =
+    static_cast<uint32_t>(layout::SyncKind::kCondition);
 
-// What both do; `Memory` and who they are differ.
+uint64_t InMs(uint64_t ms) { return sys::MonotonicNs() + ms * 1'000'000; }
+// Nothing that is lost is waited for so long.
+uint64_t LateNs() { return InMs(20'000); }
+
+uint32_t Read(uint32_t* flag) {
+  return HostMemory::Load(flag, std::memory_order_acquire);
+}
+void Write(uint32_t* flag, uint32_t value) {
+  HostMemory::Store(flag, value, std::memory_order_release);
+}
+
+// What both do; `Memory` and who they are differ. `Help` is what the rest of
+// the world does, again and again, once the dead one is mended: it wakes nobody
+// who should have been woken already.
 template <typename Memory>
 struct Program {
   SharedSync* shared;
@@ -67,6 +87,7 @@ struct UseMutex {
     EXPECT_EQ(mutex.Unlock(&hold), SyncResult::kDone);
     return taken;
   }
+  static void Help(const Program<HostMemory>&) {}
   static constexpr bool kIsTold = true;
 };
 
@@ -87,6 +108,7 @@ struct UseRwLock {
     EXPECT_EQ(lock.UnlockExclusive(&hold), SyncResult::kDone);
     return taken;
   }
+  static void Help(const Program<HostMemory>&) {}
   static constexpr bool kIsTold = true;
 };
 
@@ -105,6 +127,7 @@ struct UseSeqValue {
     words[0] = words[1] = words[0] * 4 + who;
     return value.Write(words, kNoDeadlineNs);
   }
+  static void Help(const Program<HostMemory>&) {}
   static constexpr bool kIsTold = false;
 };
 
@@ -121,6 +144,132 @@ struct UseSemaphore {
     const SyncResult taken = semaphore.Acquire(kNoDeadlineNs);
     EXPECT_EQ(semaphore.Release(1), SyncResult::kDone);
     return taken;
+  }
+  static void Help(const Program<HostMemory>&) {}
+  static constexpr bool kIsTold = false;
+};
+
+// The one that dies sets it again and again; the other one waits.
+template <bool automatic>
+struct UseEvent {
+  static void Make(SharedSync& shared) {
+    shared.Make<layout::EventLayout>(layout::SyncKind::kEvent)->reset =
+        automatic ? 1 : 0;
+  }
+  template <typename Memory>
+  static BasicEvent<Memory, HostFutex> At(const Program<Memory>& program) {
+    return {program.template At<layout::EventLayout>(), kFirst, program.locker};
+  }
+  template <typename Memory>
+  static SyncResult Turn(const Program<Memory>& program, uint32_t who) {
+    auto event = At(program);
+    if (who == kLiving) {
+      const SyncResult passed = event.Wait(LateNs());
+      EXPECT_EQ(passed, SyncResult::kDone);
+      return passed;
+    }
+    event.Reset();
+    event.Wait(InMs(1));
+    event.Set();
+    return event.Wait(InMs(1));
+  }
+  // Where it is set already this wakes nobody.
+  static void Help(const Program<HostMemory>& program) { At(program).Set(); }
+  static constexpr bool kIsTold = false;
+};
+
+struct UseBarrier {
+  static void Make(SharedSync& shared) {
+    shared.Make<layout::BarrierLayout>(layout::SyncKind::kBarrier)->parties = 2;
+  }
+  template <typename Memory>
+  static BasicBarrier<Memory, HostFutex> At(const Program<Memory>& program) {
+    return {program.template At<layout::BarrierLayout>(), kFirst,
+            program.locker};
+  }
+  template <typename Memory>
+  static SyncResult Turn(const Program<Memory>& program, uint32_t who) {
+    auto barrier = At(program);
+    if (who == kDying) {
+      // Now and then nobody comes in time.
+      barrier.Wait(InMs(1));
+      return barrier.Wait(InMs(20));
+    }
+    const SyncResult passed = barrier.Wait(LateNs());
+    EXPECT_NE(passed, SyncResult::kTimedOut);
+    if (passed == SyncResult::kBroken) barrier.Reset();
+    return passed;
+  }
+  // The other party: who dies between two rounds is missed by nobody.
+  static void Help(const Program<HostMemory>& program) {
+    At(program).Wait(InMs(1));
+  }
+  static constexpr bool kIsTold = false;
+};
+
+// The one that dies counts up and signals; the other one waits for each count.
+struct UseCondition {
+  static void Make(SharedSync& shared) {
+    shared.Make<layout::ConditionLayout>(layout::SyncKind::kCondition);
+    PublishHead<HostMemory>(&MutexAt(shared)->head, layout::SyncKind::kMutex);
+  }
+  static layout::MutexLayout* MutexAt(const SharedSync& shared) {
+    return reinterpret_cast<layout::MutexLayout*>(shared.memory() + 64);
+  }
+  template <typename Memory>
+  struct Both {
+    explicit Both(const Program<Memory>& program)
+        : mutex(MutexAt(*program.shared), {SharedSync::kGeneration, 64},
+                program.locker),
+          condition(program.template At<layout::ConditionLayout>(), kFirst,
+                    program.locker) {}
+    void Lock() {
+      const SyncResult taken = mutex.Lock(&hold, LateNs());
+      EXPECT_TRUE(IsDone(taken));
+      if (taken == SyncResult::kDoneTorn) mutex.MarkConsistent();
+    }
+    BasicMutex<Memory, HostFutex> mutex;
+    BasicCondition<Memory, HostFutex> condition;
+    SyncHold hold;
+  };
+  template <typename Memory>
+  static SyncResult Turn(const Program<Memory>& program, uint32_t who) {
+    Both<Memory> both(program);
+    uint32_t* const to_see = program.shared->flag(kToSee);
+    uint32_t* const seen = program.shared->flag(kSeen);
+    both.Lock();
+    if (who == kDying) {
+      Write(to_see, Read(to_see) + 1);
+    } else {
+      while (Read(to_see) == Read(seen)) {
+        const auto waited =
+            both.condition.Wait(&both.mutex, &both.hold, LateNs(), LateNs());
+        EXPECT_TRUE(waited.signalled);
+        if (waited.lock == SyncResult::kDoneTorn) both.mutex.MarkConsistent();
+        if (!waited.signalled) break;
+      }
+      Write(seen, Read(to_see));
+    }
+    if (who == kDying) {
+      both.condition.Wait(&both.mutex, &both.hold, InMs(1), LateNs());
+    }
+    both.mutex.Unlock(&both.hold);
+    if (who == kDying) both.condition.Signal();
+    return SyncResult::kDone;
+  }
+  static void Help(const Program<HostMemory>& program) {
+    SharedSync& shared = *program.shared;
+    // Who dies at the condition has its signal made up for, without this.
+    if (Read(shared.flag(kLeftSlot)) != 0 &&
+        Read(shared.flag(kSeen)) != Read(shared.flag(kToSee))) {
+      return;
+    }
+    Write(shared.flag(kLeftSlot), 0);
+    Both<HostMemory> both(program);
+    both.Lock();
+    Write(shared.flag(kToSee), Read(shared.flag(kToSee)) + 1);
+    both.mutex.Unlock(&both.hold);
+    both.condition.Signal();
   }
   static constexpr bool kIsTold = false;
 };
@@ -152,12 +301,14 @@ bool LivesOnAfter(uint64_t stores) {
   const Program<HostMemory> program = {&shared, &locker};
   std::atomic<bool> mended{false};
   std::atomic<int> told{0};
+  std::atomic<bool> done{false};
   std::thread other([&] {
     HostMemory::Store(shared.flag(0), uint32_t{1}, std::memory_order_release);
     for (int after = 0; after < 2;) {
       if (mended) ++after;
       if (Use::Turn(program, kLiving) == SyncResult::kDoneTorn) ++told;
     }
+    done = true;
   });
   int status = 0;
   waitpid(child, &status, 0);
@@ -167,8 +318,17 @@ bool LivesOnAfter(uint64_t stores) {
                            : &program.At<layout::MutexLayout>()->word,
                        std::memory_order_acquire);
   const bool owned = Use::kIsTold && (word & layout::kLockerMask) == kDying;
+  for (const layout::SyncSlot& slot : shared.page(0)->slots) {
+    if (slot.state != 0 && slot.kind == kConditionKind) {
+      Write(shared.flag(kLeftSlot), 1);
+    }
+  }
   shared.Mend(0, kDying);
   mended = true;
+  while (!done) {
+    Use::Help(program);
+    std::this_thread::yield();
+  }
   other.join();
   EXPECT_EQ(told, owned ? 1 : 0) << "after store " << stores;
   const bool lived = WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -182,7 +342,9 @@ bool LivesOnAfter(uint64_t stores) {
 template <typename Use>
 class SyncCrashTest : public testing::Test {};
 
-using Uses = testing::Types<UseMutex, UseRwLock, UseSeqValue, UseSemaphore>;
+using Uses =
+    testing::Types<UseMutex, UseRwLock, UseSeqValue, UseSemaphore,
+                   UseEvent<false>, UseEvent<true>, UseBarrier, UseCondition>;
 TYPED_TEST_SUITE(SyncCrashTest, Uses);
 
 TYPED_TEST(SyncCrashTest, OthersGoOnAfterEachOfItsStores) {
