@@ -33,7 +33,9 @@ struct CallOptions {
 
 // Calls servers. Each request is claimed by one of them; when that dies, or
 // leaves, before its last response, the call ends with SERVER_GONE
-// (UNAVAILABLE) at once. It may have had its effect.
+// (UNAVAILABLE) at once. It may have had its effect. CUT_OFF
+// (FAILED_PRECONDITION), of one call: a server that had to make room for others
+// has taken a response back that this did not read for 40 ms.
 class Requester {
  public:
   static absl::StatusOr<Requester> Open(Client& client,
@@ -110,8 +112,9 @@ class Responder {
   using Handler =
       std::function<absl::StatusOr<std::string>(absl::Span<const char>)>;
   // Has `handler` answer all calls, one by one, until `cancel` is cancelled
-  // (CANCELLED, within a fifth of a second) or no more can come. A client that
-  // has no room for its response for `patience` does without.
+  // (CANCELLED, within a fifth of a second) or no more can come. A client whose
+  // response has no room for `patience` does without; where there are others it
+  // holds up nobody for more than 40 ms.
   absl::Status Serve(const Handler& handler, const CancelToken& cancel,
                      absl::Duration patience = absl::Seconds(10));
 

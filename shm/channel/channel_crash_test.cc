@@ -2,19 +2,16 @@
 // store that it makes.
 
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "shm/channel/dying_child.h"
 #include "shm/channel/publisher.h"
 #include "shm/channel/subscriber.h"
 #include "shm/lane/dying_memory.h"
@@ -51,39 +48,6 @@ template <typename Message>
 bool IsText(const Message& message, uint64_t number) {
   return std::string(message.data(), message.size_bytes()) == Text(number);
 }
-
-// A process that dies after so many stores, 0 for never.
-class Child {
- public:
-  Child(uint64_t stores, const std::function<void()>& run) : pid_(fork()) {
-    if (pid_ != 0) return;
-    DyingMemory::stores_left = stores;
-    run();
-    _exit(testing::Test::HasFailure() ? 1 : 0);
-  }
-  Child(const Child&) = delete;
-  ~Child() {
-    if (has_ended_) return;
-    kill(pid_, SIGKILL);
-    waitpid(pid_, &status_, 0);
-  }
-
-  // False while it runs.
-  bool HasEnded() {
-    if (!has_ended_) has_ended_ = waitpid(pid_, &status_, WNOHANG) == pid_;
-    return has_ended_;
-  }
-  // It made all its stores.
-  bool EndedWell() const { return status_ == 0; }
-  bool WasKilled() const {
-    return WIFSIGNALED(status_) && WTERMSIG(status_) == SIGKILL;
-  }
-
- private:
-  pid_t pid_;
-  int status_ = 0;
-  bool has_ended_ = false;
-};
 
 // What one publisher's messages look like to one subscriber: in order, whole,
 // each once.

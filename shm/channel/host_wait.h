@@ -19,6 +19,8 @@ struct HostWait {
   static bool Any(absl::Span<const sys::FutexWord> words, absl::Time deadline) {
     return sys::FutexWaitAny(words, deadline);
   }
+  // A time that only goes forward, and may be some milliseconds old.
+  static uint64_t RecentNs() { return sys::RecentMonotonicNs(); }
   static void Wake(const uint32_t* word) { sys::FutexWakeAll(word); }
   static void Pause() { HostSleep::Pause(); }
   static uint32_t MaxSpins() { return HostSleep::MaxSpins(); }

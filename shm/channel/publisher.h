@@ -71,7 +71,8 @@ class BasicRingPublisher {
                                    const MessageOptions& options = {}) {
     RETURN_IF_ERROR(CheckLoan(loan, options));
     const uint64_t number = room_.published();
-    Slots::Show(Fill(number, std::move(loan), options), number);
+    layout::RingSlot* const slot = Fill(number, std::move(loan), options);
+    Slots::Show(slot, number);
     Shown(number, 1, options.to);
     return number;
   }

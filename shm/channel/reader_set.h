@@ -136,6 +136,17 @@ class BasicReaderSet {
     }
   }
 
+  // Before response `number` is taken from the subscriber of this generation,
+  // which has not read it, unless it has it pinned.
+  void Miss(uint64_t generation, uint64_t number) {
+    for (const auto& reader : readers_) {
+      if (reader->id.generation != generation) continue;
+      layout::MissedResponse* const missed = &ring_->missed[reader->id.index];
+      Memory::Store(&missed->number, number + 1, std::memory_order_release);
+      Memory::Store(&missed->generation, generation, std::memory_order_release);
+    }
+  }
+
   bool HasCutOff() const {
     return std::any_of(readers_.begin(), readers_.end(),
                        [](const auto& reader) { return reader->is_cut_off; });

@@ -1,7 +1,10 @@
 #ifndef SHMD_SHM_CHANNEL_RECEIVED_MESSAGE_H_
 #define SHMD_SHM_CHANNEL_RECEIVED_MESSAGE_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <memory>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -29,7 +32,8 @@ class BasicReceivedMessage {
       : source_(std::exchange(other.source_, nullptr)),
         publisher_(other.publisher_),
         taken_(other.taken_),
-        is_claimed_(other.is_claimed_) {}
+        is_claimed_(other.is_claimed_),
+        copy_(std::move(other.copy_)) {}
   BasicReceivedMessage& operator=(BasicReceivedMessage&& other) noexcept {
     if (this == &other) return *this;
     Release();
@@ -37,13 +41,14 @@ class BasicReceivedMessage {
     publisher_ = other.publisher_;
     taken_ = other.taken_;
     is_claimed_ = other.is_claimed_;
+    copy_ = std::move(other.copy_);
     return *this;
   }
   ~BasicReceivedMessage() { Release(); }
 
   // False when it was released, acknowledged, given back or moved from; then
   // there is no payload any more.
-  bool valid() const { return source_ != nullptr; }
+  bool valid() const { return source_ != nullptr || copy_ != nullptr; }
 
   const char* data() const { return taken_.data; }
   uint64_t size_bytes() const { return taken_.fields.size_bytes; }
@@ -75,8 +80,21 @@ class BasicReceivedMessage {
     return source_ != nullptr && is_claimed_ && source_->IsMine(taken_.number);
   }
 
+  // Copies payload and metadata, so that nobody waits for this any more, and it
+  // may outlive its subscriber. Nothing happens to what has to be acknowledged.
+  void Detach() {
+    if (source_ == nullptr || is_claimed_) return;
+    const size_t bytes =
+        taken_.fields.size_bytes + taken_.fields.metadata_bytes;
+    copy_ = std::make_unique<char[]>(bytes);
+    if (bytes > 0) std::memcpy(copy_.get(), taken_.data, bytes);
+    taken_.data = copy_.get();
+    std::exchange(source_, nullptr)->Release(taken_);
+  }
+
   // What the destructor does.
   void Release() {
+    copy_.reset();
     if (source_ == nullptr) return;
     if (is_claimed_) {
       source_->Finish(taken_, layout::ClaimState::kFree);
@@ -100,6 +118,7 @@ class BasicReceivedMessage {
   MemberId publisher_;
   TakenMessage taken_;
   bool is_claimed_ = false;
+  std::unique_ptr<char[]> copy_;  // of a detached one
 };
 
 }  // namespace shmd

@@ -27,6 +27,10 @@
 
 namespace shmd {
 
+// How long a server that has no room waits for a client to read a response,
+// when there are other clients.
+inline constexpr uint64_t kResponsePatienceNs = 40'000'000;
+
 // What of a publisher's ring can be used (again): it takes back slots and
 // places of messages that nobody needs any more, and waits for who needs them.
 // Looks at subscribers only when there is no room, and for large messages, so
@@ -77,7 +81,8 @@ class BasicRingRoom {
 
   // Message `number`, which is being written, is at `place`, for `to`.
   void Keep(uint64_t number, const Extent& place, uint64_t to) {
-    kept_[number & mask()] = {place, to};
+    const uint64_t now_ns = mode_ == Mode::kOne ? Wait::RecentNs() : 0;
+    kept_[number & mask()] = {place, to, now_ns};
   }
   // After they were shown.
   void Published(uint64_t count) {
@@ -152,6 +157,7 @@ class BasicRingRoom {
   struct Kept {
     Extent place;
     uint64_t to = 0;
+    uint64_t time_ns = 0;  // of Wait::RecentNs, in Mode::kOne
   };
   struct SetAside {
     uint64_t number;
@@ -164,6 +170,7 @@ class BasicRingRoom {
   static constexpr uint64_t kEagerBytes = 32768;
   static constexpr uint64_t kEagerMessages = 8;
   static constexpr uint32_t kMinSpins = 50;
+  static constexpr uint64_t kLeastSleepNs = 1'000'000;
   // Messages from one try to map a newcomer's page to the next.
   static constexpr uint32_t kBetweenTries = 4096;
 
@@ -281,6 +288,7 @@ class BasicRingRoom {
   // Takes the first message from subscribers that are not waited for. False
   // when one that is has not released it, or there is none.
   bool TakeOldest() {
+    if (mode_ == Mode::kOne) return TakeUnread();
     if (mode_ != Mode::kAll || first_ == published_ || IsBlocked()) {
       return false;
     }
@@ -291,6 +299,25 @@ class BasicRingRoom {
     Slots::Take(&slots_[first_ & mask()]);
     FreeFirst(/*may_be_pinned=*/true);
     return true;
+  }
+
+  // The same for the first response, from a client that has had the time to
+  // read it, when others have to wait behind it.
+  bool TakeUnread() {
+    if (!IsHeldUpByOne() || PatienceLeftNs() > 0) return false;
+    // The client sees these in the reverse order.
+    readers_.Miss(kept_[first_ & mask()].to, first_);
+    Announce(first_ + 1);
+    Slots::Take(&slots_[first_ & mask()]);
+    FreeFirst(/*may_be_pinned=*/true);
+    return true;
+  }
+  bool IsHeldUpByOne() const {
+    return mode_ == Mode::kOne && first_ < published_ && readers_.size() > 1;
+  }
+  uint64_t PatienceLeftNs() const {
+    const uint64_t age_ns = Wait::RecentNs() - kept_[first_ & mask()].time_ns;
+    return age_ns < kResponsePatienceNs ? kResponsePatienceNs - age_ns : 0;
   }
 
   bool IsBlocked() {
@@ -333,7 +360,7 @@ class BasicRingRoom {
       Sleeps::Announce(&header_->waiting, ++sleeps_);
       place = FindRoom(bytes);
       if (place.has_value() || !status_.ok()) break;
-      Wait::Any(words, complete_ ? deadline : SoonerOf(deadline));
+      Wait::Any(words, WakeTime(deadline));
       // Not only when that says so: bells may ring for no reason.
       in_time = absl::Now() < deadline;
       if (!complete_) Refresh();
@@ -355,7 +382,7 @@ class BasicRingRoom {
       Sleeps::Announce(&header_->waiting, ++sleeps_);
       is_done = done();
       if (is_done || !status_.ok()) break;
-      Wait::Any(words, complete_ ? deadline : SoonerOf(deadline));
+      Wait::Any(words, WakeTime(deadline));
       in_time = absl::Now() < deadline;
       if (!complete_) Refresh();
       is_done = done();
@@ -365,9 +392,14 @@ class BasicRingRoom {
     return is_done ? absl::OkStatus() : BlockedError();
   }
 
-  // While the page of a newcomer could not be had.
-  static absl::Time SoonerOf(absl::Time deadline) {
-    return std::min(deadline, absl::Now() + absl::Milliseconds(50));
+  // Until when to sleep, if nothing happens before: not for long while the page
+  // of a newcomer could not be had, or a response waits for its client.
+  absl::Time WakeTime(absl::Time deadline) const {
+    if (complete_ && !IsHeldUpByOne()) return deadline;
+    const auto patience = absl::Nanoseconds(
+        IsHeldUpByOne() ? std::max(PatienceLeftNs(), kLeastSleepNs)
+                        : kResponsePatienceNs);
+    return std::min(deadline, absl::Now() + patience);
   }
 
   const ChannelFields fields_;

@@ -39,6 +39,7 @@ enum class Took {
   kDamaged,  // the message at `number` is no good, and left behind
   kPinsUsedUp,
   kCutOff,
+  kMissed,  // of responses: one was taken back, once for those before the next
 };
 
 // What the rings that one subscriber reads share.
@@ -107,7 +108,11 @@ class BasicRingSource {
   const MemberId& publisher() const { return publisher_; }
   bool is_alive() const { return is_alive_; }
   // The publisher has left; another one may have its index, and the cursor.
-  void End() { is_alive_ = false; }
+  // Its requests are nobody's then, for nobody is there to be answered.
+  void End() {
+    is_alive_ = false;
+    is_over_ = reader_->claims && reader_->kind == layout::ChannelKind::kCall;
+  }
   uint32_t held() const { return held_; }
   uint64_t lost() const { return lost_; }
 
@@ -118,8 +123,8 @@ class BasicRingSource {
 
   // Whether TryTake is worth while. Cheap.
   bool IsReady(std::memory_order order) const {
-    return Slots::Look(SlotOf(next_), &header_->oldest, next_, order) !=
-           SlotLook::kNotYet;
+    return !is_over_ && Slots::Look(SlotOf(next_), &header_->oldest, next_,
+                                    order) != SlotLook::kNotYet;
   }
 
   // The last look before sleeping, sequentially consistent: whether there is
@@ -184,9 +189,8 @@ class BasicRingSource {
   // Whether the claimed messages of a publisher that has left are all done.
   bool IsExhausted() {
     if (is_alive_ || held_ > 0) return false;
+    if (is_over_) return true;
     if (!reader_->claims) return !IsReady(std::memory_order_acquire);
-    // Nobody is there to be answered.
-    if (reader_->kind == layout::ChannelKind::kCall) return true;
     for (uint64_t i = Oldest(), end = i + ring_.slots; i != end; ++i) {
       if (Slots::Look(SlotOf(i), &header_->oldest, i) != SlotLook::kThere) {
         return true;
@@ -215,7 +219,17 @@ class BasicRingSource {
                         std::memory_order_seq_cst);
   }
   bool NeedsPin() const {
-    return reader_->policy != layout::SlowPolicy::kBlock;
+    return reader_->policy != layout::SlowPolicy::kBlock ||
+           reader_->kind == layout::ChannelKind::kCall;
+  }
+  // Whether any of what was taken was a response to this subscriber. It may
+  // have read those before `next_`, and only not released them.
+  bool HasMissed() const {
+    if (reader_->kind != layout::ChannelKind::kCall) return false;
+    const layout::MissedResponse& missed = header_->missed[reader_->self.index];
+    return Memory::Load(&missed.generation, std::memory_order_acquire) ==
+               reader_->self.generation &&
+           Memory::Load(&missed.number, std::memory_order_acquire) > next_;
   }
   bool IsCutOff() const {
     return reader_->policy == layout::SlowPolicy::kCutOff &&
@@ -230,11 +244,14 @@ class BasicRingSource {
       if (look != SlotLook::kThere && IsCutOff()) return Took::kCutOff;
       if (look == SlotLook::kNotYet) return Took::kNothing;
       if (look == SlotLook::kTaken) {
+        const bool missed = HasMissed();
         SkipTo(Oldest());
+        if (missed) return Took::kMissed;
         continue;
       }
       out->pin = kNoPin;
       if (NeedsPin()) {
+        if (PassOver()) continue;
         const std::optional<uint32_t> pin =
             reader_->pins->Pin(PinWord(publisher_, next_));
         if (!pin.has_value()) return Took::kPinsUsedUp;
@@ -258,10 +275,19 @@ class BasicRingSource {
     return Took::kNothing;
   }
 
+  // A response to somebody else, without a pin.
+  bool PassOver() {
+    const uint64_t to = Slots::To(SlotOf(next_));
+    if (to == 0 || to == reader_->self.generation) return false;
+    if (!Slots::IsStill(SlotOf(next_), next_)) return false;
+    MarkReleased(next_++);
+    return true;
+  }
+
   Took TryClaim(TakenMessage* out, bool verify) {
     for (uint32_t i = 0; i <= ring_.slots; ++i) {
       if (!IsReady(std::memory_order_acquire)) {
-        if (Returned() == seen_returned_) return Took::kNothing;
+        if (is_over_ || Returned() == seen_returned_) return Took::kNothing;
         Rescan();
         continue;
       }
@@ -417,6 +443,7 @@ class BasicRingSource {
   uint32_t seen_returned_ = 0;
   uint32_t held_ = 0;
   bool is_alive_ = true;
+  bool is_over_ = false;
   bool verify_ = false;  // the next look, as LookAgain has
 };
 

@@ -92,6 +92,9 @@ struct BasicSlotWords {
     fields->checksum = Get(&slot->checksum);
   }
 
+  // To whom it is, under the same condition.
+  static uint64_t To(const Slot* slot) { return Get(&slot->to); }
+
   // After a pin: sequentially consistent.
   static bool IsStill(const Slot* slot, uint64_t number) {
     return Memory::Load(&slot->sequence, std::memory_order_seq_cst) ==

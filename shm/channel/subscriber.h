@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
+#include "shm/channel/call_status.h"
 #include "shm/channel/channel_view.h"
 #include "shm/channel/consumer_pages.h"
 #include "shm/channel/host_wait.h"
@@ -41,7 +42,9 @@ namespace shmd {
 // and all is read; MEMBER_NOT_FOUND when the daemon has ended this subscriber;
 // CUT_OFF, for good, when it did not keep up and its policy is that; and, once
 // for each message, MESSAGE_DAMAGED. MESSAGES_HELD when 512 messages that have
-// to be pinned (of a queue; of policies other than kBlock) are held already.
+// to be pinned (of a queue or calls; of policies other than kBlock) are held
+// already. To clients of calls CUT_OFF is not for good: responses were taken
+// back that this subscriber had not read.
 template <typename Memory, typename Wait = HostWait>
 class BasicRingSubscriber {
  public:
@@ -136,6 +139,12 @@ class BasicRingSubscriber {
     uint64_t lost = 0;
     for (const auto& source : sources_) lost += source->lost();
     return lost;
+  }
+  // Messages that were received and are neither released nor acknowledged.
+  uint32_t held() const {
+    uint32_t held = 0;
+    for (const auto& source : sources_) held += source->held();
+    return held;
   }
   // Whose rings are mapped.
   size_t publisher_count() const { return sources_.size(); }
@@ -244,6 +253,8 @@ absl::Status BasicRingSubscriber<Memory, Wait>::ErrorOf(
       return status_;
     case Took::kPinsUsedUp:
       return HeldError();
+    case Took::kMissed:
+      return ResponseLostError();
     default:
       return DamagedError(source.publisher(), taken.number);
   }

@@ -167,8 +167,10 @@ struct RingSlot {
   uint32_t metadata_bytes;  // the user's, behind the payload
   uint32_t flags;           // of messages
   uint64_t to;              // a subscriber's generation; 0: all
-  uint64_t correlation;     // of a response: which request
-  uint32_t checksum;        // CRC32C of payload and metadata, if kHasChecksum
+  // The user's own; of a response: bits 0-47 which request, 48-63 how many
+  // responses to that came before this one.
+  uint64_t correlation;
+  uint32_t checksum;  // CRC32C of payload and metadata, if kHasChecksum
   uint32_t unused;
 };
 static_assert(sizeof(RingSlot) == 64);
@@ -189,6 +191,17 @@ static_assert(offsetof(RingSlot, unused) == 60);
 inline constexpr uint32_t kHasChecksum = 1;
 inline constexpr uint32_t kLastResponse = 2;
 inline constexpr uint32_t kErrorResponse = 4;  // the payload says which
+
+// The last response that a server has taken back from a client, unread.
+struct MissedResponse {
+  uint64_t generation;  // of the client's subscriber; stored last, with release
+  uint64_t number;      // of the message, + 1
+};
+static_assert(sizeof(MissedResponse) == 16);
+static_assert(alignof(MissedResponse) == 8);
+static_assert(std::is_trivially_copyable_v<MissedResponse>);
+static_assert(offsetof(MissedResponse, generation) == 0);
+static_assert(offsetof(MissedResponse, number) == 8);
 
 struct RingHeader {
   uint64_t magic;
@@ -214,7 +227,9 @@ struct RingHeader {
   uint64_t cut_off[kMaxSubscribers];
   // A futex for each subscriber, which goes up when it is woken.
   uint32_t bells[kMaxSubscribers];
-  uint8_t reserved[2816];
+  // Of servers of kCall: what a client has not read in time, by its index.
+  MissedResponse missed[kMaxSubscribers];
+  uint8_t reserved[1792];
 };
 static_assert(sizeof(RingHeader) == 4096);
 static_assert(alignof(RingHeader) == 8);
@@ -235,7 +250,8 @@ static_assert(offsetof(RingHeader, waiting_line) == 200);
 static_assert(offsetof(RingHeader, reserved_lines) == 256);
 static_assert(offsetof(RingHeader, cut_off) == 512);
 static_assert(offsetof(RingHeader, bells) == 1024);
-static_assert(offsetof(RingHeader, reserved) == 1280);
+static_assert(offsetof(RingHeader, missed) == 1280);
+static_assert(offsetof(RingHeader, reserved) == 2304);
 
 // How far a subscriber is with one publisher.
 struct ReaderCursor {

@@ -3,20 +3,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <ctime>
-
 namespace shmd {
 
 uint32_t HostFutex::MaxSpins() {
   static const uint32_t spins = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 100 : 0;
   return spins;
-}
-
-uint64_t HostFutex::RecentNs() {
-  timespec now = {};
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 +
-         static_cast<uint64_t>(now.tv_nsec);
 }
 
 uint32_t HostFutex::ThreadId() {

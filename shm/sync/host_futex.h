@@ -45,7 +45,7 @@ struct HostFutex {
   static uint32_t MaxSpins();
 
   // For people: a time that may be some milliseconds old, and who calls.
-  static uint64_t RecentNs();
+  static uint64_t RecentNs() { return sys::RecentMonotonicNs(); }
   static uint32_t ThreadId();
 };
 

@@ -9,6 +9,16 @@
 #include <ctime>
 
 namespace shmd::sys {
+namespace {
+
+uint64_t NsOf(clockid_t clock) {
+  timespec now = {};
+  clock_gettime(clock, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 +
+         static_cast<uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
 
 bool FutexWait(const uint32_t* word, uint32_t expected, absl::Time deadline) {
   timespec until = {};
@@ -49,12 +59,8 @@ int FutexWake(const uint32_t* word, int count) {
   return woken > 0 ? static_cast<int>(woken) : 0;
 }
 
-uint64_t MonotonicNs() {
-  timespec now = {};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 +
-         static_cast<uint64_t>(now.tv_nsec);
-}
+uint64_t MonotonicNs() { return NsOf(CLOCK_MONOTONIC); }
+uint64_t RecentMonotonicNs() { return NsOf(CLOCK_MONOTONIC_COARSE); }
 
 bool FutexApply(uint32_t* word, FutexChange change, int argument) {
   uint32_t operation = 0;

@@ -28,6 +28,8 @@ bool FutexWaitUntil(const uint32_t* word, uint32_t expected,
 int FutexWake(const uint32_t* word, int count);
 
 uint64_t MonotonicNs();
+// The same, cheaper, and some milliseconds old.
+uint64_t RecentMonotonicNs();
 
 // Changes of a word in memory that may be taken away below the mapping: the
 // kernel makes them, and false instead of SIGBUS says that there is no word.
