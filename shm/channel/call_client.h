@@ -20,6 +20,7 @@
 #include "absl/types/span.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "shm/channel/call_status.h"
 #include "shm/channel/call_words.h"
@@ -106,6 +107,7 @@ class BasicCallClient {
     if (at == calls_.end()) return;
     if (!at->second.is_last_there && call >= publisher_->first_kept()) {
       publisher_->claims().Cancel(call);
+      SHMD_FAILPOINT("call.cancelled");
     }
     calls_.erase(at);
   }
@@ -167,6 +169,7 @@ absl::StatusOr<uint64_t> BasicCallClient<Memory, Wait>::Start(
   ASSIGN_OR_RETURN(const uint64_t number,
                    publisher_->Publish(std::move(request), options));
   calls_[number];
+  SHMD_FAILPOINT("call.started");
   // The server may have left between the look and this.
   if (publisher_->view().change() != seen_change_) {
     FailOrphans(/*has_lost=*/false);

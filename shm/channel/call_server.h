@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "shm/channel/call_status.h"
 #include "shm/channel/call_words.h"
@@ -115,6 +116,7 @@ class BasicIncomingCall {
   absl::Status AfterSend(const absl::Status& sent, bool is_last) {
     RETURN_IF_ERROR(sent);
     ++responses_;
+    SHMD_FAILPOINT("call.responded");
     return is_last ? request_.Acknowledge() : absl::OkStatus();
   }
   void Abandon() {

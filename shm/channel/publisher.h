@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 #include "shm/channel/channel_view.h"
@@ -72,7 +73,9 @@ class BasicRingPublisher {
     RETURN_IF_ERROR(CheckLoan(loan, options));
     const uint64_t number = room_.published();
     layout::RingSlot* const slot = Fill(number, std::move(loan), options);
+    SHMD_FAILPOINT("publish.filled");
     Slots::Show(slot, number);
+    SHMD_FAILPOINT("publish.shown");
     Shown(number, 1, options.to);
     return number;
   }

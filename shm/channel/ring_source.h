@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/failpoint.h"
 #include "shm/channel/channel_format.h"
 #include "shm/channel/channel_view.h"
 #include "shm/channel/claim_words.h"
@@ -166,6 +167,7 @@ class BasicRingSource {
     MarkReleased(message.number);
     // Not only the cursor: what a pin holds is waited for as well.
     if (message.pin != kNoPin) {
+      SHMD_FAILPOINT("release.marked");
       reader_->pins->Unpin(message.pin);
       WakePublisher();
     }
@@ -176,7 +178,9 @@ class BasicRingSource {
   bool Finish(const TakenMessage& message, layout::ClaimState state) {
     --held_;
     const bool was_mine = claims_.Finish(message.number, state, reader_->self);
+    SHMD_FAILPOINT("claim.finished");
     reader_->pins->Unpin(message.pin);
+    SHMD_FAILPOINT("claim.unpinned");
     if (!was_mine || state == layout::ClaimState::kFree) GaveBack();
     WakePublisher();
     return was_mine;
@@ -262,6 +266,7 @@ class BasicRingSource {
         if (out->pin != kNoPin) reader_->pins->Unpin(out->pin);
         continue;
       }
+      SHMD_FAILPOINT("receive.found");
       ++held_;
       out->number = next_++;
       if (out->fields.to != 0 && out->fields.to != reader_->self.generation) {
@@ -301,10 +306,12 @@ class BasicRingSource {
           reader_->pins->Pin(PinWord(publisher_, number));
       if (!pin.has_value()) return Took::kPinsUsedUp;
       ++next_;
+      SHMD_FAILPOINT("claim.pinned");
       if (!claims_.TryClaim(number, seen_claim_, reader_->self)) {
         reader_->pins->Unpin(*pin);
         continue;
       }
+      SHMD_FAILPOINT("claim.claimed");
       ++held_;
       out->number = number;
       out->pin = *pin;

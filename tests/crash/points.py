@@ -4,7 +4,8 @@ import os
 
 
 def listed(program):
-    """Names of the points that `program`, daemon or client, passes."""
+    """Names of the points that `program` passes: daemon, client, or channel
+    for who takes part in one."""
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                         "failpoints.txt")
     with open(path) as file:

@@ -281,13 +281,15 @@ class ChecksTest(unittest.TestCase):
     def test_failpoints(self):
         check = failpoint_checks.check_failpoints
         rows = ["a.b%s daemon" % ("x" * i) for i in range(1, 41)] + [
-            "c.d%s client" % ("x" * i) for i in range(1, 25)]
-        places = {"daemon": "", "client": ""}
+            "c.d%s client" % ("x" * i) for i in range(1, 25)] + [
+            "a.c%s channel" % ("x" * i) for i in range(1, 9)]
+        places = {"daemon": "", "client": "", "channel": ""}
         for row in rows:
             name, program = row.split()
             places[program] += 'SHMD_FAILPOINT("%s");\n' % name
         files = {"server/a.cc": places["daemon"],
                  "client/cpp/a.cc": places["client"],
+                 "shm/channel/a.h": places["channel"],
                  "tests/crash/failpoints.txt": "# Why.\n" + "\n".join(rows)}
         self.assert_clean(check, files)
         for path, text, part in (

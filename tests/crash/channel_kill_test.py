@@ -1,0 +1,216 @@
+"""Kills a program that takes part in channels: a publisher, a subscriber of
+each policy, a producer or a consumer of a queue, a caller or a server, at each
+named point that it comes by on its way with a message, in the middle of a
+payload, and from outside at a moment of chance. All the while another program
+has each of these parts, and compares every byte: others go on, at most the
+message that the dead had in hand is lost, none comes twice, none torn, and
+nothing is left over.
+
+$SHMD_CRASH_ROUNDS, or --rounds, says how often; round N dies at the N-th pass
+of the point, as far as there are so many, or at the N-th moment of chance.
+--only=REGEX runs some points. In the end the longest time is printed in which
+one of the living got nowhere while another died; it tells how they fare, and
+is no limit."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import kill_matrix
+import points
+import stubs  # noqa: F401  generated once, before there are several processes
+
+DEADLINE_SECONDS = 60
+
+PUBLISHING = ["publish.filled", "publish.shown"]
+WRITING = PUBLISHING + ["actor.half_written"]
+CLAIMING = ["claim.pinned", "claim.claimed", "actor.half_read",
+            "claim.finished", "claim.unpinned"]
+READING = ["receive.found", "actor.half_read"]
+POINTS = {
+    "publisher": WRITING,
+    "producer": WRITING,
+    "subscriber_block": READING,
+    "subscriber_drop": READING + ["release.marked"],
+    "subscriber_cut": READING + ["release.marked"],
+    "consumer": CLAIMING,
+    "caller": WRITING + READING + ["call.started", "call.cancelled",
+                                   "release.marked"],
+    "server": CLAIMING + PUBLISHING + ["call.responded"],
+}
+
+
+def cells():
+    passed = {point for names in POINTS.values()
+              for point in names if not point.startswith("actor.")}
+    if passed != set(points.listed("channel")):
+        raise AssertionError("failpoints.txt lists others")
+    return [(point, role) for role, names in POINTS.items()
+            for point in names + ["outside"]]
+
+
+class Actor:
+    """A program of channel_actor.cc."""
+
+    def __init__(self, role, shmd, **environment):
+        # A file, so that what a dead program told is there.
+        self._out = tempfile.TemporaryFile("w+b")
+        self._read = 0
+        self.process = subprocess.Popen(
+            [os.environ["CHANNEL_ACTOR"], role, shmd.socket_dir],
+            stdin=subprocess.PIPE, stdout=self._out, stderr=subprocess.PIPE,
+            env={**os.environ, **environment})
+
+    def lines(self):
+        """Whole ones that came since the last call."""
+        data = os.pread(self._out.fileno(), 1 << 24, self._read)
+        data = data[:data.rfind(b"\n") + 1]
+        self._read += len(data)
+        return data.decode().splitlines()
+
+    def await_line(self):
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            lines = self.lines()
+            if lines:
+                return lines[-1]
+            if self.process.poll() is not None:
+                raise AssertionError("%s ended: %s" % (
+                    self.process.args[1], self.process.stderr.read().decode()))
+            if time.monotonic() > deadline:
+                raise AssertionError("%s says nothing" % self.process.args[1])
+            time.sleep(0.001)
+
+    def ask(self, line):
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # await_line() says why
+        return self.await_line()
+
+    def await_end(self):
+        """Returns the exit code and what it told on standard error."""
+        _, errors = self.process.communicate(timeout=DEADLINE_SECONDS)
+        return self.process.returncode, errors.decode()
+
+
+class Account:
+    """What the witness answers."""
+
+    def __init__(self, line):
+        words = line.split()
+        numbers = dict(zip(words[0:8:2], map(int, words[1:8:2])))
+        self.late_seconds = numbers["late"] / 1e6
+        self.gone, self.seen = numbers["gone"], numbers["seen"]
+        self.done = numbers["done"]
+        self.missing = set(map(int, words[9:]))
+
+
+class Peer:
+    """A worker's daemon, and who goes on using it."""
+
+    def __init__(self):
+        import daemon
+        import ledger
+        self.ledger = ledger
+        self.daemon = daemon.Daemon()
+        self.witness = Actor("witness", self.daemon)
+        self.witness.await_line()
+        self.pid = self.daemon.pid
+
+    def _account(self, line):
+        return Account(self.witness.ask(line))
+
+    def _settle(self, line, is_settled):
+        """The account, once it is as it has to become."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            account = self._account(line)
+            if is_settled(account):
+                return account
+            if time.monotonic() > deadline:
+                raise AssertionError(vars(account))
+            time.sleep(0.002)
+
+    def close(self):
+        code, errors = self.witness.await_end()
+        self.daemon.close()
+        if code != 0:
+            raise AssertionError("the witness: %s" % errors)
+
+    def run_case(self, case):
+        point, role, at_pass = case
+        before = self.ledger.take(self.daemon)
+        gone = self._account("forget").gone
+        if point == "outside":
+            actor = Actor(role, self.daemon, ACTOR_FOR_EVER="1")
+            actor.await_line()
+            # The number makes it the same each time.
+            time.sleep(random.Random(at_pass).random() * 0.03)
+            actor.process.kill()
+        else:
+            actor = Actor(role, self.daemon,
+                          SHMD_FAILPOINTS="%s=kill@%d" % (point, at_pass))
+        code, errors = actor.await_end()
+        if code not in (0, -signal.SIGKILL):
+            raise AssertionError("%d: %s" % (code, errors))
+        actor._read = 0
+        lines = [line.split() for line in actor.lines()]
+        # All that was late since "forget".
+        late = self._account("forget").late_seconds
+        self._expect_account(role, actor.process.pid, lines)
+        lost = self._account("forget").gone - gone
+        if lost > (1 if role == "server" and code != 0 else 0):
+            raise AssertionError("%d calls ended" % lost)
+        self.ledger.expect_same(self.daemon, before)
+        if not self.daemon.is_running() or self.daemon.pid != self.pid:
+            raise AssertionError("the daemon has died")
+        if code == 0:
+            raise kill_matrix.NotPassed()
+        return late
+
+    def _expect_account(self, role, pid, lines):
+        """What was acknowledged to the dead is so, and no more than what it had
+        in hand is in doubt."""
+        told = {word: [int(line[1]) for line in lines if line[0] == word]
+                for word in ("published", "got", "done")}
+        published = max(told["published"], default=0)
+        name = {"publisher": "seen", "producer": "done"}.get(role)
+        if name is not None:
+            account = self._settle(
+                str(pid), lambda account: getattr(account, name) >= published)
+            if getattr(account, name) > published + 1:
+                raise AssertionError("%d published: %s" % (
+                    published, vars(account)))
+        if role == "consumer":
+            self._expect_work(pid, set(told["done"]), set(told["got"]))
+
+    def _expect_work(self, pid, done, got):
+        """What it did nobody else has done, and the rest is done by others."""
+        twice = done - self._account(str(pid)).missing
+        if twice:
+            raise AssertionError("done twice: %s" % twice)
+        # New work is missing for a moment, and then no more.
+        missing = self._account(str(pid)).missing
+        self._settle(str(pid), lambda account: missing & account.missing <= got)
+        missing &= self._account(str(pid)).missing
+        if len(missing - done) > 1:
+            raise AssertionError("lost: %s" % (missing - done))
+        self._account(" ".join(["forget"] + sorted(map(str, missing))))
+
+
+def main():
+    options = kill_matrix.parse_arguments(default_rounds=3)
+    os.environ["CHANNEL_ACTOR"] = os.path.abspath(options.program)
+    matrix = kill_matrix.Matrix(cells(), Peer, options)
+    matrix.run()
+    return matrix.report("others stood still for")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
