@@ -11,8 +11,22 @@ _COPTS = [
     "-Wno-missing-field-initializers",
 ]
 
+# A library is an archive of objects compiled once. Left to itself, Bazel builds
+# a shared library and an archive of position-independent code beside each one
+# that `bazel build //...` names, and so compiles every source twice for files
+# that nothing links. (GCC of Debian makes position-independent executables of
+# either kind of object.)
+ARCHIVE_ONLY = {
+    "features": ["-supports_pic"],
+    "linkstatic": True,
+}
+
 def shmd_cc_library(name, copts = [], **kwargs):
-    native.cc_library(name = name, copts = _COPTS + copts, **kwargs)
+    native.cc_library(
+        name = name,
+        copts = _COPTS + copts,
+        **dict(kwargs, **ARCHIVE_ONLY)
+    )
 
 def shmd_cc_binary(name, copts = [], **kwargs):
     native.cc_binary(name = name, copts = _COPTS + copts, **kwargs)

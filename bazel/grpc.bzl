@@ -1,5 +1,7 @@
 """C++ messages and gRPC stubs by the host's protoc."""
 
+load(":cc.bzl", "ARCHIVE_ONLY")
+
 def _cc_grpc_sources_impl(ctx):
     suffixes = ([".pb.h", ".pb.cc"] if ctx.attr.messages else []) + ([".grpc.pb.h", ".grpc.pb.cc"] if ctx.attr.grpc else [])
     outs = []
@@ -70,5 +72,5 @@ def cc_grpc_library(name, srcs, import_root = "", imports = [], deps = [], grpc 
         hdrs = [name + "_sources"],
         includes = ["."],
         deps = deps + ["@protobuf//:protobuf"] + (["@grpc//:grpc++"] if grpc else []),
-        **kwargs
+        **dict(kwargs, **ARCHIVE_ONLY)
     )
