@@ -1,5 +1,7 @@
 """C++ rules with this project's warnings. Every BUILD file loads these."""
 
+load(":units.bzl", "in_units")
+
 _COPTS = [
     "-Wall",
     "-Wextra",
@@ -21,15 +23,21 @@ ARCHIVE_ONLY = {
     "linkstatic": True,
 }
 
-def shmd_cc_library(name, copts = [], **kwargs):
+def shmd_cc_library(name, srcs = [], copts = [], **kwargs):
     native.cc_library(
         name = name,
+        srcs = in_units(name, srcs, kwargs.get("testonly", False)),
         copts = _COPTS + copts,
         **dict(kwargs, **ARCHIVE_ONLY)
     )
 
-def shmd_cc_binary(name, copts = [], **kwargs):
-    native.cc_binary(name = name, copts = _COPTS + copts, **kwargs)
+def shmd_cc_binary(name, srcs = [], copts = [], **kwargs):
+    native.cc_binary(
+        name = name,
+        srcs = in_units(name, srcs, kwargs.get("testonly", False)),
+        copts = _COPTS + copts,
+        **kwargs
+    )
 
 def shmd_cc_static_binary(name, deps, **kwargs):
     """A program that needs no file beside itself: for images FROM scratch.
@@ -48,9 +56,20 @@ def shmd_cc_static_binary(name, deps, **kwargs):
         **kwargs
     )
 
-def shmd_cc_test(name, copts = [], deps = [], **kwargs):
+def shmd_cc_test(name, srcs, copts = [], deps = [], units = True, **kwargs):
+    """A test by GoogleTest.
+
+    Args:
+      name: of the test.
+      srcs: its files.
+      copts: further options.
+      deps: what it tests.
+      units: whether its files can be compiled as one.
+      **kwargs: passed on to cc_test.
+    """
     native.cc_test(
         name = name,
+        srcs = in_units(name, srcs, testonly = True) if units else srcs,
         copts = _COPTS + copts,
         deps = deps + ["@googletest//:gtest_main"],
         size = kwargs.pop("size", "small"),

@@ -1,6 +1,7 @@
 """C++ messages and gRPC stubs by the host's protoc."""
 
 load(":cc.bzl", "ARCHIVE_ONLY")
+load(":units.bzl", "unit")
 
 def _cc_grpc_sources_impl(ctx):
     suffixes = ([".pb.h", ".pb.cc"] if ctx.attr.messages else []) + ([".grpc.pb.h", ".grpc.pb.cc"] if ctx.attr.grpc else [])
@@ -66,9 +67,15 @@ def cc_grpc_library(name, srcs, import_root = "", imports = [], deps = [], grpc 
         grpc = grpc,
         messages = messages,
     )
+    unit(
+        name = name + "_unit",
+        srcs = [name + "_sources"],
+        # protoc's, for the arrays of a file.
+        numbered = ["file_default_instances", "schemas"],
+    )
     native.cc_library(
         name = name,
-        srcs = [name + "_sources"],
+        srcs = [name + "_unit.cc"],
         hdrs = [name + "_sources"],
         includes = ["."],
         deps = deps + ["@protobuf//:protobuf"] + (["@grpc//:grpc++"] if grpc else []),

@@ -7,7 +7,7 @@
 namespace shmd::cli {
 namespace {
 
-absl::Status Run(Context& context, const AdoptSpec& spec) {
+absl::Status RunAdopt(Context& context, const AdoptSpec& spec) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const Segment segment, client->Adopt(spec));
   PrintSegment(segment, context.json, /*quiet=*/false);
@@ -58,7 +58,8 @@ void AddAdopt(CLI::App& app, Context& context) {
   which.require_option(1);
   AddLabelOption(verb, &parsed->labels);
   AddTtlOption(verb, &parsed->ttl);
-  verb.callback([spec, &context] { context.status = Run(context, *spec); });
+  verb.callback(
+      [spec, &context] { context.status = RunAdopt(context, *spec); });
 }
 
 }  // namespace shmd::cli

@@ -18,7 +18,7 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct CallVerbOptions {
   std::string channel;
   std::optional<std::string> data;
   CallOptions call;
@@ -37,7 +37,7 @@ absl::StatusOr<std::string> ReadInput() {
   }
 }
 
-void Print(const CallResponse& response, bool json) {
+void PrintCall(const CallResponse& response, bool json) {
   // Once: it is in memory that the server may change.
   const std::string payload(response.message.data(),
                             response.message.size_bytes());
@@ -55,7 +55,7 @@ void Print(const CallResponse& response, bool json) {
   fflush(stdout);
 }
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunCall(Context& context, const CallVerbOptions& options) {
   std::string request;
   if (options.data.has_value()) {
     request = *options.data;
@@ -71,7 +71,7 @@ absl::Status Run(Context& context, const Options& options) {
   for (bool is_last = false; !is_last && ferror(stdout) == 0;) {
     ASSIGN_OR_RETURN(const CallResponse response,
                      requester.Next(call, deadline));
-    Print(response, context.json);
+    PrintCall(response, context.json);
     is_last = response.is_last;
   }
   return absl::OkStatus();
@@ -80,7 +80,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddCall(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CallVerbOptions>();
   CLI::App& verb = *app.add_subcommand(
       "call", "Send a request to a server and print its responses");
   verb.add_option("channel", options->channel, "its name")->required();
@@ -90,7 +90,7 @@ void AddCall(CLI::App& app, Context& context) {
             [options](absl::Duration timeout) { options->timeout = timeout; });
   AddGrantOption(verb, &options->call.grant);
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunCall(context, *options); });
 }
 
 }  // namespace shmd::cli

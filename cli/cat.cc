@@ -11,7 +11,7 @@
 namespace shmd::cli {
 namespace {
 
-absl::Status Run(Context& context, const std::string& segment) {
+absl::Status RunCat(Context& context, const std::string& segment) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const std::string handle, ResolveHandle(*client, segment));
   const absl::Status status = GetToDescriptor(*client, handle, STDOUT_FILENO);
@@ -30,7 +30,7 @@ void AddCat(CLI::App& app, Context& context) {
       *app.add_subcommand("cat", "Write a segment to standard output");
   verb.add_option("segment", *segment, "name or handle")->required();
   verb.callback(
-      [segment, &context] { context.status = Run(context, *segment); });
+      [segment, &context] { context.status = RunCat(context, *segment); });
 }
 
 }  // namespace shmd::cli

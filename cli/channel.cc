@@ -13,14 +13,14 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct ChannelOptions {
   std::string name;
   ChannelSpec spec;
   GrantSpec grant;
   bool force = false;
 };
 
-void Print(const Channel& one) {
+void PrintChannel(const Channel& one) {
   printf("%s\n  %s, %u slots, %s of payload, history %u%s\n", one.name.c_str(),
          ChannelKindName(one.kind), one.slots,
          HumanSize(one.payload_bytes).c_str(), one.history,
@@ -30,19 +30,19 @@ void Print(const Channel& one) {
          OctalMode(one.mode).c_str(), TimeText(one.create_time).c_str());
 }
 
-absl::Status Create(Context& context, const Options& options) {
+absl::Status Create(Context& context, const ChannelOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const Channel made,
                    client->CreateChannel(options.name, options.spec));
   if (context.json) {
     printf("%s\n", ToText(ChannelToJson(made)).c_str());
   } else {
-    Print(made);
+    PrintChannel(made);
   }
   return absl::OkStatus();
 }
 
-absl::Status Stat(Context& context, const Options& options) {
+absl::Status Stat(Context& context, const ChannelOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const Channel one, client->GetChannel(options.name));
   ASSIGN_OR_RETURN(const ChannelStats stats,
@@ -52,13 +52,13 @@ absl::Status Stat(Context& context, const Options& options) {
     out.update(StatsToJson(stats));
     printf("%s\n", ToText(out).c_str());
   } else {
-    Print(one);
+    PrintChannel(one);
     printf("\n%s", StatsText(stats).c_str());
   }
   return absl::OkStatus();
 }
 
-absl::Status Remove(Context& context, const Options& options) {
+absl::Status Remove(Context& context, const ChannelOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   return client->DeleteChannel(options.name, options.force);
 }
@@ -106,7 +106,7 @@ void AddChannel(CLI::App& app, Context& context) {
   const struct {
     const char* name;
     const char* description;
-    absl::Status (*run)(Context&, const Options&);
+    absl::Status (*run)(Context&, const ChannelOptions&);
   } kActions[] = {
       {"create", "Create a channel", &Create},
       {"stat", "Show a channel and who takes part", &Stat},
@@ -116,7 +116,7 @@ void AddChannel(CLI::App& app, Context& context) {
       {"grants", "List a channel's grants", &ListGrants},
   };
   for (const auto& action : kActions) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<ChannelOptions>();
     CLI::App& one = *verb.add_subcommand(action.name, action.description);
     one.add_option("channel", options->name, "its name")->required();
     if (action.run == &Create) AddChannelSpecOptions(one, &options->spec);

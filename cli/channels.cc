@@ -26,7 +26,7 @@ constexpr std::pair<const char*, ChannelKind> kKinds[] = {
     {"queue", ChannelKind::kQueue},
     {"call", ChannelKind::kCall}};
 
-struct Options {
+struct ChannelsOptions {
   bool once = false;
   bool quiet = false;
   double interval_seconds = 2;
@@ -153,7 +153,7 @@ std::string Text(const std::vector<Sight>& sights,
       sights.size(), " channels\n");
 }
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunChannels(Context& context, const ChannelsOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   if (options.quiet) {
     ASSIGN_OR_RETURN(const std::vector<Channel> channels,
@@ -295,7 +295,7 @@ std::string StatsText(const ChannelStats& stats) {
 }
 
 void AddChannels(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ChannelsOptions>();
   CLI::App& verb = *app.add_subcommand(
       "channels", "Show what goes through channels, again and again");
   verb.add_flag("--once", options->once, "show it once and end");
@@ -304,7 +304,7 @@ void AddChannels(CLI::App& app, Context& context) {
                   "seconds between refreshes (2)")
       ->check(CLI::Range(0.1, 86400.0));
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunChannels(context, *options); });
 }
 
 }  // namespace shmd::cli

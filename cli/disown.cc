@@ -4,7 +4,7 @@
 namespace shmd::cli {
 namespace {
 
-absl::Status Run(Context& context, const std::string& name) {
+absl::Status RunDisown(Context& context, const std::string& name) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   return client->Disown(name);
 }
@@ -16,7 +16,8 @@ void AddDisown(CLI::App& app, Context& context) {
   CLI::App& verb = *app.add_subcommand(
       "disown", "Forget a segment and leave its memory as it is");
   verb.add_option("segment", *name, "its name")->required();
-  verb.callback([name, &context] { context.status = Run(context, *name); });
+  verb.callback(
+      [name, &context] { context.status = RunDisown(context, *name); });
 }
 
 }  // namespace shmd::cli

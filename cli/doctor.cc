@@ -55,8 +55,8 @@ nlohmann::ordered_json ToJson(const std::vector<Check>& checks,
   return out;
 }
 
-void Print(const std::vector<Check>& checks,
-           const std::vector<Orphan>& orphans) {
+void PrintDoctor(const std::vector<Check>& checks,
+                 const std::vector<Orphan>& orphans) {
   for (const Check& check : checks) {
     printf("%-5s %s: %s\n", check.advice.empty() ? "OK" : "LOOK",
            check.subject.c_str(), Printable(check.finding).c_str());
@@ -68,7 +68,7 @@ void Print(const std::vector<Check>& checks,
   for (const Orphan& orphan : orphans) PrintOrphan(orphan);
 }
 
-absl::Status Run(Context& context) {
+absl::Status RunDoctor(Context& context) {
   std::vector<Check> checks;
   std::vector<Orphan> orphans;
   // What can be seen without a daemon is shown all the same.
@@ -81,7 +81,7 @@ absl::Status Run(Context& context) {
   if (context.json) {
     printf("%s\n", ToText(ToJson(checks, orphans)).c_str());
   } else {
-    Print(checks, orphans);
+    PrintDoctor(checks, orphans);
   }
   return status;
 }
@@ -91,7 +91,7 @@ absl::Status Run(Context& context) {
 void AddDoctor(CLI::App& app, Context& context) {
   CLI::App& verb = *app.add_subcommand(
       "doctor", "Look for leaked memory and for limits that are too low");
-  verb.callback([&context] { context.status = Run(context); });
+  verb.callback([&context] { context.status = RunDoctor(context); });
 }
 
 }  // namespace shmd::cli

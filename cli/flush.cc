@@ -6,7 +6,7 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct FlushOptions {
   std::string name;
   bool asynchronous = false;
   bool invalidate = false;
@@ -14,7 +14,7 @@ struct Options {
   uint64_t length_bytes = 0;
 };
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunFlush(Context& context, const FlushOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   FlushMode mode = FlushMode::kSynchronous;
   if (options.asynchronous) mode = FlushMode::kAsynchronous;
@@ -26,7 +26,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddFlush(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<FlushOptions>();
   CLI::App& verb = *app.add_subcommand(
       "flush", "Write a mapped_file segment to its storage");
   verb.add_option("segment", options->name, "its name")->required();
@@ -35,14 +35,14 @@ void AddFlush(CLI::App& app, Context& context) {
   verb.add_flag("--invalidate", options->invalidate,
                 "other mappings of the file see the data")
       ->excludes(async);
-  Options* const parsed = options.get();
+  FlushOptions* const parsed = options.get();
   AddParsed(verb, "--offset", "start of the range", ParseSize,
             [parsed](uint64_t bytes) { parsed->offset_bytes = bytes; });
   AddParsed(verb, "--length", "length of the range; default: to the end",
             ParseSize,
             [parsed](uint64_t bytes) { parsed->length_bytes = bytes; });
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunFlush(context, *options); });
 }
 
 }  // namespace shmd::cli

@@ -14,7 +14,7 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct GcOptions {
   bool yes = false;
   bool dry_run = false;
   bool allow_living_creator = false;
@@ -41,7 +41,7 @@ Answer Ask() {
   return word == "q" ? Answer::kQuit : Answer::kNo;
 }
 
-Outcome Collect(Client& client, const Options& options, bool json,
+Outcome Collect(Client& client, const GcOptions& options, bool json,
                 const std::vector<Orphan>& orphans) {
   Outcome out;
   bool all = options.yes;
@@ -130,7 +130,7 @@ void PrintSum(const Outcome& outcome, bool dry_run) {
   }
 }
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunGc(Context& context, const GcOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const std::vector<Orphan> orphans, client->ListOrphans());
   const Outcome outcome = Collect(*client, options, context.json, orphans);
@@ -152,7 +152,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddGc(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<GcOptions>();
   CLI::App& verb = *app.add_subcommand(
       "gc", "Remove shared memory that nobody uses, asking for each");
   CLI::Option* const yes =
@@ -170,7 +170,7 @@ void AddGc(CLI::App& app, Context& context) {
       throw CLI::ValidationError(
           "gc", "there is no terminal to ask on: say --yes or --dry_run");
     }
-    context.status = Run(context, *options);
+    context.status = RunGc(context, *options);
   });
 }
 

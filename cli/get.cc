@@ -8,13 +8,13 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct GetOptions {
   std::string segment;
   std::string file;
   bool object = false;
 };
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunGet(Context& context, const GetOptions& options) {
   if (options.object) {
     return GetObject(context, options.segment, options.file);
   }
@@ -30,7 +30,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddGet(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<GetOptions>();
   CLI::App& verb = *app.add_subcommand("get", "Copy a segment into a file");
   verb.add_option("segment", options->segment, "name or handle")->required();
   verb.add_option("file", options->file,
@@ -39,7 +39,7 @@ void AddGet(CLI::App& app, Context& context) {
   verb.add_flag("--object,--objects", options->object,
                 "the name is that of an object");
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunGet(context, *options); });
 }
 
 }  // namespace shmd::cli

@@ -5,13 +5,13 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct GrantOptions {
   std::string name;
   bool write = false;
   GrantSpec grant;
 };
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunGrant(Context& context, const GrantOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   GrantSpec spec = options.grant;
   if (options.write) spec.access = Access::kReadWrite;
@@ -24,14 +24,14 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddGrant(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<GrantOptions>();
   CLI::App& verb = *app.add_subcommand(
       "grant", "Print a handle that lets whoever has it attach");
   verb.add_option("segment", options->name, "its name")->required();
   verb.add_flag("--write,-w", options->write, "one that may write");
   AddGrantLimits(verb, &options->grant);
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunGrant(context, *options); });
 }
 
 }  // namespace shmd::cli

@@ -58,7 +58,7 @@ std::string GrantTable(const std::vector<Grant>& grants) {
   return FormatTable({"GRANT", "ACCESS", "USES", "USER", "ENDS"}, rows, {2});
 }
 
-absl::Status Run(Context& context, const std::string& segment) {
+absl::Status RunGrants(Context& context, const std::string& segment) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const std::vector<Grant> grants,
                    client->ListGrants(segment));
@@ -102,7 +102,7 @@ void AddGrants(CLI::App& app, Context& context) {
   CLI::App& verb = *app.add_subcommand("grants", "List a segment's grants");
   verb.add_option("segment", *segment, "its name")->required();
   verb.callback(
-      [segment, &context] { context.status = Run(context, *segment); });
+      [segment, &context] { context.status = RunGrants(context, *segment); });
 }
 
 }  // namespace shmd::cli

@@ -9,13 +9,13 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct HandleVerbOptions {
   std::string name;
   bool write = false;
   HandleOptions handle;
 };
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunHandle(Context& context, const HandleVerbOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   HandleOptions handle_options = options.handle;
   if (options.write) handle_options.access = Access::kReadWrite;
@@ -29,7 +29,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddHandle(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<HandleVerbOptions>();
   HandleOptions* const parsed = &options->handle;
   CLI::App& verb = *app.add_subcommand(
       "handle", "Print a handle: read-only, of a range, with an end");
@@ -42,7 +42,7 @@ void AddHandle(CLI::App& app, Context& context) {
             [parsed](uint64_t bytes) { parsed->length_bytes = bytes; });
   AddTtlOption(verb, &parsed->ttl);
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunHandle(context, *options); });
 }
 
 }  // namespace shmd::cli

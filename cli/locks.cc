@@ -10,7 +10,7 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct LocksOptions {
   std::string segment;
   std::optional<uint64_t> broken;
 };
@@ -54,7 +54,7 @@ std::string LockTable(const std::vector<LockUse>& locks) {
                      rows, {0, 3});
 }
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunLocks(Context& context, const LocksOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   SyncCalls calls(client);
   if (options.broken.has_value()) {
@@ -76,7 +76,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddLocks(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LocksOptions>();
   CLI::App& verb = *app.add_subcommand(
       "locks", "List who holds and who waits for what in a segment");
   verb.add_option("segment", options->segment,
@@ -85,7 +85,7 @@ void AddLocks(CLI::App& app, Context& context) {
   verb.add_option("--break", options->broken,
                   "take the lock at this offset away from whoever has it");
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunLocks(context, *options); });
 }
 
 }  // namespace shmd::cli

@@ -10,13 +10,13 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct LsOptions {
   ListOptions list;
   bool quiet = false;
   bool objects = false;
 };
 
-std::vector<std::string> Row(const Segment& segment) {
+std::vector<std::string> LsRow(const Segment& segment) {
   return {
       segment.id(),
       HumanSize(segment.size_bytes),
@@ -33,7 +33,7 @@ std::vector<std::string> Row(const Segment& segment) {
   };
 }
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunLs(Context& context, const LsOptions& options) {
   if (options.objects) return ListObjects(context, options.quiet);
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const std::vector<Segment> segments,
@@ -56,7 +56,7 @@ absl::Status Run(Context& context, const Options& options) {
   std::vector<std::vector<std::string>> rows;
   uint64_t total_bytes = 0;
   for (const Segment& segment : segments) {
-    rows.push_back(Row(segment));
+    rows.push_back(LsRow(segment));
     total_bytes += segment.size_bytes;
   }
   printf("%s%zu segments, %s\n",
@@ -71,7 +71,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddLs(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LsOptions>();
   CLI::App& verb = *app.add_subcommand("ls", "List segments");
   verb.add_option("--filter,-f", options->list.filter,
                   "as `backend = MEMFD AND labels.team = \"blue\"`");
@@ -80,7 +80,7 @@ void AddLs(CLI::App& app, Context& context) {
   verb.add_flag("--objects,--object", options->objects,
                 "the namespace's objects instead");
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunLs(context, *options); });
 }
 
 }  // namespace shmd::cli

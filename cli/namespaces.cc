@@ -13,7 +13,7 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct NamespacesOptions {
   std::string name;
   std::vector<uint32_t> uids;
   std::vector<uint32_t> gids;
@@ -94,7 +94,8 @@ std::string EntrantsText(const Entrants& entrants) {
   return who.empty() ? "everybody" : absl::StrJoin(who, ",");
 }
 
-std::vector<std::string> Row(const std::string& what, const Quota& quota) {
+std::vector<std::string> NamespacesRow(const std::string& what,
+                                       const Quota& quota) {
   const auto count = [](const std::optional<uint64_t>& amount) {
     return amount.has_value() ? absl::StrCat(*amount) : "-";
   };
@@ -118,17 +119,18 @@ std::string QuotaTable(const std::string& what,
                      rows, {1, 2, 3, 4, 5, 6, 7});
 }
 
-absl::Status Print(const Context& context, const Namespace& one) {
+absl::Status PrintNamespaces(const Context& context, const Namespace& one) {
   if (context.json) {
     printf("%s\n", ToText(NamespaceToJson(one)).c_str());
     return absl::OkStatus();
   }
   std::vector<std::vector<std::string>> rows = {
-      Row("quota", one.quota), Row("quota of a user", one.uid_quota),
-      Row("used", one.usage)};
+      NamespacesRow("quota", one.quota),
+      NamespacesRow("quota of a user", one.uid_quota),
+      NamespacesRow("used", one.usage)};
   for (const UidUsage& user : one.uid_usages) {
-    rows.push_back(
-        Row(absl::StrCat("used by ", UserName(user.uid)), user.usage));
+    rows.push_back(NamespacesRow(absl::StrCat("used by ", UserName(user.uid)),
+                                 user.usage));
   }
   printf("%s\n  open to %s\n  when full: %s\n%s", one.name.c_str(),
          EntrantsText(one.entrants).c_str(), TextOf(one.when_full),
@@ -149,13 +151,14 @@ absl::Status ShowAll(Context& context) {
     return absl::OkStatus();
   }
   std::vector<std::vector<std::string>> rows;
-  for (const Namespace& one : all) rows.push_back(Row(one.id(), one.usage));
+  for (const Namespace& one : all)
+    rows.push_back(NamespacesRow(one.id(), one.usage));
   printf("%s%zu namespaces\n", QuotaTable("NAMESPACE", rows).c_str(),
          all.size());
   return absl::OkStatus();
 }
 
-NamespaceSpec SpecOf(const Options& options) {
+NamespaceSpec SpecOf(const NamespacesOptions& options) {
   NamespaceSpec spec;
   if (options.everybody || !options.uids.empty() || !options.gids.empty()) {
     spec.entrants = Entrants{options.uids, options.gids, {}};
@@ -177,7 +180,7 @@ void Merge(const Quota& change, Quota* quota) {
   }
 }
 
-absl::Status Set(Context& context, const Options& options) {
+absl::Status Set(Context& context, const NamespacesOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   NamespaceSpec spec = SpecOf(options);
   ASSIGN_OR_RETURN(Namespace now, client->GetNamespace(options.name));
@@ -191,10 +194,10 @@ absl::Status Set(Context& context, const Options& options) {
   spec.etag = now.etag;
   ASSIGN_OR_RETURN(const Namespace changed,
                    client->UpdateNamespace(options.name, spec));
-  return Print(context, changed);
+  return PrintNamespaces(context, changed);
 }
 
-absl::Status Create(Context& context, const Options& options) {
+absl::Status Create(Context& context, const NamespacesOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   // One that is given stands for itself; without, the daemon has a fair share
   // for each user, which what was named here is to change.
@@ -203,21 +206,21 @@ absl::Status Create(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(const Namespace made,
                    client->CreateNamespace(options.name, spec));
   return IsSet(options.uid_quota) ? Set(context, options)
-                                  : Print(context, made);
+                                  : PrintNamespaces(context, made);
 }
 
-absl::Status Show(Context& context, const Options& options) {
+absl::Status Show(Context& context, const NamespacesOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const Namespace one, client->GetNamespace(options.name));
-  return Print(context, one);
+  return PrintNamespaces(context, one);
 }
 
-absl::Status Remove(Context& context, const Options& options) {
+absl::Status Remove(Context& context, const NamespacesOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   return client->DeleteNamespace(options.name);
 }
 
-void AddSpecOptions(CLI::App& verb, Options* options) {
+void AddSpecOptions(CLI::App& verb, NamespacesOptions* options) {
   verb.add_option("--uid", options->uids, "who may enter; may be repeated");
   verb.add_option("--gid", options->gids,
                   "a group that may enter; may be repeated");
@@ -253,7 +256,7 @@ void AddNamespace(CLI::App& app, Context& context) {
   const struct {
     const char* name;
     const char* description;
-    absl::Status (*run)(Context&, const Options&);
+    absl::Status (*run)(Context&, const NamespacesOptions&);
     bool takes_spec;
   } kActions[] = {
       {"create", "Create a namespace", &Create, true},
@@ -262,7 +265,7 @@ void AddNamespace(CLI::App& app, Context& context) {
       {"rm", "Remove a namespace that nothing uses", &Remove, false},
   };
   for (const auto& action : kActions) {
-    auto options = std::make_shared<Options>();
+    auto options = std::make_shared<NamespacesOptions>();
     CLI::App& one = *verb.add_subcommand(action.name, action.description);
     one.add_option("namespace", options->name, "its name")->required();
     if (action.takes_spec) AddSpecOptions(one, options.get());

@@ -12,7 +12,7 @@ void Line(const std::string& key, const std::string& value) {
   printf("%-18s %s\n", key.c_str(), value.c_str());
 }
 
-absl::Status Run(Context& context) {
+absl::Status RunNode(Context& context) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const Node node, client->GetNode());
   if (context.json) {
@@ -43,7 +43,7 @@ absl::Status Run(Context& context) {
 void AddNode(CLI::App& app, Context& context) {
   CLI::App& verb = *app.add_subcommand(
       "node", "Show the daemon and what its host can still give");
-  verb.callback([&context] { context.status = Run(context); });
+  verb.callback([&context] { context.status = RunNode(context); });
 }
 
 }  // namespace shmd::cli

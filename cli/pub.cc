@@ -18,7 +18,7 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct PubOptions {
   std::string channel;
   std::string file = "-";
   ChannelSpec spec;
@@ -86,7 +86,7 @@ absl::Status PublishLines(Input& input, Publisher& publisher,
   }
 }
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunPub(Context& context, const PubOptions& options) {
   UniqueFd file;
   if (options.file != "-") {
     file.Reset(open(options.file.c_str(), O_RDONLY | O_CLOEXEC));
@@ -119,7 +119,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddPub(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PubOptions>();
   CLI::App& verb = *app.add_subcommand(
       "pub", "Publish in a channel, which is created if there is none");
   verb.add_option("channel", options->channel, "its name")->required();
@@ -138,7 +138,7 @@ void AddPub(CLI::App& app, Context& context) {
   AddChannelSpecOptions(verb, &options->spec);
   AddGrantOption(verb, &options->grant);
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunPub(context, *options); });
 }
 
 }  // namespace shmd::cli

@@ -9,7 +9,7 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct PutOptions {
   std::string file;
   SegmentSpec spec;
   bool seal = false;
@@ -19,7 +19,7 @@ struct Options {
   bool strict = false;
 };
 
-absl::Status RunObject(Context& context, const Options& options) {
+absl::Status RunObject(Context& context, const PutOptions& options) {
   PutObjectOptions object;
   object.file = options.file;
   object.id = options.spec.id;
@@ -29,7 +29,7 @@ absl::Status RunObject(Context& context, const Options& options) {
   return PutObject(context, object);
 }
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunPut(Context& context, const PutOptions& options) {
   if (options.object) return RunObject(context, options);
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   absl::StatusOr<Segment> segment;
@@ -47,7 +47,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddPut(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PutOptions>();
   CLI::App& verb = *app.add_subcommand("put", "Copy a file into a new segment");
   verb.add_option("file", options->file, "the file")->required();
   verb.add_option("id", options->spec.id,
@@ -66,7 +66,7 @@ void AddPut(CLI::App& app, Context& context) {
                 "have the kernel seal the object against everybody")
       ->needs(object);
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunPut(context, *options); });
 }
 
 }  // namespace shmd::cli

@@ -9,12 +9,12 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct RenewOptions {
   std::string name;
   std::optional<absl::Duration> ttl;
 };
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunRenew(Context& context, const RenewOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const Segment segment,
                    client->RenewLease(options.name, options.ttl));
@@ -31,7 +31,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddRenew(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RenewOptions>();
   std::optional<absl::Duration>* const ttl = &options->ttl;
   CLI::App& verb = *app.add_subcommand("renew", "Put the end of a segment off");
   verb.add_option("segment", options->name, "its name")->required();
@@ -39,7 +39,7 @@ void AddRenew(CLI::App& app, Context& context) {
             "from now, as 90s or 2h; default: what it was created with",
             ParseTtl, [ttl](absl::Duration duration) { *ttl = duration; });
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunRenew(context, *options); });
 }
 
 }  // namespace shmd::cli

@@ -7,12 +7,12 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct ResizeOptions {
   std::string name;
   uint64_t size_bytes = 0;
 };
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunResize(Context& context, const ResizeOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const Segment segment,
                    client->Resize(options.name, options.size_bytes));
@@ -23,16 +23,16 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddResize(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ResizeOptions>();
   CLI::App& verb = *app.add_subcommand(
       "resize", "Change the size of a segment made with --resizable");
   verb.add_option("segment", options->name, "its name")->required();
-  Options* const parsed = options.get();
+  ResizeOptions* const parsed = options.get();
   AddParsed(verb, "size", "the new size: 4096, 4k, 64MiB, 1G", ParseSize,
             [parsed](uint64_t bytes) { parsed->size_bytes = bytes; })
       ->required();
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunResize(context, *options); });
 }
 
 }  // namespace shmd::cli

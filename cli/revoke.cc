@@ -4,7 +4,7 @@
 namespace shmd::cli {
 namespace {
 
-absl::Status Run(Context& context, const std::string& grant) {
+absl::Status RunRevoke(Context& context, const std::string& grant) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   return client->DeleteGrant(grant);
 }
@@ -19,7 +19,8 @@ void AddRevoke(CLI::App& app, Context& context) {
           "grant", *grant,
           "its full name, as `shm grants` and `shm channel grants` print it")
       ->required();
-  verb.callback([grant, &context] { context.status = Run(context, *grant); });
+  verb.callback(
+      [grant, &context] { context.status = RunRevoke(context, *grant); });
 }
 
 }  // namespace shmd::cli

@@ -8,13 +8,13 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct RmOptions {
   std::vector<std::string> names;
   bool force = false;
   bool objects = false;
 };
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunRm(Context& context, const RmOptions& options) {
   if (options.objects) return RemoveObjects(context, options.names);
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   if (options.names.size() > 1) {
@@ -28,7 +28,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddRm(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RmOptions>();
   CLI::App& verb = *app.add_subcommand(
       "rm", "Delete segments: none unless all may be deleted");
   verb.add_option("segment", options->names, "their names")->required();
@@ -36,7 +36,7 @@ void AddRm(CLI::App& app, Context& context) {
   verb.add_flag("--objects,--object", options->objects,
                 "the names are those of objects; all that are there go");
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunRm(context, *options); });
 }
 
 }  // namespace shmd::cli

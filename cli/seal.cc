@@ -5,12 +5,12 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct SealOptions {
   std::string name;
   bool new_writers = false;
 };
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunSeal(Context& context, const SealOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(
       const Segment segment,
@@ -23,14 +23,14 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddSeal(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SealOptions>();
   CLI::App& verb =
       *app.add_subcommand("seal", "End all writing to a segment, for good");
   verb.add_option("segment", options->name, "its name")->required();
   verb.add_flag("--new_writers", options->new_writers,
                 "only new writers: who has it mapped writable goes on");
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunSeal(context, *options); });
 }
 
 }  // namespace shmd::cli

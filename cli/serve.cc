@@ -25,7 +25,7 @@ namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(10);
 
-struct Options {
+struct ServeOptions {
   std::string channel;
   ChannelSpec spec;
   CallOptions call;
@@ -96,7 +96,7 @@ absl::Status Converse(absl::Span<const char> request, Pipe to, Pipe from,
   }
 }
 
-absl::StatusOr<std::string> Answer(const Options& options,
+absl::StatusOr<std::string> Answer(const ServeOptions& options,
                                    absl::Span<const char> request) {
   if (options.command.empty()) {
     return std::string(request.data(), request.size());
@@ -119,7 +119,7 @@ absl::StatusOr<std::string> Answer(const Options& options,
                    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status)));
 }
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunServe(Context& context, const ServeOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   if (options.call.grant.empty()) {
     RETURN_IF_ERROR(
@@ -146,7 +146,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddServe(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ServeOptions>();
   options->spec.kind = ChannelKind::kCall;
   CLI::App& verb = *app.add_subcommand(
       "serve",
@@ -159,7 +159,7 @@ void AddServe(CLI::App& app, Context& context) {
       ->check(CLI::PositiveNumber);
   AddGrantOption(verb, &options->call.grant);
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunServe(context, *options); });
 }
 
 }  // namespace shmd::cli

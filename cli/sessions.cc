@@ -10,7 +10,7 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct SessionsOptions {
   std::string name;
   std::string segment;
 };
@@ -103,7 +103,7 @@ std::string SessionTable(const std::vector<Session>& sessions) {
 }
 
 void AddSessions(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SessionsOptions>();
   CLI::App& verb = *app.add_subcommand(
       "sessions", "List who is attached, or show what one session holds");
   verb.add_option("session", options->name, "its name");

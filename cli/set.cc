@@ -8,14 +8,14 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct SetOptions {
   std::string name;
   std::map<std::string, std::string> labels;
   std::vector<std::string> unset_labels;
   SegmentUpdate update;
 };
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunSet(Context& context, const SetOptions& options) {
   SegmentUpdate update = options.update;
   for (const auto& [key, value] : options.labels) {
     update.label_changes[key] = value;
@@ -32,7 +32,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddSet(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SetOptions>();
   SegmentUpdate* const update = &options->update;
   CLI::App& verb = *app.add_subcommand(
       "set", "Change labels, mode, owner, group or end of a segment");
@@ -50,7 +50,7 @@ void AddSet(CLI::App& app, Context& context) {
                    "it stays until deleted");
   changes.require_option();
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunSet(context, *options); });
 }
 
 }  // namespace shmd::cli

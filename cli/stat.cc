@@ -44,7 +44,7 @@ void PrintStatus(const SegmentStatus& status) {
   if (!status.seals.empty()) Line("seals", absl::StrJoin(status.seals, " "));
 }
 
-void PrintAll(const Segment& segment) {
+void PrintAllStat(const Segment& segment) {
   Line("name", segment.name);
   Line("uid", segment.uid);
   Line("size", SizeLine(segment.size_bytes));
@@ -67,13 +67,13 @@ void PrintAll(const Segment& segment) {
   Line("handle", segment.handle);
 }
 
-absl::Status Run(Context& context, const std::string& name) {
+absl::Status RunStat(Context& context, const std::string& name) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const Segment segment, client->Get(name));
   if (context.json) {
     printf("%s\n", ToText(SegmentToJson(segment)).c_str());
   } else {
-    PrintAll(segment);
+    PrintAllStat(segment);
   }
   return absl::OkStatus();
 }
@@ -84,7 +84,7 @@ void AddStat(CLI::App& app, Context& context) {
   auto name = std::make_shared<std::string>();
   CLI::App& verb = *app.add_subcommand("stat", "Show all about one segment");
   verb.add_option("segment", *name, "its name")->required();
-  verb.callback([name, &context] { context.status = Run(context, *name); });
+  verb.callback([name, &context] { context.status = RunStat(context, *name); });
 }
 
 }  // namespace shmd::cli

@@ -25,7 +25,7 @@ const std::map<std::string, SlowPolicy>& Policies() {
   return *policies;
 }
 
-struct Options {
+struct SubOptions {
   std::string channel;
   ChannelSpec spec;
   std::string grant;
@@ -35,7 +35,7 @@ struct Options {
   absl::Duration timeout = absl::InfiniteDuration();
 };
 
-void Print(const ReceivedMessage& message, bool json, bool raw) {
+void PrintSub(const ReceivedMessage& message, bool json, bool raw) {
   const absl::string_view payload(message.data(), message.size_bytes());
   if (json) {
     nlohmann::ordered_json out;
@@ -62,8 +62,8 @@ void Print(const ReceivedMessage& message, bool json, bool raw) {
 // Prints messages as `next` gets them, until there have been enough, the
 // channel is closed, or nobody reads any more. `done` ends each.
 template <typename Next, typename Done>
-absl::Status PrintAll(const Options& options, bool json, const Next& next,
-                      const Done& done) {
+absl::Status PrintAllSub(const SubOptions& options, bool json, const Next& next,
+                         const Done& done) {
   const absl::Time deadline = absl::Now() + options.timeout;
   for (uint64_t left = options.count; left > 0 && ferror(stdout) == 0;) {
     absl::StatusOr<ReceivedMessage> message = next(deadline);
@@ -73,14 +73,14 @@ absl::Status PrintAll(const Options& options, bool json, const Next& next,
       continue;
     }
     RETURN_IF_ERROR(message.status());
-    Print(*message, json, options.raw);
+    PrintSub(*message, json, options.raw);
     RETURN_IF_ERROR(done(*message));
     --left;
   }
   return absl::OkStatus();
 }
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunSub(Context& context, const SubOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   // Who is let in by a grant cannot ask what kind it is.
   ChannelKind kind = options.spec.kind;
@@ -95,7 +95,7 @@ absl::Status Run(Context& context, const Options& options) {
     consumer_options.grant = options.grant;
     ASSIGN_OR_RETURN(Consumer consumer, Consumer::Open(*client, options.channel,
                                                        consumer_options));
-    return PrintAll(
+    return PrintAllSub(
         options, context.json,
         [&](absl::Time deadline) { return consumer.Receive(deadline); },
         [](ReceivedMessage& message) { return message.Acknowledge(); });
@@ -106,7 +106,7 @@ absl::Status Run(Context& context, const Options& options) {
   ASSIGN_OR_RETURN(
       Subscriber subscriber,
       Subscriber::Open(*client, options.channel, subscriber_options));
-  RETURN_IF_ERROR(PrintAll(
+  RETURN_IF_ERROR(PrintAllSub(
       options, context.json,
       [&](absl::Time deadline) { return subscriber.Receive(deadline); },
       [](ReceivedMessage& message) {
@@ -123,11 +123,12 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddSub(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
-  CLI::App& verb = *app.add_subcommand(
-      "sub",
-      "Print what is published in a channel, or take work from a queue; it is "
-      "created if there is none");
+  auto options = std::make_shared<SubOptions>();
+  CLI::App& verb =
+      *app.add_subcommand("sub",
+                          "Print what is published in a channel, or take "
+                          "work from a queue; it is "
+                          "created if there is none");
   verb.add_option("channel", options->channel, "its name")->required();
   verb.add_option("--count,-n", options->count, "end after this many messages")
       ->check(CLI::PositiveNumber);
@@ -141,7 +142,7 @@ void AddSub(CLI::App& app, Context& context) {
   AddChannelSpecOptions(verb, &options->spec);
   AddGrantOption(verb, &options->grant);
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunSub(context, *options); });
 }
 
 }  // namespace shmd::cli

@@ -49,7 +49,7 @@ absl::StatusOr<std::string> Digest(const ReadOnlyAttached& mapping) {
       absl::string_view(reinterpret_cast<const char*>(digest), size));
 }
 
-absl::Status Run(Context& context, const std::string& segment) {
+absl::Status RunSum(Context& context, const std::string& segment) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const std::string handle, ResolveHandle(*client, segment));
   ASSIGN_OR_RETURN(const ReadOnlyAttached mapping, client->MapReadOnly(handle));
@@ -82,7 +82,7 @@ void AddSum(CLI::App& app, Context& context) {
       "sum", "Compute SHA-256 over a segment's mapping, and the rate");
   verb.add_option("segment", *segment, "name or handle")->required();
   verb.callback(
-      [segment, &context] { context.status = Run(context, *segment); });
+      [segment, &context] { context.status = RunSum(context, *segment); });
 }
 
 }  // namespace shmd::cli

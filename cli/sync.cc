@@ -16,7 +16,7 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct SyncOptions {
   std::string name;
   std::string kind = "mutex";
   std::string mode;
@@ -39,7 +39,7 @@ nlohmann::ordered_json PrimitiveToJson(const SyncPrimitive& primitive) {
   return out;
 }
 
-absl::Status CreateOne(Context& context, Options options) {
+absl::Status CreateOne(Context& context, SyncOptions options) {
   options.spec.kind = SyncKindNamed(absl::AsciiStrToUpper(options.kind));
   if (!options.mode.empty()) {
     ASSIGN_OR_RETURN(options.spec.mode, ParseMode(options.mode));
@@ -87,7 +87,7 @@ absl::Status RemoveOne(Context& context, const std::string& name) {
 }
 
 void AddSyncCreate(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SyncOptions>();
   CLI::App& verb = *app.add_subcommand("create", "Make one");
   verb.add_option("name", options->name, "the last part of its name")
       ->required();

@@ -15,7 +15,7 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct TopOptions {
   std::string name_space;  // empty: all that the caller may enter
   bool once = false;
   double interval_seconds = 2;
@@ -192,7 +192,7 @@ nlohmann::ordered_json ToJson(const Picture& picture, size_t limit) {
   return out;
 }
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunTop(Context& context, const TopOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   for (;;) {
     ASSIGN_OR_RETURN(const Picture picture, Take(*client, options.name_space));
@@ -216,7 +216,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddTop(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TopOptions>();
   CLI::App& verb =
       *app.add_subcommand("top", "Show what takes the memory, again and again");
   verb.add_flag("--once", options->once, "show it once and end");
@@ -228,7 +228,7 @@ void AddTop(CLI::App& app, Context& context) {
   verb.callback([options, &app, &context] {
     // Said, and not the default that other verbs have.
     if (app.count("--namespace") > 0) options->name_space = context.name_space;
-    context.status = Run(context, *options);
+    context.status = RunTop(context, *options);
   });
 }
 

@@ -10,14 +10,14 @@
 namespace shmd::cli {
 namespace {
 
-struct Options {
+struct WatchVerbOptions {
   WatchOptions watch;
   bool objects = false;
   std::string id_prefix;
   uint64_t count = UINT64_MAX;
 };
 
-void Print(const WatchEvent& event, bool json) {
+void PrintWatch(const WatchEvent& event, bool json) {
   const char* type = WatchEventTypeName(event.type);
   if (json) {
     nlohmann::ordered_json out;
@@ -40,7 +40,7 @@ void Print(const WatchEvent& event, bool json) {
   fflush(stdout);
 }
 
-void Print(const ObjectWatchEvent& event, bool json) {
+void PrintWatch(const ObjectWatchEvent& event, bool json) {
   const char* type = WatchEventTypeName(event.type);
   if (json) {
     nlohmann::ordered_json out;
@@ -58,7 +58,7 @@ void Print(const ObjectWatchEvent& event, bool json) {
   fflush(stdout);
 }
 
-absl::Status Run(Context& context, const Options& options) {
+absl::Status RunWatch(Context& context, const WatchVerbOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   uint64_t left = options.count;
   if (options.objects) {
@@ -66,12 +66,12 @@ absl::Status Run(Context& context, const Options& options) {
     watch.id_prefix = options.id_prefix;
     watch.resume_token = options.watch.resume_token;
     return client->WatchObjects(watch, [&](const ObjectWatchEvent& event) {
-      Print(event, context.json);
+      PrintWatch(event, context.json);
       return --left > 0 && ferror(stdout) == 0;
     });
   }
   return client->Watch(options.watch, [&](const WatchEvent& event) {
-    Print(event, context.json);
+    PrintWatch(event, context.json);
     // Ends as well once nobody reads any more.
     return --left > 0 && ferror(stdout) == 0;
   });
@@ -80,7 +80,7 @@ absl::Status Run(Context& context, const Options& options) {
 }  // namespace
 
 void AddWatch(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<WatchVerbOptions>();
   CLI::App& verb =
       *app.add_subcommand("watch", "Print what exists, then every change");
   CLI::Option* const filter =
@@ -97,7 +97,7 @@ void AddWatch(CLI::App& app, Context& context) {
   verb.add_option("--count,-n", options->count, "end after this many events")
       ->check(CLI::PositiveNumber);
   verb.callback(
-      [options, &context] { context.status = Run(context, *options); });
+      [options, &context] { context.status = RunWatch(context, *options); });
 }
 
 }  // namespace shmd::cli

@@ -26,7 +26,7 @@ nlohmann::ordered_json ToJson(const SegmentUsers& found) {
   return out;
 }
 
-absl::Status Run(Context& context, const std::string& name) {
+absl::Status RunWho(Context& context, const std::string& name) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const SegmentUsers found, client->ListSegmentUsers(name));
   if (context.json) {
@@ -60,7 +60,7 @@ void AddWho(CLI::App& app, Context& context) {
   CLI::App& verb = *app.add_subcommand(
       "who", "List the processes that have a segment mapped");
   verb.add_option("segment", *name, "its name")->required();
-  verb.callback([name, &context] { context.status = Run(context, *name); });
+  verb.callback([name, &context] { context.status = RunWho(context, *name); });
 }
 
 }  // namespace shmd::cli

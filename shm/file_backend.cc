@@ -22,7 +22,7 @@
 namespace shmd {
 namespace {
 
-absl::Status Unsupported(absl::string_view message) {
+absl::Status FileUnsupported(absl::string_view message) {
   return Error(absl::StatusCode::kUnimplemented, reason::kBackendUnsupported,
                message);
 }
@@ -59,7 +59,7 @@ FileLocation LocationOf(const ObjectName& name) {
   return location;
 }
 
-PageStore StoreOf(const Folder& folder, uint64_t memory_reserve_bytes) {
+PageStore FileStore(const Folder& folder, uint64_t memory_reserve_bytes) {
   PageStore store;
   store.page_size_bytes = folder.page_size_bytes();
   store.memory_reserve_bytes = memory_reserve_bytes;
@@ -79,8 +79,8 @@ PageStore StoreOf(const Folder& folder, uint64_t memory_reserve_bytes) {
   return store;
 }
 
-KernelObject ObjectOf(const FileLocation& location, const sys::FileStat& found,
-                      uint64_t page_size_bytes) {
+KernelObject FileObject(const FileLocation& location,
+                        const sys::FileStat& found, uint64_t page_size_bytes) {
   KernelObject object;
   object.name.backend = BackendKind::kMappedFile;
   object.name.file_root = location.root;
@@ -91,7 +91,7 @@ KernelObject ObjectOf(const FileLocation& location, const sys::FileStat& found,
 }
 
 // What the path leads to now, if that is still the object.
-absl::StatusOr<UniqueFd> OpenSame(const ObjectName& name, int flags) {
+absl::StatusOr<UniqueFd> OpenSameFile(const ObjectName& name, int flags) {
   const FileLocation location = LocationOf(name);
   ASSIGN_OR_RETURN(const UniqueFd root, sys::OpenFolder(location.root));
   absl::StatusOr<UniqueFd> fd =
@@ -117,7 +117,7 @@ absl::Status CheckOptions(const SegmentOptions& options, const Folder& folder,
   }
   if (options.numa.mode != NumaMode::kNone &&
       store.kind == PageStore::Kind::kFileSystem) {
-    return Unsupported("pages of storage cannot be put on memory nodes");
+    return FileUnsupported("pages of storage cannot be put on memory nodes");
   }
   RETURN_IF_ERROR(CheckFileSize(options.size_bytes));
   RETURN_IF_ERROR(
@@ -127,12 +127,12 @@ absl::Status CheckOptions(const SegmentOptions& options, const Folder& folder,
 }
 
 // Makes the open file what `options` ask for, but for its ownership.
-absl::StatusOr<KernelObject> Furnish(int fd, const SegmentOptions& options,
-                                     const PageStore& store,
-                                     const FileLocation& location) {
+absl::StatusOr<KernelObject> FurnishFile(int fd, const SegmentOptions& options,
+                                         const PageStore& store,
+                                         const FileLocation& location) {
   RETURN_IF_ERROR(GrowDescriptor(fd, GrowthOf(options), store));
   ASSIGN_OR_RETURN(const sys::FileStat made, sys::Fstat(fd));
-  KernelObject object = ObjectOf(location, made, options.page_size_bytes);
+  KernelObject object = FileObject(location, made, options.page_size_bytes);
   if (options.lock_in_memory) {
     object.locked = std::make_shared<LockedPages>();
     RETURN_IF_ERROR(LockDescriptor(fd, options.size_bytes,
@@ -153,7 +153,7 @@ absl::StatusOr<KernelObject> FileBackend::Make(
                         "its folder does not exist");
   }
   RETURN_IF_ERROR(folder.status());
-  const PageStore store = StoreOf(*folder, memory_reserve_bytes_);
+  const PageStore store = FileStore(*folder, memory_reserve_bytes_);
   RETURN_IF_ERROR(CheckOptions(options, *folder, store));
 
   const int folder_fd = folder->fd.get();
@@ -164,7 +164,7 @@ absl::StatusOr<KernelObject> FileBackend::Make(
     sys::UnlinkIn(folder_fd, location.name).IgnoreError();
   });
   ASSIGN_OR_RETURN(KernelObject object,
-                   Furnish(fd->get(), options, store, location));
+                   FurnishFile(fd->get(), options, store, location));
   std::move(undo).Cancel();
   return object;
 }
@@ -211,7 +211,7 @@ absl::StatusOr<KernelObject> FileBackend::Adopt(
                         "it is a symbolic link");
   }
   RETURN_IF_ERROR(CheckAdoptable(found));
-  return ObjectOf(location, found, folder.page_size_bytes());
+  return FileObject(location, found, folder.page_size_bytes());
 }
 
 absl::StatusOr<KernelObject> FileBackend::Reopen(const ObjectName& name,
@@ -227,14 +227,14 @@ absl::StatusOr<KernelObject> FileBackend::Reopen(const ObjectName& name,
                    sys::OpenBeneath(folder.fd.get(), location.name, O_PATH, 0));
   ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
   if (!IsSameObject(name, found)) return ObjectReplaced();
-  return ObjectOf(location, found, folder.page_size_bytes());
+  return FileObject(location, found, folder.page_size_bytes());
 }
 
 absl::StatusOr<ObjectRef> FileBackend::Open(const KernelObject& object,
                                             Access access) const {
   ASSIGN_OR_RETURN(
       UniqueFd fd,
-      OpenSame(object.name, access == Access::kRead ? O_RDONLY : O_RDWR));
+      OpenSameFile(object.name, access == Access::kRead ? O_RDONLY : O_RDWR));
   return ObjectRef(std::move(fd));
 }
 
@@ -261,7 +261,7 @@ absl::Status FileBackend::Remove(const KernelObject& object) const {
 }
 
 absl::Status FileBackend::Revoke(const KernelObject& object) const {
-  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSame(object.name, O_RDWR));
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSameFile(object.name, O_RDWR));
   return sys::Ftruncate(fd.get(), 0);
 }
 
@@ -269,23 +269,23 @@ absl::Status FileBackend::Resize(const KernelObject& object,
                                  uint64_t size_bytes,
                                  Allocation allocation) const {
   ASSIGN_OR_RETURN(const Folder folder, OpenFolderOf(LocationOf(object.name)));
-  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSame(object.name, O_RDWR));
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSameFile(object.name, O_RDWR));
   ResizeRequest request;
   request.size_bytes = size_bytes;
   request.allocation = allocation;
   request.locked = object.locked.get();
   RETURN_IF_ERROR(ResizeDescriptor(fd.get(), request,
-                                   StoreOf(folder, memory_reserve_bytes_)));
+                                   FileStore(folder, memory_reserve_bytes_)));
   return sys::Fsync(fd.get());
 }
 
 absl::Status FileBackend::Seal(const KernelObject&, SealExtent) const {
-  return Unsupported("only memfd segments can be sealed");
+  return FileUnsupported("only memfd segments can be sealed");
 }
 
 absl::Status FileBackend::SetOwnership(const KernelObject& object, mode_t mode,
                                        uid_t owner, gid_t group) const {
-  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSame(object.name, O_RDONLY));
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSameFile(object.name, O_RDONLY));
   RETURN_IF_ERROR(SetDescriptorOwnership(fd.get(), mode, owner, group));
   return sys::Fsync(fd.get());
 }
@@ -293,7 +293,7 @@ absl::Status FileBackend::SetOwnership(const KernelObject& object, mode_t mode,
 absl::Status FileBackend::Flush(const KernelObject& object, FlushMode mode,
                                 uint64_t offset_bytes,
                                 uint64_t length_bytes) const {
-  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSame(object.name, O_RDONLY));
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSameFile(object.name, O_RDONLY));
   if (mode == FlushMode::kAsynchronous) {
     return sys::StartWriteback(fd.get(), offset_bytes, length_bytes);
   }
@@ -314,7 +314,7 @@ absl::Status FileBackend::Flush(const KernelObject& object, FlushMode mode,
 absl::StatusOr<ObjectStatus> FileBackend::Status(const KernelObject& object,
                                                  bool with_nodes) const {
   ASSIGN_OR_RETURN(const UniqueFd fd,
-                   OpenSame(object.name, with_nodes ? O_RDONLY : O_PATH));
+                   OpenSameFile(object.name, with_nodes ? O_RDONLY : O_PATH));
   ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
   ObjectStatus status = StatusOfStat(found, object.page_size_bytes);
   if (object.locked != nullptr) {

@@ -37,7 +37,7 @@ std::string ReadWhole(const std::string& path) {
   return text.str();
 }
 
-uint64_t ReadNumber(const std::string& path) {
+uint64_t NumberOrZero(const std::string& path) {
   uint64_t value = 0;
   const std::string text = ReadWhole(path);
   return absl::SimpleAtoi(text, &value) ? value : 0;
@@ -171,9 +171,9 @@ std::vector<HugePagePool> ReadHugePagePools() {
         absl::StrCat(kHugePageFolder, "/", entry->d_name, "/");
     HugePagePool pool;
     pool.page_size_bytes = kilobytes * 1024;
-    pool.total_pages = ReadNumber(pool_folder + "nr_hugepages");
-    const uint64_t free_pages = ReadNumber(pool_folder + "free_hugepages");
-    const uint64_t promised = ReadNumber(pool_folder + "resv_hugepages");
+    pool.total_pages = NumberOrZero(pool_folder + "nr_hugepages");
+    const uint64_t free_pages = NumberOrZero(pool_folder + "free_hugepages");
+    const uint64_t promised = NumberOrZero(pool_folder + "resv_hugepages");
     pool.available_pages = free_pages > promised ? free_pages - promised : 0;
     pools.push_back(pool);
   }

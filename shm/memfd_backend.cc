@@ -26,7 +26,7 @@
 namespace shmd {
 namespace {
 
-PageStore StoreOf(uint64_t page_size_bytes, uint64_t memory_reserve_bytes) {
+PageStore MemfdStore(uint64_t page_size_bytes, uint64_t memory_reserve_bytes) {
   PageStore store;
   store.kind = page_size_bytes > BasePageSizeBytes()
                    ? PageStore::Kind::kHugePages
@@ -49,7 +49,7 @@ int InitialSeals(const SegmentOptions& options) {
 absl::StatusOr<KernelObject> MemfdBackend::Make(
     const SegmentOptions& options) const {
   const PageStore store =
-      StoreOf(options.page_size_bytes, memory_reserve_bytes_);
+      MemfdStore(options.page_size_bytes, memory_reserve_bytes_);
   // Before pages are taken; without any, ftruncate(2) says it itself.
   if (options.allocation == Allocation::kReserved) {
     RETURN_IF_ERROR(CheckFileSize(options.size_bytes));
@@ -146,7 +146,7 @@ absl::Status MemfdBackend::Resize(const KernelObject& object,
   request.allocation = allocation;
   request.locked = object.locked.get();
   return ResizeDescriptor(
-      fd, request, StoreOf(object.page_size_bytes, memory_reserve_bytes_));
+      fd, request, MemfdStore(object.page_size_bytes, memory_reserve_bytes_));
 }
 
 absl::Status MemfdBackend::Seal(const KernelObject& object,

@@ -22,7 +22,7 @@
 namespace shmd {
 namespace {
 
-PageStore StoreOf(uint64_t memory_reserve_bytes) {
+PageStore PosixStore(uint64_t memory_reserve_bytes) {
   PageStore store;
   store.kind = PageStore::Kind::kPosixTmpfs;
   store.page_size_bytes = BasePageSizeBytes();
@@ -30,13 +30,13 @@ PageStore StoreOf(uint64_t memory_reserve_bytes) {
   return store;
 }
 
-absl::Status Unsupported(absl::string_view message) {
+absl::Status PosixUnsupported(absl::string_view message) {
   return Error(absl::StatusCode::kUnimplemented, reason::kBackendUnsupported,
                message);
 }
 
 // What the name leads to now, if that is still the object.
-absl::StatusOr<UniqueFd> OpenSame(const ObjectName& name, int flags) {
+absl::StatusOr<UniqueFd> OpenSamePosix(const ObjectName& name, int flags) {
   absl::StatusOr<UniqueFd> fd = sys::ShmOpen(name.posix_name, flags, 0);
   if (!fd.ok()) return GoneMeansReplaced(fd.status());
   ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd->get()));
@@ -45,8 +45,8 @@ absl::StatusOr<UniqueFd> OpenSame(const ObjectName& name, int flags) {
 }
 
 // Makes the open object what `options` ask for, but for its ownership.
-absl::Status Furnish(int fd, const SegmentOptions& options,
-                     const PageStore& store, KernelObject& object) {
+absl::Status FurnishPosix(int fd, const SegmentOptions& options,
+                          const PageStore& store, KernelObject& object) {
   RETURN_IF_ERROR(GrowDescriptor(fd, GrowthOf(options), store));
   if (options.lock_in_memory) {
     object.locked = std::make_shared<LockedPages>();
@@ -59,8 +59,8 @@ absl::Status Furnish(int fd, const SegmentOptions& options,
   return absl::OkStatus();
 }
 
-absl::StatusOr<KernelObject> ObjectOf(const std::string& name,
-                                      const sys::FileStat& found) {
+absl::StatusOr<KernelObject> PosixObject(const std::string& name,
+                                         const sys::FileStat& found) {
   KernelObject object;
   object.name.backend = BackendKind::kPosix;
   object.name.posix_name = name;
@@ -74,7 +74,8 @@ absl::StatusOr<KernelObject> ObjectOf(const std::string& name,
 absl::StatusOr<KernelObject> PosixBackend::Make(
     const SegmentOptions& options) const {
   if (options.page_size_bytes > BasePageSizeBytes()) {
-    return Unsupported("POSIX shared memory has no pages from the huge pool");
+    return PosixUnsupported(
+        "POSIX shared memory has no pages from the huge pool");
   }
   KernelObject object;
   object.name.backend = BackendKind::kPosix;
@@ -82,7 +83,7 @@ absl::StatusOr<KernelObject> PosixBackend::Make(
       options.posix_name.empty() ? RandomPosixName() : options.posix_name;
   object.page_size_bytes = options.page_size_bytes;
   RETURN_IF_ERROR(CheckPosixName(object.name.posix_name));
-  const PageStore store = StoreOf(memory_reserve_bytes_);
+  const PageStore store = PosixStore(memory_reserve_bytes_);
   RETURN_IF_ERROR(CheckFileSize(options.size_bytes));
   RETURN_IF_ERROR(
       store.Check(options.size_bytes, options.allocation, options.populate));
@@ -93,7 +94,7 @@ absl::StatusOr<KernelObject> PosixBackend::Make(
                                 O_RDWR | O_CREAT | O_EXCL, kUnfinishedMode));
   auto undo = absl::MakeCleanup(
       [&object] { sys::ShmUnlink(object.name.posix_name).IgnoreError(); });
-  RETURN_IF_ERROR(Furnish(fd.get(), options, store, object));
+  RETURN_IF_ERROR(FurnishPosix(fd.get(), options, store, object));
   std::move(undo).Cancel();
   object.unfinished = std::move(fd);
   return object;
@@ -127,7 +128,7 @@ absl::StatusOr<KernelObject> PosixBackend::Adopt(
                    sys::ShmOpen(options.posix_name, O_PATH, 0));
   ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
   RETURN_IF_ERROR(CheckAdoptable(found));
-  return ObjectOf(options.posix_name, found);
+  return PosixObject(options.posix_name, found);
 }
 
 absl::StatusOr<KernelObject> PosixBackend::Reopen(const ObjectName& name,
@@ -135,19 +136,19 @@ absl::StatusOr<KernelObject> PosixBackend::Reopen(const ObjectName& name,
   ASSIGN_OR_RETURN(const UniqueFd fd, sys::ShmOpen(name.posix_name, O_PATH, 0));
   ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
   if (!IsSameObject(name, found)) return ObjectReplaced();
-  return ObjectOf(name.posix_name, found);
+  return PosixObject(name.posix_name, found);
 }
 
 absl::StatusOr<ObjectRef> PosixBackend::Open(const KernelObject& object,
                                              Access access) const {
   ASSIGN_OR_RETURN(
       UniqueFd fd,
-      OpenSame(object.name, access == Access::kRead ? O_RDONLY : O_RDWR));
+      OpenSamePosix(object.name, access == Access::kRead ? O_RDONLY : O_RDWR));
   return ObjectRef(std::move(fd));
 }
 
 absl::Status PosixBackend::Remove(const KernelObject& object) const {
-  const absl::StatusOr<UniqueFd> fd = OpenSame(object.name, O_PATH);
+  const absl::StatusOr<UniqueFd> fd = OpenSamePosix(object.name, O_PATH);
   if (GetErrorReason(fd.status()) == reason::kObjectReplaced) {
     return absl::OkStatus();
   }
@@ -160,35 +161,35 @@ absl::Status PosixBackend::Remove(const KernelObject& object) const {
 }
 
 absl::Status PosixBackend::Revoke(const KernelObject& object) const {
-  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSame(object.name, O_RDWR));
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSamePosix(object.name, O_RDWR));
   return sys::Ftruncate(fd.get(), 0);
 }
 
 absl::Status PosixBackend::Resize(const KernelObject& object,
                                   uint64_t size_bytes,
                                   Allocation allocation) const {
-  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSame(object.name, O_RDWR));
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSamePosix(object.name, O_RDWR));
   ResizeRequest request;
   request.size_bytes = size_bytes;
   request.allocation = allocation;
   request.locked = object.locked.get();
-  return ResizeDescriptor(fd.get(), request, StoreOf(memory_reserve_bytes_));
+  return ResizeDescriptor(fd.get(), request, PosixStore(memory_reserve_bytes_));
 }
 
 absl::Status PosixBackend::Seal(const KernelObject&, SealExtent) const {
-  return Unsupported("only memfd segments can be sealed");
+  return PosixUnsupported("only memfd segments can be sealed");
 }
 
 absl::Status PosixBackend::SetOwnership(const KernelObject& object, mode_t mode,
                                         uid_t owner, gid_t group) const {
-  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSame(object.name, O_RDONLY));
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSamePosix(object.name, O_RDONLY));
   return SetDescriptorOwnership(fd.get(), mode, owner, group);
 }
 
 absl::Status PosixBackend::Flush(const KernelObject& object, FlushMode,
                                  uint64_t, uint64_t) const {
   // Lives in memory: there is nothing to write, if it is there.
-  return OpenSame(object.name, O_PATH).status();
+  return OpenSamePosix(object.name, O_PATH).status();
 }
 
 std::optional<ObjectStatus> PosixBackend::FreshStatus(
@@ -206,7 +207,7 @@ std::optional<ObjectStatus> PosixBackend::FreshStatus(
 absl::StatusOr<ObjectStatus> PosixBackend::Status(const KernelObject& object,
                                                   bool with_nodes) const {
   ASSIGN_OR_RETURN(const UniqueFd fd,
-                   OpenSame(object.name, with_nodes ? O_RDONLY : O_PATH));
+                   OpenSamePosix(object.name, with_nodes ? O_RDONLY : O_PATH));
   ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
   ObjectStatus status = StatusOfStat(found, object.page_size_bytes);
   if (object.locked != nullptr) {

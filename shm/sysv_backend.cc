@@ -25,7 +25,7 @@
 namespace shmd {
 namespace {
 
-PageStore StoreOf(uint64_t page_size_bytes, uint64_t memory_reserve_bytes) {
+PageStore SysvStore(uint64_t page_size_bytes, uint64_t memory_reserve_bytes) {
   PageStore store;
   store.kind = page_size_bytes > BasePageSizeBytes()
                    ? PageStore::Kind::kHugePages
@@ -35,7 +35,7 @@ PageStore StoreOf(uint64_t page_size_bytes, uint64_t memory_reserve_bytes) {
   return store;
 }
 
-absl::Status Unsupported(absl::string_view message) {
+absl::Status SysvUnsupported(absl::string_view message) {
   return Error(absl::StatusCode::kUnimplemented, reason::kBackendUnsupported,
                message);
 }
@@ -63,7 +63,7 @@ uint64_t ResidentBytes(const KernelObject& object, const sys::SysvStat& found) {
              : sys::ShmResidentBytes(id).value_or(0);
 }
 
-KernelObject ObjectOf(int id, uint32_t key, uint64_t page_size_bytes) {
+KernelObject SysvObject(int id, uint32_t key, uint64_t page_size_bytes) {
   KernelObject object;
   object.name.backend = BackendKind::kSysv;
   object.name.sysv_id = id;
@@ -148,10 +148,10 @@ absl::StatusOr<int> MakeSegment(const SegmentOptions& options,
 absl::StatusOr<KernelObject> SysvBackend::Make(
     const SegmentOptions& options) const {
   if (options.resizable) {
-    return Unsupported("a System V segment cannot change its size");
+    return SysvUnsupported("a System V segment cannot change its size");
   }
   const PageStore store =
-      StoreOf(options.page_size_bytes, memory_reserve_bytes_);
+      SysvStore(options.page_size_bytes, memory_reserve_bytes_);
   RETURN_IF_ERROR(CheckSysv(options.size_bytes));
   RETURN_IF_ERROR(
       store.Check(options.size_bytes, options.allocation, options.populate));
@@ -164,7 +164,7 @@ absl::StatusOr<KernelObject> SysvBackend::Make(
     RETURN_IF_ERROR(LockSegment(id, options.size_bytes));
   }
   std::move(undo).Cancel();
-  return ObjectOf(id, options.sysv_key, options.page_size_bytes);
+  return SysvObject(id, options.sysv_key, options.page_size_bytes);
 }
 
 absl::Status SysvBackend::Finish(const KernelObject& object,
@@ -207,7 +207,7 @@ absl::StatusOr<KernelObject> SysvBackend::Adopt(
     return Error(absl::StatusCode::kFailedPrecondition,
                  reason::kObjectUnsuitable, "it is empty");
   }
-  return ObjectOf(id, found.key, sys::ShmPageSizeBytes(id));
+  return SysvObject(id, found.key, sys::ShmPageSizeBytes(id));
 }
 
 absl::StatusOr<KernelObject> SysvBackend::Reopen(
@@ -223,7 +223,7 @@ absl::StatusOr<KernelObject> SysvBackend::Reopen(
   if (found->key != name.sysv_key || BootNumber() != name.inode) {
     return ObjectReplaced();
   }
-  return ObjectOf(name.sysv_id, name.sysv_key, page_size_bytes);
+  return SysvObject(name.sysv_id, name.sysv_key, page_size_bytes);
 }
 
 absl::StatusOr<ObjectRef> SysvBackend::Open(const KernelObject& object,
@@ -246,16 +246,16 @@ absl::Status SysvBackend::Remove(const KernelObject& object) const {
 }
 
 absl::Status SysvBackend::Revoke(const KernelObject&) const {
-  return Unsupported("a System V segment cannot be taken from its users");
+  return SysvUnsupported("a System V segment cannot be taken from its users");
 }
 
 absl::Status SysvBackend::Resize(const KernelObject&, uint64_t,
                                  Allocation) const {
-  return Unsupported("a System V segment cannot change its size");
+  return SysvUnsupported("a System V segment cannot change its size");
 }
 
 absl::Status SysvBackend::Seal(const KernelObject&, SealExtent) const {
-  return Unsupported("only memfd segments can be sealed");
+  return SysvUnsupported("only memfd segments can be sealed");
 }
 
 absl::Status SysvBackend::SetOwnership(const KernelObject& object, mode_t mode,

@@ -16,8 +16,8 @@
 namespace shmd::bench {
 namespace {
 
-void Register(const std::string& name,
-              const std::function<void(benchmark::State&)>& run) {
+void AddAttach(const std::string& name,
+               const std::function<void(benchmark::State&)>& run) {
   benchmark::RegisterBenchmark(name.c_str(), run)
       ->UseManualTime()
       ->Unit(benchmark::kMicrosecond);
@@ -119,30 +119,30 @@ void RegisterAttach(const Subjects& subjects) {
     const std::string label = absl::AsciiStrToLower(BackendName(backend));
     const std::string handle =
         daemon.Keep(daemon.NewSegment(backend, kAttachedBytes)).handle_string();
-    Register(absl::StrCat("attach/", label),
-             [&daemon, handle](benchmark::State& state) {
-               TimeAttach(state, daemon, handle);
-             });
-    Register(absl::StrCat("attach_detach/", label),
-             [&daemon, handle](benchmark::State& state) {
-               TimeAttachDetach(state, daemon, handle);
-             });
-    Register(absl::StrCat("client_attach_detach/", label),
-             [&daemon, handle](benchmark::State& state) {
-               TimeClient(state, daemon.client(), handle);
-             });
+    AddAttach(absl::StrCat("attach/", label),
+              [&daemon, handle](benchmark::State& state) {
+                TimeAttach(state, daemon, handle);
+              });
+    AddAttach(absl::StrCat("attach_detach/", label),
+              [&daemon, handle](benchmark::State& state) {
+                TimeAttachDetach(state, daemon, handle);
+              });
+    AddAttach(absl::StrCat("client_attach_detach/", label),
+              [&daemon, handle](benchmark::State& state) {
+                TimeClient(state, daemon.client(), handle);
+              });
   }
   const std::pair<const char*, Passer*> passers[] = {
       {"reopened", subjects.reopening_passer}, {"same", subjects.passer}};
   for (const auto& [label, passer] : passers) {
-    Register(absl::StrCat("kernel_attach/", label),
-             [passer = passer](benchmark::State& state) {
-               TimePass(state, *passer);
-             });
-    Register(absl::StrCat("kernel_attach_detach/", label),
-             [passer = passer](benchmark::State& state) {
-               TimePassAndClose(state, *passer);
-             });
+    AddAttach(absl::StrCat("kernel_attach/", label),
+              [passer = passer](benchmark::State& state) {
+                TimePass(state, *passer);
+              });
+    AddAttach(absl::StrCat("kernel_attach_detach/", label),
+              [passer = passer](benchmark::State& state) {
+                TimePassAndClose(state, *passer);
+              });
   }
 }
 

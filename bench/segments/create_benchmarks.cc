@@ -21,8 +21,8 @@ namespace {
 
 constexpr uint64_t kPage = 4096;
 
-void Register(const std::string& name,
-              const std::function<void(benchmark::State&)>& run) {
+void AddCreate(const std::string& name,
+               const std::function<void(benchmark::State&)>& run) {
   benchmark::RegisterBenchmark(name.c_str(), run)
       ->UseManualTime()
       ->Unit(benchmark::kMicrosecond);
@@ -262,16 +262,16 @@ void RegisterBatches(Daemon& daemon) {
   for (const int count : {64, 900}) {
     const auto add = [&](const char* operation, const Batch& batch,
                          bool removal) {
-      Register(absl::StrCat(operation, batch.name()),
-               [&daemon, batch, removal](benchmark::State& state) {
-                 TimeBatch(state, daemon, batch, removal);
-               });
+      AddCreate(absl::StrCat(operation, batch.name()),
+                [&daemon, batch, removal](benchmark::State& state) {
+                  TimeBatch(state, daemon, batch, removal);
+                });
     };
     add("batch_create/", {kind, count, v1::BASIC}, false);
     add("batch_create/", {kind, count, v1::IDENTITY}, false);
     add("batch_delete/", {kind, count, v1::BASIC}, true);
     for (const bool removal : {false, true}) {
-      Register(
+      AddCreate(
           absl::StrCat(removal ? "kernel_batch_delete" : "kernel_batch_create",
                        "/memfd/", count),
           [kind, count, removal](benchmark::State& state) {
@@ -288,26 +288,27 @@ void RegisterKind(Daemon& daemon, const std::string& folder, const Kind& kind) {
       {"create_delete", TimeCreateDelete},
   };
   for (const v1::SegmentView view : {v1::BASIC, v1::IDENTITY}) {
-    Register(absl::StrCat(view == v1::IDENTITY ? "create_identity/" : "create/",
-                          kind.name()),
-             [&daemon, kind, view](benchmark::State& state) {
-               TimeCreate(state, daemon, kind, view);
-             });
+    AddCreate(
+        absl::StrCat(view == v1::IDENTITY ? "create_identity/" : "create/",
+                     kind.name()),
+        [&daemon, kind, view](benchmark::State& state) {
+          TimeCreate(state, daemon, kind, view);
+        });
   }
   for (const auto& [name, run] : rpcs) {
-    Register(absl::StrCat(name, "/", kind.name()),
-             [&daemon, kind, run = run](benchmark::State& state) {
-               run(state, daemon, kind);
-             });
+    AddCreate(absl::StrCat(name, "/", kind.name()),
+              [&daemon, kind, run = run](benchmark::State& state) {
+                run(state, daemon, kind);
+              });
   }
-  Register(absl::StrCat("kernel_create/", kind.name()),
-           [folder, kind](benchmark::State& state) {
-             TimeKernelCreate(state, folder, kind);
-           });
-  Register(absl::StrCat("kernel_delete/", kind.name()),
-           [folder, kind](benchmark::State& state) {
-             TimeKernelDelete(state, folder, kind);
-           });
+  AddCreate(absl::StrCat("kernel_create/", kind.name()),
+            [folder, kind](benchmark::State& state) {
+              TimeKernelCreate(state, folder, kind);
+            });
+  AddCreate(absl::StrCat("kernel_delete/", kind.name()),
+            [folder, kind](benchmark::State& state) {
+              TimeKernelDelete(state, folder, kind);
+            });
 }
 
 }  // namespace
@@ -323,12 +324,15 @@ void RegisterCreate(const Subjects& subjects) {
       {"unary/get_basic", GetBasic(daemon, name)},
   };
   for (const auto& [label, call] : calls) {
-    Register(label,
-             [call = call](benchmark::State& state) { TimeCall(state, call); });
+    AddCreate(label, [call = call](benchmark::State& state) {
+      TimeCall(state, call);
+    });
   }
-  Register("unary/write_nothing_amid",
-           [&daemon, call = WriteNothing(daemon, name)](
-               benchmark::State& state) { TimeCallAmid(state, daemon, call); });
+  AddCreate(
+      "unary/write_nothing_amid",
+      [&daemon, call = WriteNothing(daemon, name)](benchmark::State& state) {
+        TimeCallAmid(state, daemon, call);
+      });
   for (const BackendKind backend :
        {BackendKind::kMemfd, BackendKind::kPosix, BackendKind::kSysv,
         BackendKind::kMappedFile}) {

@@ -17,8 +17,8 @@ namespace {
 
 constexpr uint64_t kHugePage = 2 << 20;
 
-void Register(const std::string& name,
-              const std::function<void(benchmark::State&)>& run) {
+void AddMemory(const std::string& name,
+               const std::function<void(benchmark::State&)>& run) {
   benchmark::RegisterBenchmark(name.c_str(), run)
       ->UseManualTime()
       ->Unit(benchmark::kMillisecond);
@@ -119,24 +119,24 @@ WritableAttached WarmSegment(shmd::Client& client, uint64_t page_size_bytes) {
 void RegisterPages(shmd::Client& client, const std::string& label,
                    uint64_t page_size_bytes,
                    const std::shared_ptr<char[]>& source) {
-  Register("first_touch/" + label,
-           [&client, page_size_bytes](benchmark::State& state) {
-             TimeFirstTouch(state, client, page_size_bytes);
-           });
-  Register("put_fresh/" + label,
-           [&client, page_size_bytes, source](benchmark::State& state) {
-             TimePutFresh(state, client, page_size_bytes, source.get());
-           });
-  Register("fill_warm_segment/" + label,
-           [&client, page_size_bytes](benchmark::State& state) {
-             const auto segment = WarmSegment(client, page_size_bytes);
-             TimeFill(state, segment.bytes().data());
-           });
-  Register("put_warm_segment/" + label,
-           [&client, page_size_bytes, source](benchmark::State& state) {
-             const auto segment = WarmSegment(client, page_size_bytes);
-             TimeCopy(state, segment.bytes().data(), source.get());
-           });
+  AddMemory("first_touch/" + label,
+            [&client, page_size_bytes](benchmark::State& state) {
+              TimeFirstTouch(state, client, page_size_bytes);
+            });
+  AddMemory("put_fresh/" + label,
+            [&client, page_size_bytes, source](benchmark::State& state) {
+              TimePutFresh(state, client, page_size_bytes, source.get());
+            });
+  AddMemory("fill_warm_segment/" + label,
+            [&client, page_size_bytes](benchmark::State& state) {
+              const auto segment = WarmSegment(client, page_size_bytes);
+              TimeFill(state, segment.bytes().data());
+            });
+  AddMemory("put_warm_segment/" + label,
+            [&client, page_size_bytes, source](benchmark::State& state) {
+              const auto segment = WarmSegment(client, page_size_bytes);
+              TimeCopy(state, segment.bytes().data(), source.get());
+            });
 }
 
 }  // namespace
@@ -145,13 +145,13 @@ void RegisterMemory(const Subjects& subjects) {
   shmd::Client& client = subjects.daemon->client();
   const std::shared_ptr<char[]> source = WarmMemory();
   const std::shared_ptr<char[]> private_memory = WarmMemory();
-  Register("memset_warm_memory", [private_memory](benchmark::State& state) {
+  AddMemory("memset_warm_memory", [private_memory](benchmark::State& state) {
     TimeFill(state, private_memory.get());
   });
-  Register("memcpy_warm_memory",
-           [private_memory, source](benchmark::State& state) {
-             TimeCopy(state, private_memory.get(), source.get());
-           });
+  AddMemory("memcpy_warm_memory",
+            [private_memory, source](benchmark::State& state) {
+              TimeCopy(state, private_memory.get(), source.get());
+            });
   RegisterPages(client, "4KiB", 0, source);
   if (subjects.has_huge_pages) {
     RegisterPages(client, "2MiB", kHugePage, source);

@@ -84,7 +84,7 @@ v1::Access AccessToProto(Access access) {
   return access == Access::kReadWrite ? v1::READ_WRITE : v1::READ;
 }
 
-v1::ChannelPart::Kind KindToProto(AttachSocket::PartKind kind) {
+v1::ChannelPart::Kind PartKindToProto(AttachSocket::PartKind kind) {
   switch (kind) {
     case AttachSocket::PartKind::kRing:
       return v1::ChannelPart::RING;
@@ -280,7 +280,7 @@ absl::StatusOr<UniqueFd> AttachSocket::OpenPart(const Part& part) {
   v1::AttachRequest request;
   v1::ChannelPart& proto = *request.mutable_attach()->mutable_channel_part();
   proto.set_channel(part.channel);
-  proto.set_kind(KindToProto(part.kind));
+  proto.set_kind(PartKindToProto(part.kind));
   proto.set_index(part.index);
   proto.set_generation(part.generation);
   request.mutable_attach()->set_access(AccessToProto(part.access));

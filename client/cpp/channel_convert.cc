@@ -6,7 +6,7 @@ namespace shmd {
 inline namespace client {
 namespace {
 
-v1::Channel::Kind KindToProto(ChannelKind kind) {
+v1::Channel::Kind ChannelKindToProto(ChannelKind kind) {
   switch (kind) {
     case ChannelKind::kQueue:
       return v1::Channel::QUEUE;
@@ -115,7 +115,7 @@ const char* ChannelWatchEventTypeName(ChannelWatchEvent::Type type) {
 }
 
 void ChannelToProto(const ChannelSpec& spec, v1::Channel* proto) {
-  proto->set_kind(KindToProto(spec.kind));
+  proto->set_kind(ChannelKindToProto(spec.kind));
   proto->set_slots(spec.slots);
   proto->set_payload_bytes(spec.payload_bytes);
   proto->set_history(spec.history);

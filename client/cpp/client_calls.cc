@@ -15,7 +15,7 @@ namespace shmd {
 inline namespace client {
 namespace {
 
-using Stub = v1::SegmentService::Stub;
+using SegmentStub = v1::SegmentService::Stub;
 
 constexpr int kListPageSize = 1000;
 
@@ -67,7 +67,7 @@ absl::StatusOr<Segment> Client::Create(const SegmentSpec& spec) {
   SHMD_FAILPOINT("client.create");
   v1::Segment reply;
   const auto call = [&] {
-    return impl_->Call(&Stub::CreateSegment, request, reply);
+    return impl_->Call(&SegmentStub::CreateSegment, request, reply);
   };
   if (EndsWithSession(spec)) {
     RETURN_IF_ERROR(impl_->CallInSession(
@@ -88,7 +88,7 @@ absl::StatusOr<Segment> Client::Get(absl::string_view name, bool full) {
   request.set_name(impl_->FullName(name));
   request.set_view(ViewToProto(full));
   v1::Segment reply;
-  RETURN_IF_ERROR(impl_->Call(&Stub::GetSegment, request, reply));
+  RETURN_IF_ERROR(impl_->Call(&SegmentStub::GetSegment, request, reply));
   return SegmentFromProto(reply);
 }
 
@@ -103,7 +103,7 @@ absl::Status Client::ForEach(const ListOptions& options,
     request.set_page_size(
         static_cast<int>(std::min<size_t>(left, kListPageSize)));
     v1::ListSegmentsResponse reply;
-    RETURN_IF_ERROR(impl_->Call(&Stub::ListSegments, request, reply));
+    RETURN_IF_ERROR(impl_->Call(&SegmentStub::ListSegments, request, reply));
     for (const v1::Segment& segment : reply.segments()) {
       if (left == 0) return absl::OkStatus();
       --left;
@@ -131,7 +131,7 @@ absl::StatusOr<Segment> Client::Update(absl::string_view name,
   SHMD_FAILPOINT("client.update");
   request.mutable_segment()->set_name(impl_->FullName(name));
   v1::Segment reply;
-  RETURN_IF_ERROR(impl_->Call(&Stub::UpdateSegment, request, reply,
+  RETURN_IF_ERROR(impl_->Call(&SegmentStub::UpdateSegment, request, reply,
                               RepeatWith(update.etag)));
   SHMD_FAILPOINT("client.updated");
   return SegmentFromProto(reply);
@@ -146,7 +146,8 @@ absl::Status Client::Delete(absl::string_view name,
   request.set_force(options.force);
   request.set_etag(options.etag);
   google::protobuf::Empty reply;
-  return impl_->Call(&Stub::DeleteSegment, request, reply, Repeat::kHarmful);
+  return impl_->Call(&SegmentStub::DeleteSegment, request, reply,
+                     Repeat::kHarmful);
 }
 
 absl::StatusOr<Segment> Client::Seal(absl::string_view name, SealExtent extent,
@@ -159,7 +160,7 @@ absl::StatusOr<Segment> Client::Seal(absl::string_view name, SealExtent extent,
   request.set_etag(std::string(etag));
   v1::Segment reply;
   RETURN_IF_ERROR(
-      impl_->Call(&Stub::SealSegment, request, reply, Repeat::kHarmful));
+      impl_->Call(&SegmentStub::SealSegment, request, reply, Repeat::kHarmful));
   SHMD_FAILPOINT("client.sealed");
   return SegmentFromProto(reply);
 }
@@ -174,8 +175,8 @@ absl::StatusOr<Segment> Client::Resize(absl::string_view name,
   request.set_size_bytes(size_bytes);
   request.set_etag(std::string(etag));
   v1::Segment reply;
-  RETURN_IF_ERROR(
-      impl_->Call(&Stub::ResizeSegment, request, reply, RepeatWith(etag)));
+  RETURN_IF_ERROR(impl_->Call(&SegmentStub::ResizeSegment, request, reply,
+                              RepeatWith(etag)));
   SHMD_FAILPOINT("client.resized");
   return SegmentFromProto(reply);
 }
@@ -188,7 +189,7 @@ absl::Status Client::Flush(absl::string_view name, FlushMode mode,
   request.set_offset_bytes(offset_bytes);
   request.set_length_bytes(length_bytes);
   google::protobuf::Empty reply;
-  return impl_->Call(&Stub::FlushSegment, request, reply);
+  return impl_->Call(&SegmentStub::FlushSegment, request, reply);
 }
 
 absl::StatusOr<Segment> Client::Adopt(const AdoptSpec& spec) {
@@ -196,8 +197,8 @@ absl::StatusOr<Segment> Client::Adopt(const AdoptSpec& spec) {
   request.set_parent(impl_->Parent());
   AdoptToProto(spec, request);
   v1::Segment reply;
-  RETURN_IF_ERROR(
-      impl_->Call(&Stub::AdoptSegment, request, reply, Repeat::kHarmful));
+  RETURN_IF_ERROR(impl_->Call(&SegmentStub::AdoptSegment, request, reply,
+                              Repeat::kHarmful));
   return SegmentFromProto(reply);
 }
 
@@ -206,7 +207,8 @@ absl::Status Client::Disown(absl::string_view name, absl::string_view etag) {
   request.set_name(impl_->FullName(name));
   request.set_etag(std::string(etag));
   google::protobuf::Empty reply;
-  return impl_->Call(&Stub::DisownSegment, request, reply, Repeat::kHarmful);
+  return impl_->Call(&SegmentStub::DisownSegment, request, reply,
+                     Repeat::kHarmful);
 }
 
 absl::StatusOr<std::string> Client::Read(absl::string_view name,
@@ -218,7 +220,7 @@ absl::StatusOr<std::string> Client::Read(absl::string_view name,
   request.set_offset_bytes(offset_bytes);
   request.set_length_bytes(length_bytes);
   v1::ReadSegmentResponse reply;
-  RETURN_IF_ERROR(impl_->Call(&Stub::ReadSegment, request, reply));
+  RETURN_IF_ERROR(impl_->Call(&SegmentStub::ReadSegment, request, reply));
   return std::move(*reply.mutable_data());
 }
 
@@ -230,7 +232,7 @@ absl::Status Client::Write(absl::string_view name, uint64_t offset_bytes,
   request.set_offset_bytes(offset_bytes);
   request.set_data(data.data(), data.size());
   google::protobuf::Empty reply;
-  return impl_->Call(&Stub::WriteSegment, request, reply);
+  return impl_->Call(&SegmentStub::WriteSegment, request, reply);
 }
 
 absl::StatusOr<std::vector<Segment>> Client::BatchCreate(
@@ -249,7 +251,7 @@ absl::StatusOr<std::vector<Segment>> Client::BatchCreate(
     }
   };
   const auto call = [&] {
-    return impl_->Call(&Stub::BatchCreateSegments, request, reply);
+    return impl_->Call(&SegmentStub::BatchCreateSegments, request, reply);
   };
   if (std::any_of(specs.begin(), specs.end(), EndsWithSession)) {
     RETURN_IF_ERROR(impl_->CallInSession(name, call));
@@ -266,7 +268,7 @@ absl::StatusOr<Segment> Client::RenewLease(absl::string_view name,
   request.set_name(impl_->FullName(name));
   if (ttl.has_value()) *request.mutable_ttl() = DurationToProto(*ttl);
   v1::Segment reply;
-  RETURN_IF_ERROR(impl_->Call(&Stub::RenewLease, request, reply));
+  RETURN_IF_ERROR(impl_->Call(&SegmentStub::RenewLease, request, reply));
   return SegmentFromProto(reply);
 }
 
@@ -279,7 +281,7 @@ absl::StatusOr<std::vector<Segment>> Client::BatchGet(
     request.add_names(impl_->FullName(name));
   }
   v1::BatchGetSegmentsResponse reply;
-  RETURN_IF_ERROR(impl_->Call(&Stub::BatchGetSegments, request, reply));
+  RETURN_IF_ERROR(impl_->Call(&SegmentStub::BatchGetSegments, request, reply));
   return SegmentsFromProto(reply);
 }
 
@@ -294,7 +296,7 @@ absl::Status Client::BatchDelete(absl::Span<const std::string> names,
     request.add_names(impl_->FullName(name));
   }
   google::protobuf::Empty reply;
-  return impl_->Call(&Stub::BatchDeleteSegments, request, reply,
+  return impl_->Call(&SegmentStub::BatchDeleteSegments, request, reply,
                      Repeat::kHarmful);
 }
 
@@ -310,7 +312,7 @@ absl::StatusOr<std::string> Client::CreateHandle(absl::string_view name,
     *request.mutable_ttl() = DurationToProto(*options.ttl);
   }
   v1::CreateHandleResponse reply;
-  RETURN_IF_ERROR(impl_->Call(&Stub::CreateHandle, request, reply));
+  RETURN_IF_ERROR(impl_->Call(&SegmentStub::CreateHandle, request, reply));
   SHMD_FAILPOINT("client.handle_made");
   return std::move(*reply.mutable_handle_string());
 }

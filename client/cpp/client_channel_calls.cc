@@ -15,7 +15,7 @@ namespace {
 
 using Stub = v1::ChannelService::Stub;
 
-constexpr int kListPageSize = 1000;
+constexpr int kChannelListPageSize = 1000;
 
 // A request that no token resumes: a watcher that comes back starts anew.
 struct ChannelWatchRequest {
@@ -79,7 +79,7 @@ absl::StatusOr<std::vector<Channel>> Client::ListChannels() {
   std::vector<Channel> out;
   v1::ListChannelsRequest request;
   request.set_parent(impl_->Parent());
-  request.set_page_size(kListPageSize);
+  request.set_page_size(kChannelListPageSize);
   do {
     v1::ListChannelsResponse reply;
     RETURN_IF_ERROR(impl_->Call(&Stub::ListChannels, request, reply));

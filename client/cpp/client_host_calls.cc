@@ -17,7 +17,7 @@ using GrantStub = v1::GrantService::Stub;
 using OrphanStub = v1::OrphanService::Stub;
 using SessionStub = v1::SessionService::Stub;
 
-constexpr int kListPageSize = 1000;
+constexpr int kHostListPageSize = 1000;
 
 // `sessions/ID` of a whole name or its last part.
 std::string SessionName(absl::string_view name) {
@@ -30,7 +30,7 @@ std::string SessionName(absl::string_view name) {
 absl::StatusOr<std::vector<Orphan>> Client::ListOrphans() {
   std::vector<Orphan> out;
   v1::ListOrphansRequest request;
-  request.set_page_size(kListPageSize);
+  request.set_page_size(kHostListPageSize);
   do {
     v1::ListOrphansResponse reply;
     RETURN_IF_ERROR(impl_->Call(&OrphanStub::ListOrphans, request, reply));
@@ -65,7 +65,7 @@ absl::StatusOr<std::vector<Session>> Client::ListSessions(
     absl::string_view segment) {
   std::vector<Session> out;
   v1::ListSessionsRequest request;
-  request.set_page_size(kListPageSize);
+  request.set_page_size(kHostListPageSize);
   if (!segment.empty()) request.set_segment(impl_->FullName(segment));
   do {
     v1::ListSessionsResponse reply;

@@ -13,9 +13,9 @@ namespace shmd {
 inline namespace client {
 namespace {
 
-using Stub = v1::NamespaceService::Stub;
+using NamespaceStub = v1::NamespaceService::Stub;
 
-constexpr int kListPageSize = 1000;
+constexpr int kNamespaceListPageSize = 1000;
 
 // `namespaces/ID` of a whole name or its last part.
 std::string NamespaceName(absl::string_view name) {
@@ -126,8 +126,8 @@ absl::StatusOr<Namespace> Client::CreateNamespace(absl::string_view id,
   request.set_namespace_id(std::string(id));
   NamespaceToProto(spec, request.mutable_namespace_());
   v1::Namespace reply;
-  RETURN_IF_ERROR(
-      impl_->Call(&Stub::CreateNamespace, request, reply, Repeat::kHarmful));
+  RETURN_IF_ERROR(impl_->Call(&NamespaceStub::CreateNamespace, request, reply,
+                              Repeat::kHarmful));
   return NamespaceFromProto(reply);
 }
 
@@ -135,17 +135,18 @@ absl::StatusOr<Namespace> Client::GetNamespace(absl::string_view name) {
   v1::GetNamespaceRequest request;
   request.set_name(NamespaceName(name));
   v1::Namespace reply;
-  RETURN_IF_ERROR(impl_->Call(&Stub::GetNamespace, request, reply));
+  RETURN_IF_ERROR(impl_->Call(&NamespaceStub::GetNamespace, request, reply));
   return NamespaceFromProto(reply);
 }
 
 absl::StatusOr<std::vector<Namespace>> Client::ListNamespaces() {
   std::vector<Namespace> out;
   v1::ListNamespacesRequest request;
-  request.set_page_size(kListPageSize);
+  request.set_page_size(kNamespaceListPageSize);
   do {
     v1::ListNamespacesResponse reply;
-    RETURN_IF_ERROR(impl_->Call(&Stub::ListNamespaces, request, reply));
+    RETURN_IF_ERROR(
+        impl_->Call(&NamespaceStub::ListNamespaces, request, reply));
     for (const v1::Namespace& one : reply.namespaces()) {
       out.push_back(NamespaceFromProto(one));
     }
@@ -161,7 +162,7 @@ absl::StatusOr<Namespace> Client::UpdateNamespace(absl::string_view name,
   request.mutable_namespace_()->set_name(NamespaceName(name));
   v1::Namespace reply;
   RETURN_IF_ERROR(
-      impl_->Call(&Stub::UpdateNamespace, request, reply,
+      impl_->Call(&NamespaceStub::UpdateNamespace, request, reply,
                   spec.etag.empty() ? Repeat::kHarmless : Repeat::kHarmful));
   return NamespaceFromProto(reply);
 }
@@ -172,7 +173,8 @@ absl::Status Client::DeleteNamespace(absl::string_view name,
   request.set_name(NamespaceName(name));
   request.set_etag(std::string(etag));
   google::protobuf::Empty reply;
-  return impl_->Call(&Stub::DeleteNamespace, request, reply, Repeat::kHarmful);
+  return impl_->Call(&NamespaceStub::DeleteNamespace, request, reply,
+                     Repeat::kHarmful);
 }
 
 }  // namespace client

@@ -30,7 +30,7 @@ constexpr absl::string_view kUnfinishedPrefix = ".shmd-";
 constexpr size_t kMaxFiles = 100000;
 constexpr size_t kMaxDepth = 16;
 
-struct CloseFolder {
+struct CloseEntries {
   void operator()(DIR* folder) const { closedir(folder); }
 };
 
@@ -39,7 +39,7 @@ std::vector<std::string> NamesIn(int folder) {
   // A descriptor of its own: closedir(3) closes it.
   const int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (copy < 0) return out;
-  const std::unique_ptr<DIR, CloseFolder> entries(fdopendir(copy));
+  const std::unique_ptr<DIR, CloseEntries> entries(fdopendir(copy));
   if (entries == nullptr) {
     close(copy);
     return out;

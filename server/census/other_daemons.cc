@@ -14,7 +14,7 @@
 namespace shmd {
 namespace {
 
-struct CloseFolder {
+struct CloseProc {
   void operator()(DIR* folder) const { closedir(folder); }
 };
 
@@ -34,7 +34,7 @@ bool MayBeSame(const std::string& theirs, const std::string& ours) {
 
 std::vector<OtherDaemon> FindOtherDaemons() {
   std::vector<OtherDaemon> out;
-  const std::unique_ptr<DIR, CloseFolder> all(opendir("/proc"));
+  const std::unique_ptr<DIR, CloseProc> all(opendir("/proc"));
   if (all == nullptr) return out;
   while (const dirent* entry = readdir(all.get())) {
     OtherDaemon daemon;

@@ -8,7 +8,7 @@
 namespace shmd {
 namespace {
 
-std::shared_ptr<Segment> Sample(const std::string& id) {
+std::shared_ptr<Segment> SegmentOf(const std::string& id) {
   auto segment = std::make_shared<Segment>();
   segment->name = {"default", id};
   return segment;
@@ -17,7 +17,7 @@ std::shared_ptr<Segment> Sample(const std::string& id) {
 TEST(EventLogTest, ReadsInOrderFromAnyPlace) {
   EventLog log(7, 10);
   EXPECT_EQ(log.LastRevision(), 0u);
-  const auto first = Sample("a"), second = Sample("b");
+  const auto first = SegmentOf("a"), second = SegmentOf("b");
   log.Append(EventType::kCreated, first);
   log.Append(EventType::kUpdated, second, first);
   EXPECT_EQ(first->revision, 1u);
@@ -37,7 +37,7 @@ TEST(EventLogTest, ReadsInOrderFromAnyPlace) {
 
 TEST(EventLogTest, RemovalShowsWhatWasAsDeleted) {
   EventLog log(7, 10);
-  const auto segment = Sample("a");
+  const auto segment = SegmentOf("a");
   log.Append(EventType::kCreated, segment);
   log.AppendRemoval(segment);
   const auto event = log.NextAfter(1);
@@ -55,7 +55,7 @@ TEST(EventLogTest, RemovalShowsWhatWasAsDeleted) {
 
 TEST(EventLogTest, SlowReaderIsToldThatTheLogHasMovedOn) {
   EventLog log(7, 3);
-  for (int i = 0; i < 5; ++i) log.Append(EventType::kCreated, Sample("a"));
+  for (int i = 0; i < 5; ++i) log.Append(EventType::kCreated, SegmentOf("a"));
   // Revisions 3, 4 and 5 are kept.
   EXPECT_EQ(GetErrorReason(log.NextAfter(1).status()), "RESUME_TOKEN_EXPIRED");
   EXPECT_EQ(log.NextAfter(1).status().code(), absl::StatusCode::kOutOfRange);
@@ -70,7 +70,7 @@ TEST(EventLogTest, RevisionsStartWhereTheyAreTold) {
   EXPECT_FALSE(log.NextAfter(100).value().has_value());
   // No event is kept, not even one to compare with.
   EXPECT_EQ(GetErrorReason(log.NextAfter(50).status()), "RESUME_TOKEN_EXPIRED");
-  const auto segment = Sample("a");
+  const auto segment = SegmentOf("a");
   log.Append(EventType::kCreated, segment);
   EXPECT_EQ(segment->revision, 101u);
   EXPECT_EQ(log.NextAfter(100).value()->revision, 101u);
@@ -78,14 +78,14 @@ TEST(EventLogTest, RevisionsStartWhereTheyAreTold) {
 
 TEST(EventLogTest, TokenLeadsBackToItsPlace) {
   EventLog log(0xfedcba9876543210, 10);
-  for (int i = 0; i < 17; ++i) log.Append(EventType::kCreated, Sample("a"));
+  for (int i = 0; i < 17; ++i) log.Append(EventType::kCreated, SegmentOf("a"));
   EXPECT_EQ(log.ParseToken(log.Token(0)).value(), 0u);
   EXPECT_EQ(log.ParseToken(log.Token(17)).value(), 17u);
 }
 
 TEST(EventLogTest, TokenOfNoWatchIsInvalid) {
   EventLog log(0xab, 10);
-  log.Append(EventType::kCreated, Sample("a"));
+  log.Append(EventType::kCreated, SegmentOf("a"));
   ASSERT_TRUE(log.ParseToken("ab-1").ok());
   for (const char* token :
        {"", "-", "ab", "ab-", "-1", "ab-1-", "ab-1-1", "AB-1", "ab-01", "0ab-1",
@@ -101,7 +101,7 @@ TEST(EventLogTest, TokenOfNoWatchIsInvalid) {
 
 TEST(EventLogTest, TokenOfAnotherRunOrTheFutureIsExpired) {
   EventLog log(0xab, 10);
-  log.Append(EventType::kCreated, Sample("a"));
+  log.Append(EventType::kCreated, SegmentOf("a"));
   for (const char* token : {"ac-1", "ab-2", "ab-ffffffffffffffff"}) {
     EXPECT_EQ(GetErrorReason(log.ParseToken(token).status()),
               "RESUME_TOKEN_EXPIRED")
@@ -111,9 +111,10 @@ TEST(EventLogTest, TokenOfAnotherRunOrTheFutureIsExpired) {
 
 TEST(EventLogTest, WatcherIsWokenByTheNextEvent) {
   EventLog log(1, 10);
-  log.Append(EventType::kCreated, Sample("unwatched"));
+  log.Append(EventType::kCreated, SegmentOf("unwatched"));
   log.signal().SetWatched(true);
-  std::thread writer([&log] { log.Append(EventType::kCreated, Sample("a")); });
+  std::thread writer(
+      [&log] { log.Append(EventType::kCreated, SegmentOf("a")); });
   EXPECT_TRUE(log.signal().Await());
   EXPECT_EQ(log.LastRevision(), 2u);
   writer.join();

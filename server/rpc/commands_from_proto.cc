@@ -21,7 +21,7 @@ namespace {
 
 // A hash of the request's content; maps are written in key order, so that equal
 // requests have equal hashes.
-std::string Fingerprint(const google::protobuf::Message& request) {
+std::string RequestFingerprint(const google::protobuf::Message& request) {
   std::string bytes;
   {
     google::protobuf::io::StringOutputStream stream(&bytes);
@@ -41,8 +41,9 @@ std::string ListedBy(const v1::ListSegmentsRequest& request) {
   return absl::StrCat(request.parent(), "\n", request.filter());
 }
 
-absl::Status ApplyPath(const std::string& path, const v1::Segment& segment,
-                       UpdateCommand* command) {
+absl::Status ApplySegmentPath(const std::string& path,
+                              const v1::Segment& segment,
+                              UpdateCommand* command) {
   absl::string_view label = path;
   if (path == "labels") {
     command->labels = LabelsFromProto(segment);
@@ -74,7 +75,7 @@ absl::Status ApplyPath(const std::string& path, const v1::Segment& segment,
 }
 
 // Without a mask: every field that can be changed and is set.
-std::set<std::string> SetPaths(const v1::Segment& segment) {
+std::set<std::string> SetSegmentPaths(const v1::Segment& segment) {
   std::set<std::string> paths;
   if (!segment.labels().empty()) paths.insert("labels");
   if (segment.has_mode()) paths.insert("mode");
@@ -147,7 +148,8 @@ absl::StatusOr<CreateCommand> CreateFromProto(
   RETURN_IF_ERROR(LifetimeFromProto(request.segment(), &command));
   RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   command.request_id = request.request_id();
-  if (!command.request_id.empty()) command.fingerprint = Fingerprint(request);
+  if (!command.request_id.empty())
+    command.fingerprint = RequestFingerprint(request);
   return command;
 }
 
@@ -198,14 +200,14 @@ absl::StatusOr<UpdateCommand> UpdateFromProto(
   const auto& mask = request.update_mask().paths();
   // Each once: a request has room for the same one 100,000 times.
   const std::set<std::string> paths =
-      mask.empty() ? SetPaths(segment)
+      mask.empty() ? SetSegmentPaths(segment)
                    : std::set<std::string>(mask.begin(), mask.end());
   if (paths.empty()) {
     return InvalidField("update_mask", reason::kFieldNotUpdatable,
                         "names nothing, and nothing is set");
   }
   for (const std::string& path : paths) {
-    RETURN_IF_ERROR(ApplyPath(path, segment, &command));
+    RETURN_IF_ERROR(ApplySegmentPath(path, segment, &command));
   }
   return command;
 }

@@ -105,8 +105,9 @@ v1::Namespace::WhenFull WhenFullToProto(WhenFull when_full) {
   return v1::Namespace::REFUSE;
 }
 
-absl::Status ApplyPath(const std::string& path, const v1::Namespace& proto,
-                       NamespaceRegistry::UpdateCommand* command) {
+absl::Status ApplyNamespacePath(const std::string& path,
+                                const v1::Namespace& proto,
+                                NamespaceRegistry::UpdateCommand* command) {
   if (path == "entrants") {
     ASSIGN_OR_RETURN(command->entrants, EntrantsFromProto(proto.entrants()));
   } else if (path == "quota") {
@@ -124,7 +125,7 @@ absl::Status ApplyPath(const std::string& path, const v1::Namespace& proto,
 }
 
 // Without a mask: every field that can be changed and is set.
-std::set<std::string> SetPaths(const v1::Namespace& proto) {
+std::set<std::string> SetNamespacePaths(const v1::Namespace& proto) {
   std::set<std::string> paths;
   if (proto.has_entrants()) paths.insert("entrants");
   if (proto.has_quota()) paths.insert("quota");
@@ -161,14 +162,14 @@ absl::StatusOr<NamespaceRegistry::UpdateCommand> UpdateFromProto(
   const auto& mask = request.update_mask().paths();
   // Each once, as for segments.
   const std::set<std::string> paths =
-      mask.empty() ? SetPaths(proto)
+      mask.empty() ? SetNamespacePaths(proto)
                    : std::set<std::string>(mask.begin(), mask.end());
   if (paths.empty()) {
     return InvalidField("update_mask", reason::kFieldNotUpdatable,
                         "names nothing, and nothing is set");
   }
   for (const std::string& path : paths) {
-    RETURN_IF_ERROR(ApplyPath(path, proto, &command));
+    RETURN_IF_ERROR(ApplyNamespacePath(path, proto, &command));
   }
   return command;
 }

@@ -21,19 +21,20 @@
 namespace shmd {
 namespace {
 
-constexpr int kMaxBatch = 1000;
+constexpr int kMaxObjectBatch = 1000;
 
-absl::Status CheckBatch(absl::string_view field, int size) {
-  if (size >= 1 && size <= kMaxBatch) return absl::OkStatus();
-  return InvalidField(field, reason::kBatchTooLarge,
-                      absl::StrCat("has not 1 to ", kMaxBatch, " members"))
+absl::Status CheckObjectBatch(absl::string_view field, int size) {
+  if (size >= 1 && size <= kMaxObjectBatch) return absl::OkStatus();
+  return InvalidField(
+             field, reason::kBatchTooLarge,
+             absl::StrCat("has not 1 to ", kMaxObjectBatch, " members"))
       .With("members", size);
 }
 
 absl::StatusOr<std::vector<NameKey>> ParseIds(
     const std::string& name_space,
     const google::protobuf::RepeatedPtrField<std::string>& names) {
-  RETURN_IF_ERROR(CheckBatch("names", names.size()));
+  RETURN_IF_ERROR(CheckObjectBatch("names", names.size()));
   std::vector<NameKey> ids;
   for (int i = 0; i < names.size(); ++i) {
     const size_t index = static_cast<size_t>(i);
@@ -279,7 +280,7 @@ absl::Status ObjectService::SealAll(ObjectTable& table, const ObjectUser& user,
 absl::Status ObjectService::BatchCreateObjects(
     const Caller& caller, const v1::BatchCreateObjectsRequest& request,
     v1::BatchCreateObjectsResponse* reply) {
-  RETURN_IF_ERROR(CheckBatch("requests", request.requests_size()));
+  RETURN_IF_ERROR(CheckObjectBatch("requests", request.requests_size()));
   ASSIGN_OR_RETURN(const std::string name_space,
                    ParseNamespaceName("parent", request.parent()));
   std::vector<PublishCommand> commands;

@@ -11,7 +11,7 @@
 namespace shmd {
 namespace {
 
-Caller Alice() {
+Caller OwnerAlice() {
   Caller caller;
   caller.uid = 1001;
   caller.gid = 1002;
@@ -29,7 +29,8 @@ v1::Segment Sample(v1::Segment::Backend backend = v1::Segment::MEMFD) {
 TEST(OptionsFromProtoTest, DefaultsAreThoseOfTheProto) {
   v1::Segment segment;
   segment.set_size_bytes(5);
-  const SegmentOptions options = OptionsFromProto(segment, Alice()).value();
+  const SegmentOptions options =
+      OptionsFromProto(segment, OwnerAlice()).value();
   EXPECT_EQ(options.backend, BackendKind::kMemfd);
   EXPECT_EQ(options.size_bytes, 5u);
   EXPECT_EQ(options.page_size_bytes, BasePageSizeBytes());
@@ -73,7 +74,7 @@ TEST(OptionsFromProtoTest, PagesAreReservedWhereATouchCouldFail) {
   for (size_t i = 0; i < std::size(kCases); ++i) {
     v1::Segment segment = Sample();
     kCases[i].change(segment);
-    const auto options = OptionsFromProto(segment, Alice());
+    const auto options = OptionsFromProto(segment, OwnerAlice());
     ASSERT_TRUE(options.ok()) << i << ": " << options.status();
     EXPECT_EQ(options->allocation, kCases[i].expected) << i;
     EXPECT_EQ(options->populate,
@@ -91,7 +92,8 @@ void ExpectRefusals(const std::vector<WrongField>& cases) {
   for (size_t i = 0; i < cases.size(); ++i) {
     v1::Segment segment = Sample();
     cases[i].change(segment);
-    const absl::Status status = OptionsFromProto(segment, Alice()).status();
+    const absl::Status status =
+        OptionsFromProto(segment, OwnerAlice()).status();
     EXPECT_EQ(GetErrorReason(status), cases[i].reason) << i << ": " << status;
     EXPECT_EQ(GetErrorDetail(status).field, cases[i].field) << i;
   }
@@ -184,7 +186,7 @@ TEST(OptionsFromProtoTest, LimitsThemselvesAreAllowed) {
   segment.set_owner(UINT32_MAX - 1);
   segment.mutable_numa_policy()->set_mode(v1::NumaPolicy::PREFERRED);
   segment.mutable_numa_policy()->add_nodes(1023);
-  const auto options = OptionsFromProto(segment, Alice());
+  const auto options = OptionsFromProto(segment, OwnerAlice());
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->mode, 0666u);
   EXPECT_EQ(options->owner, UINT32_MAX - 1);

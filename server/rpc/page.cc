@@ -15,7 +15,7 @@ constexpr int32_t kDefaultPageSize = 100;
 constexpr int32_t kMaxPageSize = 1000;
 constexpr size_t kFingerprintBytes = 16;
 
-std::string Fingerprint(absl::string_view query) {
+std::string QueryFingerprint(absl::string_view query) {
   std::string hash(kFingerprintBytes, '\0');
   static_assert(kFingerprintBytes >= crypto_generichash_BYTES_MIN);
   crypto_generichash(reinterpret_cast<unsigned char*>(hash.data()), hash.size(),
@@ -42,14 +42,15 @@ absl::StatusOr<size_t> PageLimit(int32_t page_size) {
 
 std::string MakePageToken(absl::string_view query, absl::string_view last) {
   std::string token;
-  absl::WebSafeBase64Escape(absl::StrCat(Fingerprint(query), last), &token);
+  absl::WebSafeBase64Escape(absl::StrCat(QueryFingerprint(query), last),
+                            &token);
   return token;
 }
 
 absl::StatusOr<std::string> ReadPageToken(absl::string_view query,
                                           absl::string_view token) {
   std::string bytes;
-  const std::string expected = Fingerprint(query);
+  const std::string expected = QueryFingerprint(query);
   if (!absl::WebSafeBase64Unescape(token, &bytes) ||
       bytes.compare(0, expected.size(), expected) != 0) {
     return absl::StatusOr<std::string>(PageTokenInvalid());

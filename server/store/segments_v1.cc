@@ -36,7 +36,7 @@ bool DecodeLabels(absl::string_view text, Labels* labels) {
   return true;
 }
 
-Error Damaged(absl::string_view what) {
+Error DamagedV1(absl::string_view what) {
   return Error(absl::StatusCode::kInternal, reason::kStoreFailed,
                absl::StrCat("the store: a row has a damaged ", what));
 }
@@ -64,7 +64,7 @@ class Row {
   int column_ = 0;
 };
 
-bool ReadOptions(Row& row, SegmentOptions* options) {
+bool ReadOptionsV1(Row& row, SegmentOptions* options) {
   options->size_bytes = row.Unsigned();
   options->page_size_bytes = row.Unsigned();
   bool ok = row.Read(&options->allocation, Allocation::kReserved);
@@ -94,21 +94,22 @@ absl::StatusOr<StoredSegment> ReadSegmentV1(const Statement& statement) {
   Segment& segment = stored.segment;
   ObjectName& object = stored.object;
   const std::string uid = row.Text();
-  if (uid.size() != segment.uid.size()) return Damaged("uid");
+  if (uid.size() != segment.uid.size()) return DamagedV1("uid");
   std::memcpy(segment.uid.data(), uid.data(), uid.size());
   segment.name.name_space = row.Text();
   segment.name.id = row.Text();
   segment.generation = row.Unsigned();
-  if (!row.Read(&segment.state, SegmentState::kSealed)) return Damaged("state");
+  if (!row.Read(&segment.state, SegmentState::kSealed))
+    return DamagedV1("state");
   segment.adopted = row.Bool();
   segment.create_time = absl::FromUnixNanos(row.Integer());
   const int64_t expire_time_ns = row.Integer();
   if (expire_time_ns != kNever) {
     segment.expire_time = absl::FromUnixNanos(expire_time_ns);
   }
-  if (!DecodeLabels(row.Text(), &segment.labels)) return Damaged("label");
+  if (!DecodeLabels(row.Text(), &segment.labels)) return DamagedV1("label");
   if (!row.Read(&object.backend, BackendKind::kMappedFile)) {
-    return Damaged("backend");
+    return DamagedV1("backend");
   }
   object.posix_name = row.Text();
   object.sysv_key = static_cast<uint32_t>(row.Integer());
@@ -121,7 +122,7 @@ absl::StatusOr<StoredSegment> ReadSegmentV1(const Statement& statement) {
   segment.options.backend = object.backend;
   segment.options.posix_name = object.posix_name;
   segment.options.sysv_key = object.sysv_key;
-  if (!ReadOptions(row, &segment.options)) return Damaged("option");
+  if (!ReadOptionsV1(row, &segment.options)) return DamagedV1("option");
   return stored;
 }
 

@@ -26,9 +26,9 @@ using layout::ChannelKind;
 using layout::MemberRole;
 using layout::SlowPolicy;
 
-const absl::Time kNow = absl::InfinitePast();
+const absl::Time kQueueNow = absl::InfinitePast();
 
-absl::Time Soon() { return absl::Now() + absl::Seconds(20); }
+absl::Time SoonEnough() { return absl::Now() + absl::Seconds(20); }
 
 ChannelFields Fields(ChannelKind kind, uint32_t slots = 8) {
   ChannelFields fields;
@@ -46,7 +46,7 @@ struct QueueTest : testing::Test {
     return MadeChannel::Checked(RingPublisher::Open(channel.AddPublisher()));
   }
   absl::Status Send(RingPublisher& publisher, const std::string& text,
-                    absl::Time deadline = kNow) {
+                    absl::Time deadline = kQueueNow) {
     return publisher.Publish(text, {}, deadline).status();
   }
   void Leave(const RingSubscriber& consumer) {
@@ -57,7 +57,7 @@ struct QueueTest : testing::Test {
   MadeChannel channel{Fields(ChannelKind::kQueue)};
 };
 
-std::string TextOf(const ReceivedMessage& message) {
+std::string QueueText(const ReceivedMessage& message) {
   return std::string(message.data(), message.size_bytes());
 }
 
@@ -71,8 +71,8 @@ TEST_F(QueueTest, EachMessageGoesToOne) {
     }
     EXPECT_EQ(GetErrorReason(Send(*publisher, "m")), reason::kChannelBlocked);
     for (int i = 0; i < 8; ++i) {
-      auto got = *(i % 3 == 0 ? one : two)->Receive(kNow);
-      EXPECT_EQ(TextOf(got), std::to_string(i));
+      auto got = *(i % 3 == 0 ? one : two)->Receive(kQueueNow);
+      EXPECT_EQ(QueueText(got), std::to_string(i));
       EXPECT_TRUE(got.IsMine());
       EXPECT_TRUE(got.Acknowledge().ok());
       EXPECT_EQ(GetErrorReason(got.Acknowledge()), reason::kClaimLost);
@@ -88,18 +88,18 @@ TEST_F(QueueTest, WhatIsNotAcknowledgedIsGivenToAnother) {
   ASSERT_TRUE(Send(*publisher, "0").ok());
   ASSERT_TRUE(Send(*publisher, "1").ok());
   {
-    auto first = *one->Receive(kNow);
-    auto second = *two->Receive(kNow);
-    EXPECT_EQ(TextOf(second), "1");
+    auto first = *one->Receive(kQueueNow);
+    auto second = *two->Receive(kQueueNow);
+    EXPECT_EQ(QueueText(second), "1");
     ASSERT_TRUE(second.Acknowledge().ok());
     EXPECT_FALSE(two->TryReceive()->has_value());
     // The destructor gives the first one back.
   }
-  auto again = *two->Receive(kNow);
-  EXPECT_EQ(TextOf(again), "0");
+  auto again = *two->Receive(kQueueNow);
+  EXPECT_EQ(QueueText(again), "0");
   ASSERT_TRUE(again.GiveBack().ok());
-  again = *one->Receive(kNow);
-  EXPECT_EQ(TextOf(again), "0");
+  again = *one->Receive(kQueueNow);
+  EXPECT_EQ(QueueText(again), "0");
   ASSERT_TRUE(again.Acknowledge().ok());
   EXPECT_FALSE(one->TryReceive()->has_value());
   EXPECT_FALSE(two->TryReceive()->has_value());
@@ -110,15 +110,15 @@ TEST_F(QueueTest, WhatWhoHasGoneHadIsGivenToAnother) {
   auto one = Consumer();
   auto two = Consumer();
   ASSERT_TRUE(Send(*publisher, "m").ok());
-  auto lost = *one->Receive(kNow);
+  auto lost = *one->Receive(kQueueNow);
   std::thread leaver([&] {
     absl::SleepFor(absl::Milliseconds(5));
     Leave(*one);
   });
-  auto got = two->Receive(Soon());
+  auto got = two->Receive(SoonEnough());
   leaver.join();
   ASSERT_TRUE(got.ok()) << got.status();
-  EXPECT_EQ(TextOf(*got), "m");
+  EXPECT_EQ(QueueText(*got), "m");
   EXPECT_EQ(GetErrorReason(lost.Acknowledge()), reason::kClaimLost);
   EXPECT_TRUE(got->Acknowledge().ok());
   EXPECT_EQ(GetErrorReason(one->TryReceive().status()),
@@ -136,7 +136,7 @@ TEST_F(QueueTest, FalseClaimsHoldNothingUp) {
       publisher->id().generation, 8);
   claims.words()[0] = Claim::Word(0, layout::ClaimState::kClaimed, one->id());
   EXPECT_FALSE(two->TryReceive()->has_value());
-  auto got = two->Receive(Soon());
+  auto got = two->Receive(SoonEnough());
   ASSERT_TRUE(got.ok()) << got.status();
   EXPECT_TRUE(got->Acknowledge().ok());
 }
@@ -147,15 +147,15 @@ TEST_F(QueueTest, WhatAPublisherLeavesBehindIsConsumed) {
   auto two = Consumer();
   ASSERT_TRUE(Send(*publisher, "0").ok());
   ASSERT_TRUE(Send(*publisher, "1").ok());
-  auto first = *one->Receive(kNow);
+  auto first = *one->Receive(kQueueNow);
   channel.Remove(MemberKind::kPublisher, publisher->id().index,
                  publisher->id().generation);
-  EXPECT_TRUE(two->Receive(kNow)->Acknowledge().ok());
+  EXPECT_TRUE(two->Receive(kQueueNow)->Acknowledge().ok());
   EXPECT_FALSE(two->TryReceive()->has_value());
   ASSERT_TRUE(first.GiveBack().ok());
-  auto again = two->Receive(Soon());
+  auto again = two->Receive(SoonEnough());
   ASSERT_TRUE(again.ok()) << again.status();
-  EXPECT_EQ(TextOf(*again), "0");
+  EXPECT_EQ(QueueText(*again), "0");
   EXPECT_TRUE(again->Acknowledge().ok());
   EXPECT_FALSE(two->TryReceive()->has_value());
   EXPECT_EQ(two->publisher_count(), 0u);
@@ -176,7 +176,7 @@ TEST_F(QueueTest, ManyConsumersGetEachMessageOnce) {
         auto message =
             consumers[i]->Receive(absl::Now() + absl::Milliseconds(50));
         if (!message.ok()) continue;
-        const int number = std::stoi(TextOf(*message));
+        const int number = std::stoi(QueueText(*message));
         // Some are given back.
         if (number % 5 == 0 && got[i].size() % 2 == 0) {
           got[i].push_back(-1);
@@ -189,7 +189,7 @@ TEST_F(QueueTest, ManyConsumersGetEachMessageOnce) {
     });
   }
   for (int i = 0; i < kMessages; ++i) {
-    const absl::Status sent = Send(*publisher, std::to_string(i), Soon());
+    const absl::Status sent = Send(*publisher, std::to_string(i), SoonEnough());
     EXPECT_TRUE(sent.ok()) << sent;
     if (!sent.ok()) left.store(0);
     if (!sent.ok()) break;

@@ -18,10 +18,11 @@ namespace {
 constexpr int kNames = 8;
 constexpr int kReaders = 2;
 
-NameKey Key(const std::string& id) { return *NameKey::Of(id); }
+NameKey ThreadKey(const std::string& id) { return *NameKey::Of(id); }
 
-// Fields that belong together: a reader that got parts of two objects sees it.
-EntryFields Fields(uint64_t name, uint64_t generation) {
+// ThreadFields that belong together: a reader that got parts of two objects
+// sees it.
+EntryFields ThreadFields(uint64_t name, uint64_t generation) {
   EntryFields fields;
   fields.arena = static_cast<uint32_t>(name + 1);
   fields.generation = generation;
@@ -32,7 +33,7 @@ EntryFields Fields(uint64_t name, uint64_t generation) {
 }
 
 bool IsWhole(const FoundObject& found, uint64_t name) {
-  const EntryFields fields = Fields(name, found.generation);
+  const EntryFields fields = ThreadFields(name, found.generation);
   return found.arena == fields.arena &&
          found.offset_bytes == fields.offset_bytes &&
          found.size_bytes == fields.size_bytes &&
@@ -62,7 +63,8 @@ class DirectoryThreadsTest : public testing::Test {
   void Replace(uint64_t name) {
     uint32_t position = 0;
     const absl::Status status = writer_.Publish(
-        Key(Id(name)), Fields(name, writer_.NextGeneration()), &position);
+        ThreadKey(Id(name)), ThreadFields(name, writer_.NextGeneration()),
+        &position);
     ASSERT_TRUE(status.ok()) << status;
   }
   void FreeUnpinned() {
@@ -102,7 +104,7 @@ TEST_F(DirectoryThreadsTest, NamesThatAreReplacedAreAlwaysFoundWhole) {
     const DirectoryReader directory = reader();
     for (uint64_t i = 0; i < kNames; ++i) {
       FoundObject found;
-      const Lookup lookup = directory.Find(Key(Id(i)), &found);
+      const Lookup lookup = directory.Find(ThreadKey(Id(i)), &found);
       // Never absent, never of two objects, never an earlier one again.
       if (lookup == Lookup::kTryAgain) continue;
       if (lookup != Lookup::kFound || !IsWhole(found, i) ||
@@ -120,7 +122,9 @@ TEST_F(DirectoryThreadsTest, NamesThatAreReplacedAreAlwaysFoundWhole) {
       // The index grows under them too.
       if (i % 5 == 0) {
         uint32_t position = 0;
-        writer_.Publish(Key("x" + std::to_string(i)), Fields(99, i), &position)
+        writer_
+            .Publish(ThreadKey("x" + std::to_string(i)), ThreadFields(99, i),
+                     &position)
             .IgnoreError();
       }
     }
@@ -133,7 +137,7 @@ TEST_F(DirectoryThreadsTest, NamesThatComeAndGoAreFoundWholeOrNot) {
     const DirectoryReader directory = reader();
     for (uint64_t i = 0; i < kNames; ++i) {
       FoundObject found;
-      if (directory.Find(Key(Id(i)), &found) == Lookup::kFound &&
+      if (directory.Find(ThreadKey(Id(i)), &found) == Lookup::kFound &&
           !IsWhole(found, i)) {
         ++faults_;
       }
@@ -145,7 +149,7 @@ TEST_F(DirectoryThreadsTest, NamesThatComeAndGoAreFoundWholeOrNot) {
   };
   Race(read, [&] {
     for (uint64_t i = 0; i < 5000; ++i) {
-      const uint32_t position = writer_.Find(Key(Id(i * 7 % kNames)));
+      const uint32_t position = writer_.Find(ThreadKey(Id(i * 7 % kNames)));
       if (position != 0) writer_.Unlink(position);
       FreeUnpinned();
       Replace(i % kNames);
@@ -159,7 +163,7 @@ TEST_F(DirectoryThreadsTest, WhatIsPinnedIsNotUsedAnew) {
     const DirectoryReader directory = reader();
     for (uint64_t i = 0; i < kNames; ++i) {
       FoundObject found;
-      const PinResult pin = pins_.Pin(directory, Key(Id(i)), &found);
+      const PinResult pin = pins_.Pin(directory, ThreadKey(Id(i)), &found);
       if (pin.outcome != PinOutcome::kPinned) continue;
       // It may have been retired since, which is the one change; had it been
       // freed, there were two.

@@ -14,7 +14,7 @@
 namespace shmd {
 namespace {
 
-NameKey Key(const std::string& id) { return *NameKey::Of(id); }
+NameKey PinKey(const std::string& id) { return *NameKey::Of(id); }
 
 class PinsTest : public testing::Test {
  protected:
@@ -33,7 +33,7 @@ class PinsTest : public testing::Test {
   }
   uint32_t Publish(const std::string& id) {
     uint32_t position = 0;
-    EXPECT_TRUE(writer_.Publish(Key(id), EntryFields(), &position).ok());
+    EXPECT_TRUE(writer_.Publish(PinKey(id), EntryFields(), &position).ok());
     return position;
   }
   absl::flat_hash_set<uint32_t> Collect() const {
@@ -51,21 +51,22 @@ class PinsTest : public testing::Test {
 TEST_F(PinsTest, PinsAreSeenUntilTheyAreTakenBack) {
   const uint32_t position = Publish("a");
   FoundObject found;
-  const PinResult pin = pins_.Pin(reader(), Key("a"), &found);
+  const PinResult pin = pins_.Pin(reader(), PinKey("a"), &found);
   ASSERT_EQ(pin.outcome, PinOutcome::kPinned);
   EXPECT_EQ(found.position, position);
   EXPECT_EQ(page_->pins[pin.slot], position | found.control << 32);
   EXPECT_EQ(Collect(), absl::flat_hash_set<uint32_t>({position}));
   pins_.Unpin(pin.slot);
   EXPECT_TRUE(Collect().empty());
-  EXPECT_EQ(pins_.Pin(reader(), Key("b"), &found).outcome, PinOutcome::kAbsent);
+  EXPECT_EQ(pins_.Pin(reader(), PinKey("b"), &found).outcome,
+            PinOutcome::kAbsent);
   EXPECT_TRUE(Collect().empty());
 }
 
 TEST_F(PinsTest, RemembersWhatWasUsedLast) {
   const uint32_t position = Publish("a");
   FoundObject found;
-  pins_.Unpin(pins_.Pin(reader(), Key("a"), &found).slot);
+  pins_.Unpin(pins_.Pin(reader(), PinKey("a"), &found).slot);
   EXPECT_EQ(page_->header.recent_count, 1u);
   EXPECT_EQ(page_->header.recent[0], position);
 }
@@ -76,16 +77,16 @@ TEST_F(PinsTest, ThereAreAsManyPinsAsTheLayoutHas) {
   FoundObject found;
   std::set<uint32_t> slots;
   for (uint64_t i = 0; i < layout::kMaxPins; ++i) {
-    const PinResult pin = pins_.Pin(directory, Key("a"), &found);
+    const PinResult pin = pins_.Pin(directory, PinKey("a"), &found);
     ASSERT_EQ(pin.outcome, PinOutcome::kPinned);
     EXPECT_TRUE(slots.insert(pin.slot).second);
   }
-  EXPECT_EQ(pins_.Pin(directory, Key("a"), &found).outcome,
+  EXPECT_EQ(pins_.Pin(directory, PinKey("a"), &found).outcome,
             PinOutcome::kNoSlot);
   EXPECT_EQ(page_->header.pins_used, layout::kMaxPins);
   // One that another thread has given back is found.
   std::thread([&] { pins_.Unpin(4711); }).join();
-  const PinResult pin = pins_.Pin(directory, Key("a"), &found);
+  const PinResult pin = pins_.Pin(directory, PinKey("a"), &found);
   EXPECT_EQ(pin.outcome, PinOutcome::kPinned);
   EXPECT_EQ(pin.slot, 4711u);
 }
@@ -95,7 +96,7 @@ TEST_F(PinsTest, FewSlotsServeManyPins) {
   const DirectoryReader directory = reader();
   FoundObject found;
   for (int i = 0; i < 10000; ++i) {
-    pins_.Unpin(pins_.Pin(directory, Key("a"), &found).slot);
+    pins_.Unpin(pins_.Pin(directory, PinKey("a"), &found).slot);
   }
   EXPECT_EQ(page_->header.pins_used, 8u);
 }

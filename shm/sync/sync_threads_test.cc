@@ -15,7 +15,7 @@ namespace {
 using layout::HostMemory;
 
 constexpr int kThreads = 4;
-constexpr int kTurns = 2000;
+constexpr int kThreadTurns = 2000;
 
 void RunThreads(const std::function<void(int)>& run) {
   std::vector<std::thread> threads;
@@ -37,14 +37,14 @@ TEST_F(SyncThreadsTest, MutexGuardsPlainData) {
   int64_t count = 0;
   RunThreads([&](int thread) {
     BasicMutex<HostMemory, HostFutex> mutex(at, kFirst, LockerOf(thread));
-    for (int i = 0; i < kTurns; ++i) {
+    for (int i = 0; i < kThreadTurns; ++i) {
       SyncHold hold;
       ASSERT_EQ(mutex.Lock(&hold, kNoDeadlineNs), SyncResult::kDone);
       ++count;
       ASSERT_EQ(mutex.Unlock(&hold), SyncResult::kDone);
     }
   });
-  EXPECT_EQ(count, kThreads * kTurns);
+  EXPECT_EQ(count, kThreads * kThreadTurns);
   EXPECT_EQ(at->word, 0u);
   EXPECT_EQ(at->waiters, 0u);
 }
@@ -55,7 +55,7 @@ TEST_F(SyncThreadsTest, RwLockGuardsPlainData) {
   int64_t first = 0, second = 0;
   RunThreads([&](int thread) {
     BasicRwLock<HostMemory, HostFutex> lock(at, kFirst, LockerOf(thread));
-    for (int i = 0; i < kTurns; ++i) {
+    for (int i = 0; i < kThreadTurns; ++i) {
       SyncHold hold;
       if (i % 4 == 0) {
         ASSERT_EQ(lock.LockExclusive(&hold, kNoDeadlineNs), SyncResult::kDone);
@@ -69,7 +69,7 @@ TEST_F(SyncThreadsTest, RwLockGuardsPlainData) {
       }
     }
   });
-  EXPECT_EQ(first, kThreads * kTurns / 4);
+  EXPECT_EQ(first, kThreads * kThreadTurns / 4);
   EXPECT_EQ(at->waiters, 0u);
 }
 
@@ -81,13 +81,13 @@ TEST_F(SyncThreadsTest, SemaphoreGuardsPlainData) {
   RunThreads([&](int thread) {
     BasicSemaphore<HostMemory, HostFutex> semaphore(at, kFirst,
                                                     LockerOf(thread));
-    for (int i = 0; i < kTurns; ++i) {
+    for (int i = 0; i < kThreadTurns; ++i) {
       ASSERT_EQ(semaphore.Acquire(kNoDeadlineNs), SyncResult::kDone);
       ++count;
       ASSERT_EQ(semaphore.Release(1), SyncResult::kDone);
     }
   });
-  EXPECT_EQ(count, kThreads * kTurns);
+  EXPECT_EQ(count, kThreads * kThreadTurns);
   EXPECT_EQ(at->word, 1u);
   EXPECT_EQ(at->waiters, 0u);
 }
@@ -99,13 +99,13 @@ TEST_F(SyncThreadsTest, EventPassesPlainDataOn) {
   int64_t count = 0;
   RunThreads([&](int thread) {
     BasicEvent<HostMemory, HostFutex> event(at, kFirst, LockerOf(thread));
-    for (int i = 0; i < kTurns; ++i) {
+    for (int i = 0; i < kThreadTurns; ++i) {
       ASSERT_EQ(event.Wait(kNoDeadlineNs), SyncResult::kDone);
       ++count;
       event.Set();
     }
   });
-  EXPECT_EQ(count, kThreads * kTurns);
+  EXPECT_EQ(count, kThreads * kThreadTurns);
 }
 
 TEST_F(SyncThreadsTest, BarrierSeparatesRounds) {
@@ -115,7 +115,7 @@ TEST_F(SyncThreadsTest, BarrierSeparatesRounds) {
   std::vector<int> rounds(kThreads, 0);
   RunThreads([&](int thread) {
     BasicBarrier<HostMemory, HostFutex> barrier(at, kFirst, LockerOf(thread));
-    for (int round = 1; round <= kTurns / 4; ++round) {
+    for (int round = 1; round <= kThreadTurns / 4; ++round) {
       rounds[static_cast<size_t>(thread)] = round;
       ASSERT_EQ(barrier.Wait(kNoDeadlineNs), SyncResult::kDone);
       for (const int theirs : rounds) ASSERT_EQ(theirs, round);
@@ -137,7 +137,7 @@ TEST_F(SyncThreadsTest, ConditionMakesAQueue) {
                                                     LockerOf(thread));
     BasicMutex<HostMemory, HostFutex> mutex(word, {SharedSync::kGeneration, 64},
                                             LockerOf(thread));
-    for (int i = 0; i < kTurns; ++i) {
+    for (int i = 0; i < kThreadTurns; ++i) {
       SyncHold hold;
       ASSERT_EQ(mutex.Lock(&hold, kNoDeadlineNs), SyncResult::kDone);
       if (thread % 2 == 0) {
@@ -155,7 +155,7 @@ TEST_F(SyncThreadsTest, ConditionMakesAQueue) {
       if (thread % 2 == 0) condition.Signal();
     }
   });
-  EXPECT_EQ(sum, int64_t{kTurns} * (kTurns - 1));
+  EXPECT_EQ(sum, int64_t{kThreadTurns} * (kThreadTurns - 1));
   EXPECT_TRUE(queue.empty());
 }
 
@@ -167,7 +167,7 @@ TEST_F(SyncThreadsTest, ValueIsReadWhole) {
   RunThreads([&](int thread) {
     BasicSeqValue<HostMemory, HostFutex> value(at, copies, 4, kFirst,
                                                LockerOf(thread));
-    for (uint64_t i = 1; i <= kTurns; ++i) {
+    for (uint64_t i = 1; i <= kThreadTurns; ++i) {
       uint64_t words[4] = {i, i, i, i};
       if (thread % 2 == 0) {
         ASSERT_EQ(value.Write(words, kNoDeadlineNs), SyncResult::kDone);
