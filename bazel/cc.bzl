@@ -56,7 +56,14 @@ def shmd_cc_static_binary(name, deps, **kwargs):
         **kwargs
     )
 
-def shmd_cc_test(name, srcs, copts = [], deps = [], units = True, **kwargs):
+# A test's own code runs once, so what optimizing it takes is not earned back. A
+# sanitizer's flags stay as they are.
+_TEST_COPTS = select({
+    "//bazel:optimized": ["-O0", "-U_FORTIFY_SOURCE"],
+    "//conditions:default": [],
+})
+
+def shmd_cc_test(name, srcs, copts = [], deps = [], busy = False, units = True, **kwargs):
     """A test by GoogleTest.
 
     Args:
@@ -64,13 +71,15 @@ def shmd_cc_test(name, srcs, copts = [], deps = [], units = True, **kwargs):
       srcs: its files.
       copts: further options.
       deps: what it tests.
+      busy: whether its own loops take its time, or race for something, and so
+        are to be optimized.
       units: whether its files can be compiled as one.
       **kwargs: passed on to cc_test.
     """
     native.cc_test(
         name = name,
         srcs = in_units(name, srcs, testonly = True) if units else srcs,
-        copts = _COPTS + copts,
+        copts = _COPTS + copts + ([] if busy else _TEST_COPTS),
         deps = deps + ["@googletest//:gtest_main"],
         size = kwargs.pop("size", "small"),
         **kwargs
