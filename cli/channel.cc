@@ -72,7 +72,7 @@ absl::StatusOr<GrantRole> ParseRole(const std::string& text) {
       "is not publisher, subscriber, client or server");
 }
 
-absl::Status MakeGrant(Context& context, const Options& options) {
+absl::Status MakeGrant(Context& context, const ChannelOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const NewGrant made,
                    client->CreateChannelGrant(options.name, options.grant));
@@ -80,7 +80,7 @@ absl::Status MakeGrant(Context& context, const Options& options) {
   return absl::OkStatus();
 }
 
-absl::Status ListGrants(Context& context, const Options& options) {
+absl::Status ListGrants(Context& context, const ChannelOptions& options) {
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const std::vector<Grant> grants,
                    client->ListChannelGrants(options.name));

@@ -115,18 +115,35 @@ Attachment::Facts FactsOf(const v1::Attachment& granted) {
   return facts;
 }
 
-// What can be mapped of a grant, once it has been verified against the kernel.
-// The size is compared with fstat when it is mapped.
+absl::Status CheckDescriptors(const Received& received) {
+  if (!received.descriptors_lost) return absl::OkStatus();
+  return Error(absl::StatusCode::kResourceExhausted,
+               reason::kDescriptorsExhausted,
+               "this program has no room for another file descriptor "
+               "(RLIMIT_NOFILE)")
+      .With("limit", "RLIMIT_NOFILE")
+      .ToStatus();
+}
+
+// A descriptor that came with a grant, once that has been verified against the
+// kernel.
+absl::StatusOr<UniqueFd> TakeDescriptor(const v1::Attachment& granted,
+                                        UniqueFd fd) {
+  if (granted.seals() != 0) {
+    // A seal may have been added since the reply was made; none can go.
+    const int seals = fcntl(fd.get(), F_GET_SEALS);
+    if (seals < 0 || (granted.seals() & ~static_cast<uint32_t>(seals)) != 0) {
+      return ProtocolBroken("the descriptor lacks the seals that it names");
+    }
+  }
+  return fd;
+}
+
+// What can be mapped of a grant. The size is compared with fstat when it is
+// mapped.
 absl::StatusOr<ObjectRef> TakeObject(Received& received) {
   const v1::Attachment& granted = received.reply.attachment();
-  if (received.descriptors_lost) {
-    return Error(absl::StatusCode::kResourceExhausted,
-                 reason::kDescriptorsExhausted,
-                 "this program has no room for another file descriptor "
-                 "(RLIMIT_NOFILE)")
-        .With("limit", "RLIMIT_NOFILE")
-        .ToStatus();
-  }
+  RETURN_IF_ERROR(CheckDescriptors(received));
   if (granted.offset_bytes() > granted.size_bytes() ||
       granted.length_bytes() > granted.size_bytes() - granted.offset_bytes()) {
     return ProtocolBroken("its range lies outside the segment");
@@ -141,15 +158,40 @@ absl::StatusOr<ObjectRef> TakeObject(Received& received) {
     return ProtocolBroken(absl::StrCat(received.descriptors.size(),
                                        " descriptors came, not one"));
   }
-  UniqueFd fd = std::move(received.descriptors.front());
-  if (granted.seals() != 0) {
-    // A seal may have been added since the reply was made; none can go.
-    const int seals = fcntl(fd.get(), F_GET_SEALS);
-    if (seals < 0 || (granted.seals() & ~static_cast<uint32_t>(seals)) != 0) {
-      return ProtocolBroken("the descriptor lacks the seals that it names");
-    }
-  }
+  ASSIGN_OR_RETURN(
+      UniqueFd fd,
+      TakeDescriptor(granted, std::move(received.descriptors.front())));
   return ObjectRef(std::move(fd));
+}
+
+// What a program that joins has to get.
+int PartsOf(const v1::JoinChannelResponse& members) {
+  int parts = 1;  // the channel's page
+  if (members.has_publisher()) ++parts;
+  if (!members.publisher().claims_handle().empty()) ++parts;
+  if (members.has_subscriber()) ++parts;
+  return parts;
+}
+
+absl::StatusOr<std::vector<AttachSocket::Grant>> TakeParts(Received& received) {
+  const v1::Joined& joined = received.reply.joined();
+  RETURN_IF_ERROR(CheckDescriptors(received));
+  if (joined.attachments_size() != PartsOf(joined.members()) ||
+      received.descriptors.size() !=
+          static_cast<size_t>(joined.attachments_size())) {
+    return ProtocolBroken(absl::StrCat(received.descriptors.size(),
+                                       " descriptors came with ",
+                                       joined.attachments_size(), " parts"));
+  }
+  std::vector<AttachSocket::Grant> grants;
+  for (const v1::Attachment& granted : joined.attachments()) {
+    ASSIGN_OR_RETURN(
+        UniqueFd fd,
+        TakeDescriptor(granted,
+                       std::move(received.descriptors[grants.size()])));
+    grants.push_back({FactsOf(granted), ObjectRef(std::move(fd))});
+  }
+  return grants;
 }
 
 }  // namespace
@@ -257,9 +299,24 @@ absl::StatusOr<AttachSocket::Answer> AttachSocket::Exchange(
       return Answer{*std::move(received)};
     }
     // The answer to a request that was given up; nobody will use it.
-    if (!reply.has_error() && reply.has_attachment()) {
-      Detach(reply.attachment().attachment_id());
-    }
+    if (!reply.has_error()) Decline(Answer{*std::move(received)});
+  }
+}
+
+void AttachSocket::Decline(const Answer& answer) {
+  const v1::AttachReply& reply = answer.received.reply;
+  if (reply.has_attachment()) Detach(reply.attachment().attachment_id());
+  for (const v1::Attachment& granted : reply.joined().attachments()) {
+    Detach(granted.attachment_id());
+  }
+  const v1::JoinChannelResponse& members = reply.joined().members();
+  for (const std::string& name :
+       {members.publisher().name(), members.subscriber().name()}) {
+    if (name.empty()) continue;
+    // Whether it was heard nobody waits for: the session's end ends it too.
+    v1::AttachRequest request;
+    request.mutable_leave()->set_name(name);
+    Send(request.SerializeAsString(), MSG_DONTWAIT).IgnoreError();
   }
 }
 
@@ -302,11 +359,39 @@ absl::StatusOr<AttachSocket::Grant> AttachSocket::ExchangeAttach(
   }
   absl::StatusOr<ObjectRef> object = TakeObject(answer.received);
   if (!object.ok()) {
-    Detach(reply.attachment().attachment_id());
+    Decline(answer);
     return object.status();
   }
   SHMD_FAILPOINT("client.attached");
   return Grant{FactsOf(reply.attachment()), *std::move(object)};
+}
+
+absl::StatusOr<AttachSocket::Joined> AttachSocket::Join(
+    const v1::JoinChannelRequest& request) {
+  v1::AttachRequest wrapped;
+  *wrapped.mutable_join() = request;
+  absl::MutexLock lock(&request_mutex_);
+  SendLateDetaches();
+  ASSIGN_OR_RETURN(Answer answer, Exchange(wrapped));
+  v1::AttachReply& reply = answer.received.reply;
+  if (!reply.has_joined()) {
+    return ProtocolBroken("it neither lets join nor refuses");
+  }
+  absl::StatusOr<std::vector<Grant>> grants = TakeParts(answer.received);
+  if (!grants.ok()) {
+    Decline(answer);
+    return grants.status();
+  }
+  return Joined{std::move(*reply.mutable_joined()->mutable_members()),
+                *std::move(grants)};
+}
+
+absl::Status AttachSocket::Leave(const std::string& member) {
+  v1::AttachRequest request;
+  request.mutable_leave()->set_name(member);
+  absl::MutexLock lock(&request_mutex_);
+  SendLateDetaches();
+  return Exchange(request).status();
 }
 
 void AttachSocket::Detach(uint64_t attachment_id) {

@@ -18,9 +18,11 @@
 #include "client/cpp/attached.h"
 #include "shm/kernel_object.h"
 #include "shm/types.h"
+#include "shmd/v1/channel.pb.h"
 
 namespace shmd {
 namespace v1 {
+class Attachment;
 class AttachRequest;
 }  // namespace v1
 
@@ -50,6 +52,12 @@ class AttachSocket {
     uint64_t generation = 0;
     Access access = Access::kRead;
   };
+  // How the session takes part in a channel: who it is, and what it maps, in
+  // the order of Joined in attach.proto.
+  struct Joined {
+    v1::JoinChannelResponse members;
+    std::vector<Grant> grants;
+  };
   struct Options {
     std::string socket_dir;
     std::string name_space;
@@ -74,6 +82,12 @@ class AttachSocket {
   // Asks for a part of a channel. Not counted as attached: the daemon knows who
   // takes part.
   absl::StatusOr<UniqueFd> OpenPart(const Part& part);
+
+  // Takes part in a channel, and verifies what comes back. As of Attach, an
+  // answer may never come: `request` should have an id, and be asked again.
+  absl::StatusOr<Joined> Join(const v1::JoinChannelRequest& request);
+  // Takes part no more, by the member's name.
+  absl::Status Leave(const std::string& member);
 
   // Has the daemon look at this session's ring; never blocks. A socket that is
   // full has requests that wake it as well.
@@ -103,6 +117,8 @@ class AttachSocket {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(request_mutex_);
   // What an Attach grants.
   absl::StatusOr<Grant> ExchangeAttach(v1::AttachRequest& request);
+  // Ends what an answer that nobody uses has granted.
+  void Decline(const Answer& answer);
   void SendLateDetaches();
   void NoteLost() const;
 

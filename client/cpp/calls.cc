@@ -26,18 +26,13 @@ struct Joined {
 absl::StatusOr<Joined> Join(Client& client, absl::string_view channel,
                             ChannelRole role, const CallOptions& options) {
   Joined out;
-  // First what gets the others' messages, so that none is missed.
-  ASSIGN_OR_RETURN(
-      ChannelPlace::Subscribing subscribing,
-      ChannelPlace::Subscribe(client, channel, role, SlowPolicy::kBlock,
-                              {options.create, options.grant}));
-  ASSIGN_OR_RETURN(ChannelPlace::Publishing publishing,
-                   ChannelPlace::Publish(client, channel, role,
-                                         {std::nullopt, options.grant}));
-  ASSIGN_OR_RETURN(out.in, RingSubscriber::Open(std::move(subscribing.parts)));
-  ASSIGN_OR_RETURN(out.out, RingPublisher::Open(std::move(publishing.parts)));
-  out.publisher = std::move(publishing.place);
-  out.subscriber = std::move(subscribing.place);
+  ASSIGN_OR_RETURN(ChannelPlace::Calling calling,
+                   ChannelPlace::Call(client, channel, role,
+                                      {options.create, options.grant}));
+  ASSIGN_OR_RETURN(out.in, RingSubscriber::Open(std::move(calling.in.parts)));
+  ASSIGN_OR_RETURN(out.out, RingPublisher::Open(std::move(calling.out.parts)));
+  out.publisher = std::move(calling.out.place);
+  out.subscriber = std::move(calling.in.place);
   return out;
 }
 

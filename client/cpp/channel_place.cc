@@ -1,20 +1,22 @@
 #include "client/cpp/channel_place.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <ctime>
 #include <utility>
 #include <variant>
 
-#include "absl/strings/str_cat.h"
+#include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "client/cpp/channel_convert.h"
+#include "client/cpp/client_impl.h"
 
 namespace shmd {
 inline namespace client {
 namespace {
-
-using Stub = v1::ChannelService::Stub;
 
 // How soon who waits learns that its place is lost.
 constexpr absl::Duration kSlice = absl::Milliseconds(200);
@@ -42,103 +44,155 @@ absl::Time ChannelPlace::SliceOf(absl::Time deadline) {
   return std::min(deadline, absl::TimeFromTimespec(now) + kSlice);
 }
 
-absl::StatusOr<std::unique_ptr<ChannelPlace>> ChannelPlace::Find(
-    Client& client, absl::string_view channel, const Entrance& entrance) {
+// The page's descriptor goes to each place, what else came to one of them.
+struct ChannelPlace::Shared {
+  std::shared_ptr<SessionLink> link;
+  std::string channel;
+  SessionLink::Joined joined;
+  std::shared_ptr<const Attachment> page;
+  size_t taken = 1;  // of the grants
+
+  UniqueFd second_page;  // where two take part
+  UniqueFd& descriptor(size_t i) {
+    // The attach socket has let through nothing else.
+    return std::get<UniqueFd>(joined.grants[i].granted.object);
+  }
+  Attachment AttachmentOf(size_t i) {
+    SessionLink::Grant& grant = joined.grants[i];
+    return Attachment(link, grant.hold, std::move(grant.granted.facts));
+  }
+  // The next part of a place's own.
+  UniqueFd Take(std::vector<Attachment>* own) {
+    own->push_back(AttachmentOf(taken));
+    return std::move(descriptor(taken++));
+  }
+  // Who has joined.
+  std::vector<std::string> MemberNames() const {
+    std::vector<std::string> names;
+    const v1::JoinChannelResponse& members = joined.members;
+    if (members.has_publisher()) names.push_back(members.publisher().name());
+    if (members.has_subscriber()) names.push_back(members.subscriber().name());
+    return names;
+  }
+};
+
+v1::JoinChannelRequest ChannelPlace::RequestOf(const Client& client,
+                                               absl::string_view channel,
+                                               const Entrance& entrance) {
+  v1::JoinChannelRequest request;
+  request.set_name(client.impl_->ChannelName(channel));
+  request.set_grant_handle(entrance.grant);
   // What somebody has a grant for is there, and may be another's.
   if (entrance.create.has_value() && entrance.grant.empty()) {
-    RETURN_IF_ERROR(
-        client.CreateChannel(channel, *entrance.create, /*allow_existing=*/true)
-            .status());
+    ChannelToProto(*entrance.create, request.mutable_create());
   }
-  ASSIGN_OR_RETURN(std::shared_ptr<SessionLink> link, client.impl_->Link());
-  return std::unique_ptr<ChannelPlace>(new ChannelPlace(
-      client.impl_, std::move(link), client.impl_->ChannelName(channel)));
+  return request;
 }
 
-absl::StatusOr<ChannelPlace::Publishing> ChannelPlace::Publish(
-    Client& client, absl::string_view channel, ChannelRole role,
-    const Entrance& entrance) {
-  Publishing out;
-  ASSIGN_OR_RETURN(out.place, Find(client, channel, entrance));
-  ChannelPlace& place = *out.place;
-  v1::CreatePublisherRequest request;
-  request.set_parent(place.channel_);
-  request.mutable_publisher()->set_role(RoleToProto(role));
-  request.set_grant_handle(entrance.grant);
-  v1::Publisher reply;
-  // Not again: a publisher that nobody knows of would stay until the session
-  // ends.
-  RETURN_IF_ERROR(place.client_->CallInSession(
-      [&](const std::string& session) { request.set_session(session); },
-      [&] {
-        return place.client_->Call(&Stub::CreatePublisher, request, reply,
-                                   Repeat::kHarmful);
-      }));
-  place.member_ = reply.name();
-  place.is_publisher_ = true;
-  ASSIGN_OR_RETURN(out.parts.channel,
-                   place.Attach(reply.channel_handle(), Access::kRead,
-                                &place.attachments_[0]));
-  ASSIGN_OR_RETURN(out.parts.ring,
-                   place.Attach(reply.ring_handle(), Access::kReadWrite,
-                                &place.attachments_[1]));
-  if (!reply.claims_handle().empty()) {
-    ASSIGN_OR_RETURN(out.parts.claims,
-                     place.Attach(reply.claims_handle(), Access::kReadWrite,
-                                  &place.attachments_[2]));
+absl::StatusOr<ChannelPlace::Shared> ChannelPlace::Join(
+    Client& client, v1::JoinChannelRequest request) {
+  Shared shared;
+  ASSIGN_OR_RETURN(shared.link, client.impl_->Link());
+  shared.channel = request.name();
+  ASSIGN_OR_RETURN(shared.joined, shared.link->Join(std::move(request)));
+  shared.page = std::make_shared<const Attachment>(shared.AttachmentOf(0));
+  const std::vector<std::string> members = shared.MemberNames();
+  if (members.size() < 2) return shared;
+  shared.second_page.Reset(
+      fcntl(shared.descriptor(0).get(), F_DUPFD_CLOEXEC, 0));
+  if (shared.second_page.valid()) return shared;
+  const absl::Status status = ErrnoStatus(errno, "fcntl");
+  for (const std::string& member : members) {
+    shared.link->Leave(member).IgnoreError();
   }
-  place.is_lost_ = place.attachments_[0].lost_flag();
-  out.parts.index = reply.index();
-  out.parts.generation = reply.generation();
-  out.parts.open_part = place.Opener();
+  return status;
+}
+
+ChannelPlace::Publishing ChannelPlace::TakePublishing(Shared& shared) {
+  const v1::Publisher& member = shared.joined.members.publisher();
+  Publishing out;
+  out.place.reset(new ChannelPlace(shared.link, shared.channel, member.name(),
+                                   {member.index(), member.generation()},
+                                   shared.page));
+  out.parts.channel = std::move(shared.descriptor(0));
+  out.parts.ring = shared.Take(&out.place->own_);
+  if (!member.claims_handle().empty()) {
+    out.parts.claims = shared.Take(&out.place->own_);
+  }
+  out.parts.index = member.index();
+  out.parts.generation = member.generation();
+  out.parts.open_part = out.place->Opener(/*publishes=*/true);
   return out;
 }
 
-absl::StatusOr<ChannelPlace::Subscribing> ChannelPlace::Subscribe(
-    Client& client, absl::string_view channel, ChannelRole role,
-    SlowPolicy policy, const Entrance& entrance) {
+ChannelPlace::Subscribing ChannelPlace::TakeSubscribing(Shared& shared) {
+  const v1::Subscriber& member = shared.joined.members.subscriber();
   Subscribing out;
-  ASSIGN_OR_RETURN(out.place, Find(client, channel, entrance));
-  ChannelPlace& place = *out.place;
-  v1::CreateSubscriberRequest request;
-  request.set_parent(place.channel_);
-  request.mutable_subscriber()->set_role(RoleToProto(role));
+  out.place.reset(new ChannelPlace(shared.link, shared.channel, member.name(),
+                                   {member.index(), member.generation()},
+                                   shared.page));
+  out.parts.channel = shared.second_page.valid()
+                          ? std::move(shared.second_page)
+                          : std::move(shared.descriptor(0));
+  out.parts.page = shared.Take(&out.place->own_);
+  out.parts.index = member.index();
+  out.parts.generation = member.generation();
+  out.parts.open_part = out.place->Opener(/*publishes=*/false);
+  return out;
+}
+
+absl::StatusOr<ChannelPlace::Publishing> ChannelPlace::Publish(
+    Client& client, absl::string_view channel, const Entrance& entrance) {
+  v1::JoinChannelRequest request = RequestOf(client, channel, entrance);
+  request.mutable_publisher();
+  ASSIGN_OR_RETURN(Shared shared, Join(client, std::move(request)));
+  return TakePublishing(shared);
+}
+
+absl::StatusOr<ChannelPlace::Subscribing> ChannelPlace::Subscribe(
+    Client& client, absl::string_view channel, SlowPolicy policy,
+    const Entrance& entrance) {
+  v1::JoinChannelRequest request = RequestOf(client, channel, entrance);
   request.mutable_subscriber()->set_slow_policy(PolicyToProto(policy));
-  request.set_grant_handle(entrance.grant);
-  v1::Subscriber reply;
-  RETURN_IF_ERROR(place.client_->CallInSession(
-      [&](const std::string& session) { request.set_session(session); },
-      [&] {
-        return place.client_->Call(&Stub::CreateSubscriber, request, reply,
-                                   Repeat::kHarmful);
-      }));
-  place.member_ = reply.name();
-  ASSIGN_OR_RETURN(out.parts.channel,
-                   place.Attach(reply.channel_handle(), Access::kRead,
-                                &place.attachments_[0]));
-  ASSIGN_OR_RETURN(out.parts.page,
-                   place.Attach(reply.page_handle(), Access::kReadWrite,
-                                &place.attachments_[1]));
-  place.is_lost_ = place.attachments_[0].lost_flag();
-  out.parts.index = reply.index();
-  out.parts.generation = reply.generation();
-  out.parts.open_part = place.Opener();
+  ASSIGN_OR_RETURN(Shared shared, Join(client, std::move(request)));
+  return TakeSubscribing(shared);
+}
+
+absl::StatusOr<ChannelPlace::Calling> ChannelPlace::Call(
+    Client& client, absl::string_view channel, ChannelRole role,
+    const Entrance& entrance) {
+  v1::JoinChannelRequest request = RequestOf(client, channel, entrance);
+  request.mutable_publisher()->set_role(RoleToProto(role));
+  request.mutable_subscriber()->set_role(RoleToProto(role));
+  ASSIGN_OR_RETURN(Shared shared, Join(client, std::move(request)));
+  Calling out;
+  out.out = TakePublishing(shared);
+  out.in = TakeSubscribing(shared);
   return out;
 }
 
 ChannelPlace::~ChannelPlace() {
-  if (member_.empty() || IsLost() || !link_->owned_by_this_process()) return;
-  google::protobuf::Empty reply;
+  if (renewal_ != 0 && link_->owned_by_this_process()) link_->Forget(renewal_);
+  if (IsLost() || !link_->owned_by_this_process()) return;
   // What cannot be told now ends with the session.
-  if (is_publisher_) {
-    v1::DeletePublisherRequest request;
-    request.set_name(member_);
-    client_->Call(&Stub::DeletePublisher, request, reply).IgnoreError();
-  } else {
-    v1::DeleteSubscriberRequest request;
-    request.set_name(member_);
-    client_->Call(&Stub::DeleteSubscriber, request, reply).IgnoreError();
-  }
+  link_->Leave(member_).IgnoreError();
+}
+
+void ChannelPlace::KeepRinging(const std::shared_ptr<sys::BellSet>& bells) {
+  if (renewal_ != 0) return;
+  AttachSocket::Part part;
+  part.channel = channel_;
+  part.kind = AttachSocket::PartKind::kBell;
+  part.index = id_.index;
+  part.generation = id_.generation;
+  // The pipe of the run before stays: publishers that have its other end go on
+  // to ring that one.
+  renewal_ = link_->OnReconnect([bells, part](AttachSocket& socket) {
+    absl::StatusOr<UniqueFd> bell = socket.OpenPart(part);
+    if (bell.ok() && bells->Add(*std::move(bell)).ok()) return;
+    // Of another daemon that is about to come it is asked anew.
+    if (!socket.lost()) bells->End();
+  });
 }
 
 absl::Status ChannelPlace::status() const {
@@ -150,23 +204,9 @@ absl::Status ChannelPlace::status() const {
       .ToStatus();
 }
 
-absl::StatusOr<UniqueFd> ChannelPlace::Attach(const std::string& handle,
-                                              Access access,
-                                              Attachment* attachment) {
-  ASSIGN_OR_RETURN(OpenedSegment opened, client_->Open(handle, access));
-  auto* const fd = std::get_if<UniqueFd>(&opened.object);
-  if (fd == nullptr) {
-    return Error(absl::StatusCode::kFailedPrecondition,
-                 reason::kObjectUnsuitable,
-                 "what the daemon gave for a part of a channel is no memfd");
-  }
-  *attachment = std::move(opened.attachment);
-  return std::move(*fd);
-}
-
-OpenPart ChannelPlace::Opener() const {
-  return [link = link_, channel = channel_, publishes = is_publisher_](
-             const PartRequest& request) -> absl::StatusOr<UniqueFd> {
+OpenPart ChannelPlace::Opener(bool publishes) const {
+  return [link = link_, channel = channel_,
+          publishes](const PartRequest& request) -> absl::StatusOr<UniqueFd> {
     AttachSocket::Part part;
     part.channel = channel;
     part.kind = PartKindOf(request.kind);

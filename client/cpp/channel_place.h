@@ -3,7 +3,10 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -13,16 +16,18 @@
 #include "client/cpp/attached.h"
 #include "client/cpp/channel.h"
 #include "client/cpp/client.h"
-#include "client/cpp/client_impl.h"
 #include "client/cpp/session_link.h"
 #include "shm/channel/member_parts.h"
+#include "shm/sys/bell_set.h"
+#include "shmd/v1/channel.pb.h"
 
 namespace shmd {
 inline namespace client {
 
 // How a program takes part in a channel: as one publisher, or one subscriber,
-// from when it joins until this ends. Made, and told the daemon of, by RPC;
-// what others have made comes through the attach socket. Thread-safe.
+// from when it joins until this ends. All by the attach socket, which hands
+// over the memory with the answer, and later what others have made.
+// Thread-safe.
 class ChannelPlace {
  public:
   // What the core is made of; the place outlives it.
@@ -42,17 +47,27 @@ class ChannelPlace {
   };
   static absl::StatusOr<Publishing> Publish(Client& client,
                                             absl::string_view channel,
-                                            ChannelRole role,
                                             const Entrance& entrance);
   static absl::StatusOr<Subscribing> Subscribe(Client& client,
                                                absl::string_view channel,
-                                               ChannelRole role,
                                                SlowPolicy policy,
                                                const Entrance& entrance);
+  // As a client or a server, which is both, by one exchange.
+  struct Calling {
+    Publishing out;
+    Subscribing in;
+  };
+  static absl::StatusOr<Calling> Call(Client& client, absl::string_view channel,
+                                      ChannelRole role,
+                                      const Entrance& entrance);
 
   // Tells the daemon, if this process has joined and its session still lives;
   // waits for it at most as long as the client's calls do.
   ~ChannelPlace();
+
+  // From now on has every daemon that comes back ring a subscriber's `bells`;
+  // ends them when one knows nothing of it. Again does nothing.
+  void KeepRinging(const std::shared_ptr<sys::BellSet>& bells);
 
   // SERVER_UNREACHABLE (UNAVAILABLE) once a daemon that was started anew knows
   // nothing of it, so that nobody says any more who comes and goes.
@@ -78,14 +93,27 @@ class ChannelPlace {
   }
 
  private:
-  ChannelPlace(std::shared_ptr<Client::Impl> client,
-               std::shared_ptr<SessionLink> link, std::string channel)
-      : client_(std::move(client)),
-        link_(std::move(link)),
-        channel_(std::move(channel)) {}
+  // What all places of one exchange have in common.
+  struct Shared;
 
-  static absl::StatusOr<std::unique_ptr<ChannelPlace>> Find(
-      Client& client, absl::string_view channel, const Entrance& entrance);
+  ChannelPlace(std::shared_ptr<SessionLink> link, std::string channel,
+               std::string member, MemberId id,
+               std::shared_ptr<const Attachment> page)
+      : link_(std::move(link)),
+        channel_(std::move(channel)),
+        member_(std::move(member)),
+        id_(id),
+        page_(std::move(page)),
+        is_lost_(page_->lost_flag()) {}
+
+  static absl::StatusOr<Shared> Join(Client& client,
+                                     v1::JoinChannelRequest request);
+  static v1::JoinChannelRequest RequestOf(const Client& client,
+                                          absl::string_view channel,
+                                          const Entrance& entrance);
+  // Of what has been joined; the publishing one first.
+  static Publishing TakePublishing(Shared& shared);
+  static Subscribing TakeSubscribing(Shared& shared);
   static const absl::Status& StatusOf(const absl::Status& status) {
     return status;
   }
@@ -95,22 +123,19 @@ class ChannelPlace {
   }
   static absl::Time SliceOf(absl::Time deadline);
 
-  bool IsLost() const {
-    return is_lost_ != nullptr && is_lost_->load(std::memory_order_acquire);
-  }
-  // One of the place's own parts. What is attached stays so until it ends.
-  absl::StatusOr<UniqueFd> Attach(const std::string& handle, Access access,
-                                  Attachment* attachment);
-  // How the core gets the others'.
-  OpenPart Opener() const;
+  bool IsLost() const { return is_lost_->load(std::memory_order_acquire); }
+  // How the core gets the others' parts.
+  OpenPart Opener(bool publishes) const;
 
-  const std::shared_ptr<Client::Impl> client_;
   const std::shared_ptr<SessionLink> link_;
   const std::string channel_;
-  std::string member_;  // its name; empty: never joined
-  bool is_publisher_ = false;
-  Attachment attachments_[3];
-  std::shared_ptr<const std::atomic<bool>> is_lost_;
+  const std::string member_;  // its name
+  const MemberId id_;
+  // What is attached stays so until it ends.
+  const std::shared_ptr<const Attachment> page_;
+  const std::shared_ptr<const std::atomic<bool>> is_lost_;
+  std::vector<Attachment> own_;
+  uint64_t renewal_ = 0;  // of the bells; 0: none
 };
 
 }  // namespace client

@@ -24,6 +24,12 @@ absl::StatusOr<std::optional<ReceivedMessage>> TryReceiveFrom(
   return ring.TryReceive();
 }
 
+absl::StatusOr<int> DescriptorOf(ChannelPlace& place, RingSubscriber& ring) {
+  ASSIGN_OR_RETURN(const int descriptor, ring.Descriptor());
+  place.KeepRinging(ring.bells());
+  return descriptor;
+}
+
 absl::Status CheckBoth(const ChannelPlace& place, absl::Status of_ring) {
   RETURN_IF_ERROR(place.status());
   return of_ring;
@@ -34,9 +40,9 @@ absl::Status CheckBoth(const ChannelPlace& place, absl::Status of_ring) {
 absl::StatusOr<Publisher> Publisher::Open(Client& client,
                                           absl::string_view channel,
                                           const PublisherOptions& options) {
-  ASSIGN_OR_RETURN(ChannelPlace::Publishing joined,
-                   ChannelPlace::Publish(client, channel, ChannelRole::kPeer,
-                                         {options.create, options.grant}));
+  ASSIGN_OR_RETURN(
+      ChannelPlace::Publishing joined,
+      ChannelPlace::Publish(client, channel, {options.create, options.grant}));
   ASSIGN_OR_RETURN(std::unique_ptr<RingPublisher> ring,
                    RingPublisher::Open(std::move(joined.parts)));
   return Publisher(std::move(joined.place), std::move(ring));
@@ -115,10 +121,9 @@ const std::string& Publisher::channel() const { return place_->channel(); }
 absl::StatusOr<Subscriber> Subscriber::Open(Client& client,
                                             absl::string_view channel,
                                             const SubscriberOptions& options) {
-  ASSIGN_OR_RETURN(
-      ChannelPlace::Subscribing joined,
-      ChannelPlace::Subscribe(client, channel, ChannelRole::kPeer,
-                              options.policy, {options.create, options.grant}));
+  ASSIGN_OR_RETURN(ChannelPlace::Subscribing joined,
+                   ChannelPlace::Subscribe(client, channel, options.policy,
+                                           {options.create, options.grant}));
   ASSIGN_OR_RETURN(std::unique_ptr<RingSubscriber> ring,
                    RingSubscriber::Open(std::move(joined.parts)));
   return Subscriber(std::move(joined.place), std::move(ring));
@@ -156,7 +161,9 @@ absl::StatusOr<std::vector<ReceivedMessage>> Subscriber::ReceiveAll(
   }
 }
 
-absl::StatusOr<int> Subscriber::descriptor() { return ring_->Descriptor(); }
+absl::StatusOr<int> Subscriber::descriptor() {
+  return DescriptorOf(*place_, *ring_);
+}
 bool Subscriber::Arm() { return ring_->Arm(); }
 void Subscriber::Disarm() { ring_->Disarm(); }
 uint64_t Subscriber::lost() const { return ring_->lost(); }
@@ -183,8 +190,7 @@ absl::StatusOr<Consumer> Consumer::Open(Client& client,
                                         absl::string_view channel,
                                         const ConsumerOptions& options) {
   ASSIGN_OR_RETURN(ChannelPlace::Subscribing joined,
-                   ChannelPlace::Subscribe(client, channel, ChannelRole::kPeer,
-                                           SlowPolicy::kBlock,
+                   ChannelPlace::Subscribe(client, channel, SlowPolicy::kBlock,
                                            {options.create, options.grant}));
   ASSIGN_OR_RETURN(std::unique_ptr<RingSubscriber> ring,
                    RingSubscriber::Open(std::move(joined.parts)));
@@ -210,7 +216,9 @@ absl::StatusOr<std::optional<ReceivedMessage>> Consumer::TryReceive() {
   return TryReceiveFrom(*place_, *ring_);
 }
 
-absl::StatusOr<int> Consumer::descriptor() { return ring_->Descriptor(); }
+absl::StatusOr<int> Consumer::descriptor() {
+  return DescriptorOf(*place_, *ring_);
+}
 bool Consumer::Arm() { return ring_->Arm(); }
 void Consumer::Disarm() { ring_->Disarm(); }
 absl::Status Consumer::Check() { return CheckBoth(*place_, ring_->Check()); }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/status_macros.h"
 #include "client/cpp/backoff.h"
@@ -15,6 +16,25 @@
 
 namespace shmd {
 inline namespace client {
+namespace {
+
+// Of what a join grants, in its order.
+std::vector<std::string> HandlesOf(const v1::JoinChannelResponse& members) {
+  const v1::Publisher& publisher = members.publisher();
+  std::vector<std::string> handles = {
+      members.has_publisher() ? publisher.channel_handle()
+                              : members.subscriber().channel_handle()};
+  if (members.has_publisher()) handles.push_back(publisher.ring_handle());
+  if (!publisher.claims_handle().empty()) {
+    handles.push_back(publisher.claims_handle());
+  }
+  if (members.has_subscriber()) {
+    handles.push_back(members.subscriber().page_handle());
+  }
+  return handles;
+}
+
+}  // namespace
 
 absl::StatusOr<std::shared_ptr<SessionLink>> SessionLink::Open(
     const Options& options) {
@@ -78,7 +98,9 @@ void SessionLink::Run() {
       pollfd hang_up = {socket->descriptor(), POLLRDHUP, 0};
       if (poll(&hang_up, 1, 0) == 1) Drop(socket);
       backoff.Reset();
-    } else if (!Connect().ok()) {
+    } else if (Connect().ok()) {
+      Renew();
+    } else {
       pollfd woken = {wake_.get(), POLLIN, 0};
       poll(&woken, 1,
            static_cast<int>(absl::ToInt64Milliseconds(backoff.Next())) + 1);
@@ -86,6 +108,32 @@ void SessionLink::Run() {
       if (read(wake_.get(), &count, sizeof(count)) < 0) continue;
     }
   }
+}
+
+void SessionLink::Renew() {
+  std::map<uint64_t, Renewal> renewals;
+  std::shared_ptr<AttachSocket> socket;
+  {
+    absl::MutexLock lock(&mutex_);
+    renewals = renewals_;
+    socket = socket_;
+  }
+  for (const auto& [number, renew] : renewals) {
+    // What is lost comes back, and is asked anew.
+    if (socket == nullptr || socket->lost()) return;
+    renew(*socket);
+  }
+}
+
+uint64_t SessionLink::OnReconnect(Renewal renew) {
+  absl::MutexLock lock(&mutex_);
+  renewals_[++last_renewal_] = std::move(renew);
+  return last_renewal_;
+}
+
+void SessionLink::Forget(uint64_t renewal) {
+  absl::MutexLock lock(&mutex_);
+  renewals_.erase(renewal);
 }
 
 void SessionLink::AwaitHangUp(const AttachSocket& socket) {
@@ -194,32 +242,80 @@ absl::StatusOr<std::shared_ptr<AttachSocket>> SessionLink::AwaitSocket() {
   return last_error_;
 }
 
-absl::StatusOr<SessionLink::Grant> SessionLink::Attach(absl::string_view handle,
-                                                       Access access) {
+// Asks again when the daemon goes away before it has answered.
+template <typename Ask>
+auto SessionLink::Insist(const Ask& ask) -> decltype(ask(nullptr)) {
   const absl::Time give_up = absl::Now() + options_.patience;
   bool tried = false;
   while (true) {
     ASSIGN_OR_RETURN(const std::shared_ptr<AttachSocket> socket, AwaitSocket());
-    absl::StatusOr<AttachSocket::Grant> granted =
-        socket->Attach(handle, access);
-    if (!granted.ok()) {
-      if (!socket->lost()) return granted.status();
-      Drop(socket);
-      if (tried && absl::Now() >= give_up) return granted.status();
-      tried = true;
-      continue;
-    }
+    auto answer = ask(socket);
+    if (answer.ok() || !socket->lost()) return answer;
+    Drop(socket);
+    if (tried && absl::Now() >= give_up) return answer;
+    tried = true;
+  }
+}
+
+SessionLink::Grant SessionLink::AddHold(absl::string_view handle,
+                                        AttachSocket::Grant granted) {
+  Hold& hold = holds_[++last_hold_];
+  hold.handle = std::string(handle);
+  hold.access = granted.facts.access;
+  hold.attachment_id = granted.facts.id;
+  hold.generation = granted.facts.generation;
+  hold.size_bytes = granted.facts.segment_size_bytes;
+  return Grant{last_hold_, std::move(granted)};
+}
+
+absl::StatusOr<SessionLink::Grant> SessionLink::Attach(absl::string_view handle,
+                                                       Access access) {
+  while (true) {
+    std::shared_ptr<AttachSocket> asked;
+    ASSIGN_OR_RETURN(AttachSocket::Grant granted,
+                     Insist([&](const std::shared_ptr<AttachSocket>& socket) {
+                       asked = socket;
+                       return socket->Attach(handle, access);
+                     }));
     absl::MutexLock lock(&mutex_);
     // Otherwise its connection has ended, and the attachment with it.
-    if (socket_ != socket) continue;
-    Hold& hold = holds_[++last_hold_];
-    hold.handle = std::string(handle);
-    hold.access = access;
-    hold.attachment_id = granted->facts.id;
-    hold.generation = granted->facts.generation;
-    hold.size_bytes = granted->facts.segment_size_bytes;
-    return Grant{last_hold_, *std::move(granted)};
+    if (socket_ == asked) return AddHold(handle, std::move(granted));
   }
+}
+
+absl::StatusOr<SessionLink::Joined> SessionLink::Join(
+    v1::JoinChannelRequest request) {
+  static std::atomic<uint64_t> last_request{0};
+  if (request.request_id().empty()) {
+    request.set_request_id(absl::StrCat(last_request.fetch_add(1) + 1));
+  }
+  while (true) {
+    std::shared_ptr<AttachSocket> asked;
+    ASSIGN_OR_RETURN(AttachSocket::Joined joined,
+                     Insist([&](const std::shared_ptr<AttachSocket>& socket) {
+                       asked = socket;
+                       return socket->Join(request);
+                     }));
+    absl::MutexLock lock(&mutex_);
+    if (socket_ != asked) continue;
+    const std::vector<std::string> handles = HandlesOf(joined.members);
+    Joined out;
+    for (size_t i = 0; i < joined.grants.size(); ++i) {
+      out.grants.push_back(AddHold(handles[i], std::move(joined.grants[i])));
+    }
+    out.members = std::move(joined.members);
+    return out;
+  }
+}
+
+absl::Status SessionLink::Leave(const std::string& member) {
+  // Insist is for what has a result.
+  return Insist([&](const std::shared_ptr<AttachSocket>& socket)
+                    -> absl::StatusOr<bool> {
+           RETURN_IF_ERROR(socket->Leave(member));
+           return true;
+         })
+      .status();
 }
 
 void SessionLink::Detach(uint64_t hold) {

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -58,6 +59,15 @@ class SessionLink {
 
   // Asks for a segment, again if the daemon goes away meanwhile.
   absl::StatusOr<Grant> Attach(absl::string_view handle, Access access);
+  // Takes part in a channel; one hold for each grant. Gives the request an id
+  // if it has none, and asks again if the daemon goes away meanwhile.
+  struct Joined {
+    v1::JoinChannelResponse members;
+    std::vector<Grant> grants;
+  };
+  absl::StatusOr<Joined> Join(v1::JoinChannelRequest request);
+  // Takes part no more; waits for a daemon that is away, as Attach does.
+  absl::Status Leave(const std::string& member);
   // Ends a hold; never blocks.
   void Detach(uint64_t hold);
   // Whether the daemon counts a hold. Once false, never true again.
@@ -68,6 +78,13 @@ class SessionLink {
   // Asks for a part of a channel. Does not wait for a daemon that is away, nor
   // ask again: SERVER_UNREACHABLE.
   absl::StatusOr<UniqueFd> OpenPart(const AttachSocket::Part& part);
+
+  // Calls `renew`, which must not wait for long, with each further connection,
+  // on the link's own thread, until Forget.
+  using Renewal = std::function<void(AttachSocket& socket)>;
+  uint64_t OnReconnect(Renewal renew);
+  // It may be under way for a last time.
+  void Forget(uint64_t renewal);
 
   // Has the daemon look at the ring of this session's page; never blocks, and
   // does nothing while the daemon is away.
@@ -107,6 +124,7 @@ class SessionLink {
 
   absl::Status Start();
   void Run();
+  void Renew();
   // Until the connection is over, or the link is.
   void AwaitHangUp(const AttachSocket& socket);
   // One attempt, and what it took over.
@@ -120,6 +138,11 @@ class SessionLink {
   absl::StatusOr<std::shared_ptr<AttachSocket>> AwaitSocket();
   // The connection, if there is one now.
   std::shared_ptr<AttachSocket> Socket() const;
+  // Has `ask` ask a connection, until the daemon has answered.
+  template <typename Ask>
+  auto Insist(const Ask& ask) -> decltype(ask(nullptr));
+  Grant AddHold(absl::string_view handle, AttachSocket::Grant granted)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Drop(const std::shared_ptr<AttachSocket>& socket);
   void Wake() const;
 
@@ -135,6 +158,8 @@ class SessionLink {
   AttachSocket::Identity identity_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, Hold> holds_ ABSL_GUARDED_BY(mutex_);
   uint64_t last_hold_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::map<uint64_t, Renewal> renewals_ ABSL_GUARDED_BY(mutex_);
+  uint64_t last_renewal_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time away_since_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   uint64_t attempts_begun_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t attempts_done_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -6,12 +6,14 @@
 #include <utility>
 #include <variant>
 
+#include "absl/strings/match.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "server/attach/handle_proto.h"
 #include "server/attach/status_to_proto.h"
+#include "server/rpc/channel_proto.h"
 #include "shm/sys/socket.h"
 
 namespace shmd {
@@ -86,7 +88,10 @@ bool AttachConnection::ServeWaiting() {
     // A second receive would only learn that there is nothing: programs wait
     // for an answer before they ask again, and epoll tells of those that do
     // not.
-    if (request_.action_case() == v1::AttachRequest::kAttach) return true;
+    if (is_deferred_ || request_.action_case() == v1::AttachRequest::kAttach ||
+        request_.action_case() == v1::AttachRequest::kJoin) {
+      return true;
+    }
   }
   return true;
 }
@@ -97,39 +102,74 @@ bool AttachConnection::ServeOne(absl::string_view datagram) {
     return false;
   }
   if (request_.action_case() == v1::AttachRequest::kDetach) {
-    const EntryPtr entry =
-        sessions_->LetGo(session_.id, request_.detach().attachment_id());
-    SHMD_FAILPOINT("attach.detached");
-    if (entry != nullptr) registry_->Release(entry);
+    LetGo(request_.detach().attachment_id());
     return true;
   }
   if (request_.action_case() == v1::AttachRequest::kWake) {
     wake_(session_.id);
     return true;
   }
+  is_deferred_ = MayWait();
+  return is_deferred_ || SendAnswer();
+}
+
+// As the calls of the same name may, on the gRPC socket.
+bool AttachConnection::MayWait() const {
+  switch (request_.action_case()) {
+    case v1::AttachRequest::kJoin:
+      return channels_ != nullptr && channels_->MayWait();
+    case v1::AttachRequest::kLeave:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool AttachConnection::ServeDeferred() {
+  is_deferred_ = false;
+  return SendAnswer();
+}
+
+bool AttachConnection::SendAnswer() {
   reply_.Clear();
   reply_.set_sequence(request_.sequence());
-  UniqueFd fd;
-  const absl::Status status = Answer(&fd);
+  std::vector<UniqueFd> fds;
+  const absl::Status status = Answer(&fds);
   if (!status.ok()) {
     reply_.clear_attachment();
     reply_.clear_welcome();
+    reply_.clear_joined();
     *reply_.mutable_error() = StatusToProto(status);
+    fds.clear();
   }
   SHMD_FAILPOINT("attach.send");
   const bool sent =
-      sys::SendDatagram(socket_.get(), reply_.SerializeAsString(), fd.get())
-          .ok();
+      sys::SendDatagram(socket_.get(), reply_.SerializeAsString(), fds).ok();
   SHMD_FAILPOINT("attach.sent");
   return sent;
 }
 
-absl::Status AttachConnection::Answer(UniqueFd* fd) {
+void AttachConnection::LetGo(uint64_t attachment_id) {
+  const EntryPtr entry = sessions_->LetGo(session_.id, attachment_id);
+  SHMD_FAILPOINT("attach.detached");
+  if (entry != nullptr) registry_->Release(entry);
+}
+
+absl::Status AttachConnection::Answer(std::vector<UniqueFd>* fds) {
   const bool is_first = !has_asked_;
   has_asked_ = true;
   switch (request_.action_case()) {
-    case v1::AttachRequest::kAttach:
-      return Attach(request_.attach(), reply_.mutable_attachment(), fd);
+    case v1::AttachRequest::kAttach: {
+      UniqueFd fd;
+      RETURN_IF_ERROR(
+          Attach(request_.attach(), reply_.mutable_attachment(), &fd));
+      if (fd.valid()) fds->push_back(std::move(fd));
+      return absl::OkStatus();
+    }
+    case v1::AttachRequest::kJoin:
+      return Join(request_.join(), reply_.mutable_joined(), fds);
+    case v1::AttachRequest::kLeave:
+      return Leave(request_.leave());
     case v1::AttachRequest::kHello:
       if (is_first) return Greet(request_.hello(), reply_.mutable_welcome());
       return InvalidField("hello", reason::kRequestInvalid,
@@ -241,6 +281,70 @@ absl::Status AttachConnection::AttachPart(const v1::ChannelPart& request,
   ASSIGN_OR_RETURN(SegmentRegistry::Attached grant,
                    registry_->AttachReserved(part.segment->entry, access));
   return Hold(std::move(grant), attachment, fd);
+}
+
+absl::Status AttachConnection::Join(const v1::JoinChannelRequest& request,
+                                    v1::Joined* joined,
+                                    std::vector<UniqueFd>* fds) {
+  ASSIGN_OR_RETURN(const MembershipCommand command,
+                   MembershipFromProto(caller_, request, session_.id));
+  const ChannelName& channel = command.members.front().channel;
+  if (channels_ == nullptr) return ChannelNotFound(channel);
+  ASSIGN_OR_RETURN(const std::vector<ChannelRegistry::Joined> members,
+                   channels_->JoinAll(caller_, command));
+  const absl::Status status = HandOver(members, joined, fds);
+  if (status.ok()) {
+    MembershipToProto(*registry_, channel, members, joined->mutable_members());
+    return status;
+  }
+  for (const v1::Attachment& granted : joined->attachments()) {
+    LetGo(granted.attachment_id());
+  }
+  for (const ChannelRegistry::Joined& one : members) {
+    channels_->Undo(channel, one);
+  }
+  return status;
+}
+
+absl::Status AttachConnection::HandOver(
+    const std::vector<ChannelRegistry::Joined>& members, v1::Joined* joined,
+    std::vector<UniqueFd>* fds) {
+  RETURN_IF_ERROR(
+      HandOver(members.front().channel, Access::kRead, joined, fds));
+  for (const MemberKind kind :
+       {MemberKind::kPublisher, MemberKind::kSubscriber}) {
+    for (const ChannelRegistry::Joined& one : members) {
+      if (one.member.kind != kind) continue;
+      RETURN_IF_ERROR(
+          HandOver(one.parts.part, Access::kReadWrite, joined, fds));
+      if (!one.parts.claims.has_value()) continue;
+      RETURN_IF_ERROR(
+          HandOver(*one.parts.claims, Access::kReadWrite, joined, fds));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AttachConnection::HandOver(const SegmentView& part, Access access,
+                                        v1::Joined* joined,
+                                        std::vector<UniqueFd>* fds) {
+  // Who has joined was let in by the channel's mode.
+  ASSIGN_OR_RETURN(SegmentRegistry::Attached grant,
+                   registry_->AttachReserved(part.entry, access));
+  UniqueFd fd;
+  RETURN_IF_ERROR(Hold(std::move(grant), joined->add_attachments(), &fd));
+  fds->push_back(std::move(fd));
+  return absl::OkStatus();
+}
+
+absl::Status AttachConnection::Leave(const v1::Leave& request) {
+  const MemberKind kind = absl::StrContains(request.name(), "/subscribers/")
+                              ? MemberKind::kSubscriber
+                              : MemberKind::kPublisher;
+  ASSIGN_OR_RETURN(const MemberName name,
+                   ParseMemberName("leave.name", request.name(), kind));
+  if (channels_ == nullptr) return ChannelNotFound(name.channel);
+  return channels_->Leave(caller_, name);
 }
 
 absl::Status AttachConnection::Hold(SegmentRegistry::Attached grant,

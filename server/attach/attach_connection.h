@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -46,10 +47,19 @@ class AttachConnection {
   // the program has gone, broke the protocol, or does not read its answers.
   bool ServeWaiting();
 
+  // Whether it has stopped at a request that may have to wait for somebody, or
+  // give much memory back: nothing else is to be served before ServeDeferred.
+  bool is_deferred() const { return is_deferred_; }
+  // Answers that one, on any thread; meanwhile nothing is called but caller()
+  // and session(). False as above.
+  bool ServeDeferred();
+
  private:
   // False when the connection is over.
   bool ServeOne(absl::string_view datagram);
-  absl::Status Answer(UniqueFd* fd);
+  bool MayWait() const;
+  bool SendAnswer();
+  absl::Status Answer(std::vector<UniqueFd>* fds);
   absl::Status Greet(const v1::Hello& request, v1::Welcome* welcome);
   // Where it asks to, else where it may at all; a session that was resumed
   // stays where it was.
@@ -59,6 +69,15 @@ class AttachConnection {
                       UniqueFd* fd);
   absl::Status AttachPart(const v1::ChannelPart& request, Access access,
                           v1::Attachment* attachment, UniqueFd* fd);
+  absl::Status Join(const v1::JoinChannelRequest& request, v1::Joined* joined,
+                    std::vector<UniqueFd>* fds);
+  // What they map; on failure some of it may have been granted.
+  absl::Status HandOver(const std::vector<ChannelRegistry::Joined>& members,
+                        v1::Joined* joined, std::vector<UniqueFd>* fds);
+  absl::Status HandOver(const SegmentView& part, Access access,
+                        v1::Joined* joined, std::vector<UniqueFd>* fds);
+  absl::Status Leave(const v1::Leave& request);
+  void LetGo(uint64_t attachment_id);
   // Counts what was granted as an attachment of the session's.
   absl::Status Hold(SegmentRegistry::Attached grant, v1::Attachment* attachment,
                     UniqueFd* fd);
@@ -72,6 +91,7 @@ class AttachConnection {
   ChannelRegistry* const channels_;
   const std::function<void(const SessionId&)> wake_;
   bool has_asked_ = false;
+  bool is_deferred_ = false;
   v1::AttachRequest request_;
   v1::AttachReply reply_;
 };

@@ -28,12 +28,16 @@ absl::StatusOr<std::unique_ptr<AttachServer>> AttachServer::Start(
   server->epoll_.Reset(epoll_create1(EPOLL_CLOEXEC));
   if (!server->epoll_.valid()) return ErrnoStatus(errno, "epoll_create1");
   server->stop_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!server->stop_.valid()) return ErrnoStatus(errno, "eventfd");
+  server->done_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!server->stop_.valid() || !server->done_.valid()) {
+    return ErrnoStatus(errno, "eventfd");
+  }
   if (fcntl(server->listener_.get(), F_SETFL, O_NONBLOCK) != 0) {
     return ErrnoStatus(errno, "fcntl");
   }
   RETURN_IF_ERROR(server->Watch(server->listener_.get()));
   RETURN_IF_ERROR(server->Watch(server->stop_.get()));
+  RETURN_IF_ERROR(server->Watch(server->done_.get()));
   server->WatchAwaited();
   server->thread_ = std::thread([raw = server.get()] { raw->Run(); });
   return server;
@@ -101,6 +105,8 @@ void AttachServer::Run() {
       }
       if (fd == listener_.get()) {
         Accept();
+      } else if (fd == done_.get()) {
+        TakeDone();
       } else if (clients_.contains(fd)) {
         Serve(fd);
       } else {
@@ -143,7 +149,7 @@ void AttachServer::Begin(Acceptor::Accepted accepted) {
   SessionIdentity session = parts_.sessions->Begin(
       accepted.caller, std::move(process), kDefaultNamespace);
   SHMD_FAILPOINT("session.begun");
-  client.connection = std::make_unique<AttachConnection>(
+  client.connection = std::make_shared<AttachConnection>(
       std::move(accepted.socket), std::move(accepted.caller),
       std::move(session), parts_.registry, parts_.sessions, parts_.wake,
       parts_.channels);
@@ -155,8 +161,46 @@ void AttachServer::Serve(int fd) {
   const SessionId before = connection.session();
   if (!connection.ServeWaiting()) {
     End(fd);
-  } else if (connection.session() != before) {
+    return;
+  }
+  if (connection.session() != before) {
     StopAwaiting(connection.session());
+  }
+  if (connection.is_deferred()) Defer(fd);
+}
+
+void AttachServer::Defer(int fd) {
+  // Its next requests wait in the socket, whose number stays taken as long as
+  // the connection is there.
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  workers_.Run([this, fd, connection = clients_.find(fd)->second.connection] {
+    const bool goes_on = connection->ServeDeferred();
+    {
+      absl::MutexLock lock(&done_mutex_);
+      all_done_.push_back({fd, connection, goes_on});
+    }
+    const uint64_t one = 1;
+    // Full means that it is awake already.
+    if (write(done_.get(), &one, sizeof(one)) < 0) return;
+  });
+}
+
+void AttachServer::TakeDone() {
+  uint64_t count;
+  if (read(done_.get(), &count, sizeof(count)) < 0) return;
+  std::vector<Done> all;
+  {
+    absl::MutexLock lock(&done_mutex_);
+    all.swap(all_done_);
+  }
+  for (const Done& done : all) {
+    const auto client = clients_.find(done.fd);
+    // Its process may have ended meanwhile.
+    if (client == clients_.end() ||
+        client->second.connection != done.connection) {
+      continue;
+    }
+    if (!done.goes_on || !Watch(done.fd).ok()) End(done.fd);
   }
 }
 

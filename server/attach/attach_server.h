@@ -6,25 +6,31 @@
 #include <optional>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "base/unique_fd.h"
 #include "server/access/acceptor.h"
 #include "server/attach/attach_connection.h"
 #include "server/registry/segment_registry.h"
+#include "server/rpc/worker_pool.h"
 #include "server/session/session_table.h"
 
 namespace shmd {
 
 inline constexpr size_t kMaxAttachConnectionsPerUid = 4096;
+// Threads for requests that may wait.
+inline constexpr size_t kAttachWorkers = 4;
 
 // The attach socket (attach.proto): redeems handles for descriptors, and tells
 // the session table who came and who has gone. One thread serves all
-// connections; a request is a look into the registry and a few system calls. A
-// program whose queue is full is cut off: it asks for answers that it does not
-// read.
+// connections; a request is a look into the registry and a few system calls.
+// What may wait goes to threads of their own, and holds up the requests of its
+// own connection only. A program whose queue is full is cut off: it asks for
+// answers that it does not read.
 class AttachServer {
  public:
   struct Parts {
@@ -51,7 +57,8 @@ class AttachServer {
  private:
   // A connection and the process at its other end.
   struct Client {
-    std::unique_ptr<AttachConnection> connection;
+    // Shared with a thread that serves a request of it.
+    std::shared_ptr<AttachConnection> connection;
     UniqueFd pidfd;  // invalid where the kernel has none
   };
 
@@ -66,6 +73,9 @@ class AttachServer {
   void Accept();
   void Begin(Acceptor::Accepted accepted);
   void Serve(int fd);
+  // Has another thread serve what may wait, and takes the connection back.
+  void Defer(int fd);
+  void TakeDone();
   void End(int fd);
   void ProcessEnded(int pidfd);
   // Closes the pidfd of a session whose program has come back.
@@ -75,6 +85,7 @@ class AttachServer {
   UniqueFd listener_;
   UniqueFd epoll_;
   UniqueFd stop_;  // eventfd
+  UniqueFd done_;  // eventfd
   Acceptor acceptor_;
   const Parts parts_;
   // Only Run's thread touches these.
@@ -85,6 +96,17 @@ class AttachServer {
   std::optional<absl::Duration> grace_end_;  // since boot
   absl::flat_hash_map<uid_t, size_t> connections_of_uid_;
   std::thread thread_;
+
+  // A connection whose deferred request was answered, and whether it goes on.
+  struct Done {
+    int fd = -1;
+    std::shared_ptr<AttachConnection> connection;
+    bool goes_on = false;
+  };
+  absl::Mutex done_mutex_;
+  std::vector<Done> all_done_ ABSL_GUARDED_BY(done_mutex_);
+  // Ends first: its threads use the rest.
+  WorkerPool workers_{kAttachWorkers};
 };
 
 }  // namespace shmd

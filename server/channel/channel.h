@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "server/access/policy.h"
 #include "server/channel/channel_names.h"
@@ -56,6 +57,13 @@ struct JoinCommand {
   layout::MemberRole role = layout::MemberRole::kPeer;
   layout::SlowPolicy policy = layout::SlowPolicy::kNone;  // of subscribers
   std::optional<Handle> grant;  // lets in whom the mode would not
+  uint64_t request = 0;         // a digest of the request's id; 0: it has none
+};
+
+// Who is to take part at once, in a channel that may have to be made first.
+struct MembershipCommand {
+  std::optional<ChannelCommand> create;
+  std::vector<JoinCommand> members;  // of one session and channel
 };
 
 // Who takes part.
@@ -70,6 +78,7 @@ struct MemberView {
   pid_t pid = 0;
   // Of who has used a grant; not remembered over a restart.
   std::optional<GrantKey> grant;
+  uint64_t request = 0;  // of its JoinCommand
 };
 
 // The segments that a member's session owns.

@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/access/policy.h"
-#include "server/channel/channel_access.h"
 #include "server/channel/channel_parts.h"
 #include "server/registry/change_log.h"
 
@@ -164,21 +163,21 @@ void ChannelRegistry::RemoveParts(const MemberParts& parts) {
 
 absl::Status ChannelRegistry::Delete(const Caller& caller,
                                      const ChannelName& name, bool force) {
-  ASSIGN_OR_RETURN(const std::vector<LiveChannel::Removed> members,
+  ASSIGN_OR_RETURN(const std::vector<LiveChannel::Taken> members,
                    DeletePage(caller, name, force));
   // To give memory back may take its time, for which nobody waits.
-  for (const LiveChannel::Removed& member : members) RemoveParts(member.parts);
+  for (const LiveChannel::Taken& member : members) RemoveParts(member.parts);
   SHMD_FAILPOINT("channel.deleted");
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<LiveChannel::Removed>> ChannelRegistry::DeletePage(
+absl::StatusOr<std::vector<LiveChannel::Taken>> ChannelRegistry::DeletePage(
     const Caller& caller, const ChannelName& name, bool force) {
   // Nobody makes another one of that name meanwhile.
   absl::MutexLock making(&making_);
   ASSIGN_OR_RETURN(const ChannelPtr channel, FindManaged(caller, name));
   SHMD_FAILPOINT("channel.delete");
-  ASSIGN_OR_RETURN(std::vector<LiveChannel::Removed> members,
+  ASSIGN_OR_RETURN(std::vector<LiveChannel::Taken> members,
                    channel->Close(force));
   SHMD_FAILPOINT("channel.closed");
   {
@@ -189,52 +188,11 @@ absl::StatusOr<std::vector<LiveChannel::Removed>> ChannelRegistry::DeletePage(
   }
   RemoveSegment(channel->page().entry);
   SHMD_FAILPOINT("channel.page_removed");
-  for (const LiveChannel::Removed& member : members) {
+  for (const LiveChannel::Taken& member : members) {
     ForgetMember(member.view.session, channel);
   }
   NoteChange(*channel, ChannelEvent::Type::kDeleted);
   return members;
-}
-
-absl::StatusOr<MemberParts> ChannelRegistry::MakeParts(
-    const Caller& caller, const LiveChannel& channel,
-    const MemberView& member) {
-  SHMD_FAILPOINT("channel.make_parts");
-  ASSIGN_OR_RETURN(MemberParts parts,
-                   MakeMemberParts(segments_, caller, channel, member));
-  SHMD_FAILPOINT("channel.parts_made");
-  const absl::Status formatted =
-      FormatMemberParts(segments_, channel, member, parts);
-  SHMD_FAILPOINT("channel.parts_formatted");
-  if (formatted.ok()) return parts;
-  RemoveParts(parts);
-  return formatted;
-}
-
-absl::StatusOr<ChannelRegistry::Joined> ChannelRegistry::Join(
-    const Caller& caller, JoinCommand command) {
-  ASSIGN_OR_RETURN(const ChannelPtr channel, FindToJoin(caller, &command));
-  // Of others nobody learns whether they exist.
-  RETURN_IF_ERROR(segments_->CheckSession(caller, command.session));
-  RETURN_IF_ERROR(CheckRole(channel->fields().kind, command));
-  absl::MutexLock joining(channel->joining());
-  ASSIGN_OR_RETURN(GrantRegistry::Use use, UseGrant(caller, *channel, command));
-  Joined joined;
-  joined.channel = channel->page();
-  ASSIGN_OR_RETURN(joined.member, channel->Reserve(caller, command));
-  ASSIGN_OR_RETURN(joined.parts, MakeParts(caller, *channel, joined.member));
-  absl::Status published = use.Keep();
-  if (published.ok()) published = channel->Publish(joined.member, joined.parts);
-  SHMD_FAILPOINT("channel.joined");
-  if (!published.ok()) {
-    RemoveParts(joined.parts);
-    return published;
-  }
-  NoteMember(command.session, channel);
-  NoteChange(*channel);
-  // The session may have ended before it could be found here.
-  if (!segments_->SessionExists(command.session)) EndSession(command.session);
-  return joined;
 }
 
 absl::Status ChannelRegistry::Leave(const Caller& caller,
@@ -250,15 +208,7 @@ absl::Status ChannelRegistry::Leave(const Caller& caller,
       return CallerNotAllowed(caller);
     }
   }
-  SHMD_FAILPOINT("channel.leave");
-  const std::optional<MemberParts> parts = channel->Remove(*member);
-  if (!parts.has_value()) return MemberNotFound(name);
-  SHMD_FAILPOINT("channel.left");
-  ForgetMember(member->session, channel);
-  RemoveParts(*parts);
-  SHMD_FAILPOINT("channel.parts_removed");
-  NoteChange(*channel);
-  return absl::OkStatus();
+  return Remove(channel, *member);
 }
 
 absl::StatusOr<ChannelStats> ChannelRegistry::Stats(

@@ -46,8 +46,14 @@ class ChannelRegistry {
     MemberView member;
     SegmentView channel;
     MemberParts parts;
+    bool is_repeated = false;  // by an earlier call with the same request id
   };
   absl::StatusOr<Joined> Join(const Caller& caller, JoinCommand command);
+  // All of them or none, in their order; a channel that was made stays.
+  absl::StatusOr<std::vector<Joined>> JoinAll(const Caller& caller,
+                                              const MembershipCommand& command);
+  // Takes back what JoinAll has done for one, when nobody is told of it.
+  void Undo(const ChannelName& name, const Joined& joined);
   absl::Status Leave(const Caller& caller, const MemberName& name);
 
   // Grants that let others join: CreateGrant and so on of grant.proto, for
@@ -111,13 +117,14 @@ class ChannelRegistry {
                                               const LiveChannel& channel,
                                               const JoinCommand& command);
   // Of a channel that is deleted, what members leave.
-  absl::StatusOr<std::vector<LiveChannel::Removed>> DeletePage(
+  absl::StatusOr<std::vector<LiveChannel::Taken>> DeletePage(
       const Caller& caller, const ChannelName& name, bool force);
   absl::StatusOr<ChannelPtr> MakeChannel(const Caller& caller,
                                          const ChannelCommand& command);
   absl::StatusOr<MemberParts> MakeParts(const Caller& caller,
                                         const LiveChannel& channel,
                                         const MemberView& member);
+  absl::Status Remove(const ChannelPtr& channel, const MemberView& member);
   void RemoveSegment(const EntryPtr& entry);
   void RemoveParts(const MemberParts& parts);
   void NoteMember(const SessionId& session, const ChannelPtr& channel);

@@ -29,6 +29,7 @@ MemberFields FieldsOf(const MemberView& view, uint64_t part_bytes,
   fields.uid = view.uid;
   fields.pid = view.pid;
   fields.join_time_ns = static_cast<uint64_t>(absl::ToUnixNanos(now));
+  fields.request = view.request;
   return fields;
 }
 
@@ -43,6 +44,7 @@ MemberView ViewOf(MemberKind kind, const shmd::Member& member) {
               sizeof(member.fields.session));
   view.uid = member.fields.uid;
   view.pid = member.fields.pid;
+  view.request = member.fields.request;
   return view;
 }
 
@@ -125,7 +127,21 @@ absl::StatusOr<MemberView> LiveChannel::Reserve(const Caller& caller,
   view.uid = caller.uid;
   view.pid = caller.pid;
   if (command.grant.has_value()) view.grant = KeyOf(*command.grant->grant);
+  view.request = command.request;
   return view;
+}
+
+std::optional<LiveChannel::Taken> LiveChannel::FindRequest(
+    const JoinCommand& command) const {
+  absl::MutexLock lock(&mutex_);
+  if (command.request == 0) return std::nullopt;
+  for (const auto& [index, member] : MembersOf(command.kind)) {
+    if (member.view.session == command.session &&
+        member.view.request == command.request) {
+      return Taken{member.view, member.parts};
+    }
+  }
+  return std::nullopt;
 }
 
 absl::Status LiveChannel::Publish(const MemberView& view, MemberParts parts) {
@@ -227,8 +243,7 @@ bool LiveChannel::CompletesPair(const JoinCommand& command) const {
                                                 : subscribers < publishers;
 }
 
-absl::StatusOr<std::vector<LiveChannel::Removed>> LiveChannel::Close(
-    bool force) {
+absl::StatusOr<std::vector<LiveChannel::Taken>> LiveChannel::Close(bool force) {
   absl::MutexLock lock(&mutex_);
   if (is_closed_) return ChannelNotFound(name_);
   const size_t members = publishers_.size() + subscribers_.size();
@@ -240,7 +255,7 @@ absl::StatusOr<std::vector<LiveChannel::Removed>> LiveChannel::Close(
   }
   is_closed_ = true;
   writer_.Close();
-  std::vector<Removed> removed;
+  std::vector<Taken> removed;
   for (Members* all : {&publishers_, &subscribers_}) {
     for (auto at = all->begin(); at != all->end();) {
       const MemberView view = at->second.view;

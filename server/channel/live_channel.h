@@ -43,8 +43,16 @@ class LiveChannel {
   const SegmentView& page() const { return page_; }
   ChannelSnapshot View() const;
 
+  // A member and its segments.
+  struct Taken {
+    MemberView view;
+    MemberParts parts;
+  };
+
   // Held from Reserve to Publish.
   absl::Mutex* joining() { return &joining_; }
+  // Who takes part already by the same request of the same session.
+  std::optional<Taken> FindRequest(const JoinCommand& command) const;
   // A place and a generation for who is about to take part. CHANNEL_FULL,
   // CHANNEL_NOT_FOUND when it is deleted.
   absl::StatusOr<MemberView> Reserve(const Caller& caller,
@@ -66,13 +74,9 @@ class LiveChannel {
   // Whether the session takes part.
   bool HasSession(const SessionId& session) const;
 
-  struct Removed {
-    MemberView view;
-    MemberParts parts;
-  };
   // Nobody takes part any more. CHANNEL_IN_USE when somebody does, unless
   // `force`.
-  absl::StatusOr<std::vector<Removed>> Close(bool force);
+  absl::StatusOr<std::vector<Taken>> Close(bool force);
 
   // Calls `visit(const MemberView&, const MemberParts&)`; no call of this
   // object's in it.

@@ -1,5 +1,9 @@
 #include "server/rpc/channel_proto.h"
 
+#include <sodium.h>
+
+#include <string>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "base/error.h"
@@ -51,7 +55,8 @@ v1::Channel::Kind KindToProto(ChannelKind kind) {
   }
 }
 
-absl::StatusOr<ChannelKind> KindFromProto(v1::Channel::Kind kind) {
+absl::StatusOr<ChannelKind> KindFromProto(const std::string& at,
+                                          v1::Channel::Kind kind) {
   switch (kind) {
     case v1::Channel::KIND_UNSPECIFIED:
     case v1::Channel::PUBLISH:
@@ -61,7 +66,7 @@ absl::StatusOr<ChannelKind> KindFromProto(v1::Channel::Kind kind) {
     case v1::Channel::CALL:
       return ChannelKind::kCall;
     default:
-      return absl::StatusOr<ChannelKind>(UnknownNumber("channel.kind"));
+      return absl::StatusOr<ChannelKind>(UnknownNumber(at + ".kind"));
   }
 }
 
@@ -94,10 +99,11 @@ absl::StatusOr<SlowPolicy> PolicyFromProto(v1::Subscriber::SlowPolicy policy) {
   }
 }
 
-// A field of the channel's, as the request has it.
-absl::Status OfChannel(const absl::Status& status) {
+// A field of the channel's, as the request has it in `at`.
+absl::Status OfChannel(const absl::Status& status, absl::string_view at) {
+  if (status.ok()) return status;
   ErrorDetail detail = GetErrorDetail(status);
-  detail.field = absl::StrCat("channel.", detail.field);
+  detail.field = absl::StrCat(at, ".", detail.field);
   return WithErrorDetail(status, detail);
 }
 
@@ -106,6 +112,59 @@ absl::StatusOr<Handle> GrantFromText(const std::string& text) {
   if (handle.grant.has_value()) return handle;
   return absl::StatusOr<Handle>(InvalidField(
       "grant_handle", reason::kHandleInvalid, "has no grant's secret"));
+}
+
+absl::StatusOr<ChannelFields> FieldsFromProto(const Caller& caller,
+                                              const v1::Channel& channel,
+                                              const std::string& at) {
+  ChannelFields fields;
+  ASSIGN_OR_RETURN(fields.kind, KindFromProto(at, channel.kind()));
+  if (channel.slots() != 0) fields.slots = channel.slots();
+  if (channel.payload_bytes() != 0) {
+    fields.payload_bytes = channel.payload_bytes();
+  }
+  fields.history = channel.history();
+  fields.checksums = channel.checksums();
+  fields.owner = channel.has_owner() ? channel.owner() : caller.uid;
+  fields.group = channel.has_group() ? channel.group() : caller.gid;
+  RETURN_IF_ERROR(CheckId(at + ".owner", fields.owner));
+  RETURN_IF_ERROR(CheckId(at + ".group", fields.group));
+  if (channel.has_mode()) fields.mode = channel.mode();
+  RETURN_IF_ERROR(CheckMode(at + ".mode", fields.mode));
+  RETURN_IF_ERROR(OfChannel(CheckChannelFields(fields), at));
+  return fields;
+}
+
+// What a repeated request is known by; 0 for none. It is kept in the channel's
+// page, which the next run of the daemon reads too.
+absl::StatusOr<uint64_t> DigestOf(const std::string& request_id) {
+  RETURN_IF_ERROR(CheckRequestId(request_id));
+  if (request_id.empty()) return 0;
+  constexpr unsigned char kKey[crypto_shorthash_KEYBYTES] = {};
+  uint64_t digest = 0;
+  static_assert(sizeof(digest) == crypto_shorthash_BYTES);
+  crypto_shorthash(reinterpret_cast<unsigned char*>(&digest),
+                   reinterpret_cast<const unsigned char*>(request_id.data()),
+                   request_id.size(), kKey);
+  return digest != 0 ? digest : 1;
+}
+
+absl::Status ReadPublisher(const v1::Publisher& publisher,
+                           JoinCommand* command) {
+  command->kind = MemberKind::kPublisher;
+  command->policy = SlowPolicy::kNone;
+  ASSIGN_OR_RETURN(command->role,
+                   RoleFromProto("publisher.role", publisher.role()));
+  return absl::OkStatus();
+}
+
+absl::Status ReadSubscriber(const v1::Subscriber& subscriber,
+                            JoinCommand* command) {
+  command->kind = MemberKind::kSubscriber;
+  ASSIGN_OR_RETURN(command->role,
+                   RoleFromProto("subscriber.role", subscriber.role()));
+  ASSIGN_OR_RETURN(command->policy, PolicyFromProto(subscriber.slow_policy()));
+  return absl::OkStatus();
 }
 
 // Who takes part in what.
@@ -119,6 +178,7 @@ absl::StatusOr<JoinCommand> ReadMember(const Request& request) {
   if (!request.grant_handle().empty()) {
     ASSIGN_OR_RETURN(command.grant, GrantFromText(request.grant_handle()));
   }
+  ASSIGN_OR_RETURN(command.request, DigestOf(request.request_id()));
   return command;
 }
 
@@ -190,49 +250,109 @@ void StatsToProto(const ChannelName& channel, const ChannelStats& stats,
 
 absl::StatusOr<ChannelCommand> ChannelFromProto(
     const Caller& caller, const v1::CreateChannelRequest& request) {
-  const v1::Channel& channel = request.channel();
   ChannelCommand command;
   ASSIGN_OR_RETURN(command.name.name_space,
                    ParseNamespaceName("parent", request.parent()));
   RETURN_IF_ERROR(CheckChannelId("channel_id", request.channel_id()));
   command.name.id = request.channel_id();
   command.allow_existing = request.allow_existing();
-  ChannelFields& fields = command.fields;
-  ASSIGN_OR_RETURN(fields.kind, KindFromProto(channel.kind()));
-  if (channel.slots() != 0) fields.slots = channel.slots();
-  if (channel.payload_bytes() != 0) {
-    fields.payload_bytes = channel.payload_bytes();
-  }
-  fields.history = channel.history();
-  fields.checksums = channel.checksums();
-  fields.owner = channel.has_owner() ? channel.owner() : caller.uid;
-  fields.group = channel.has_group() ? channel.group() : caller.gid;
-  RETURN_IF_ERROR(CheckId("channel.owner", fields.owner));
-  RETURN_IF_ERROR(CheckId("channel.group", fields.group));
-  if (channel.has_mode()) fields.mode = channel.mode();
-  RETURN_IF_ERROR(CheckMode("channel.mode", fields.mode));
-  RETURN_IF_ERROR(OfChannel(CheckChannelFields(fields)));
+  ASSIGN_OR_RETURN(command.fields,
+                   FieldsFromProto(caller, request.channel(), "channel"));
   return command;
 }
 
 absl::StatusOr<JoinCommand> JoinFromProto(
     const v1::CreatePublisherRequest& request) {
   ASSIGN_OR_RETURN(JoinCommand command, ReadMember(request));
-  command.kind = MemberKind::kPublisher;
-  ASSIGN_OR_RETURN(command.role,
-                   RoleFromProto("publisher.role", request.publisher().role()));
+  RETURN_IF_ERROR(ReadPublisher(request.publisher(), &command));
   return command;
 }
 
 absl::StatusOr<JoinCommand> JoinFromProto(
     const v1::CreateSubscriberRequest& request) {
   ASSIGN_OR_RETURN(JoinCommand command, ReadMember(request));
-  command.kind = MemberKind::kSubscriber;
-  ASSIGN_OR_RETURN(command.role, RoleFromProto("subscriber.role",
-                                               request.subscriber().role()));
-  ASSIGN_OR_RETURN(command.policy,
-                   PolicyFromProto(request.subscriber().slow_policy()));
+  RETURN_IF_ERROR(ReadSubscriber(request.subscriber(), &command));
   return command;
+}
+
+absl::StatusOr<MembershipCommand> MembershipFromProto(
+    const Caller& caller, const v1::JoinChannelRequest& request,
+    const std::optional<SessionId>& session) {
+  JoinCommand member;
+  ASSIGN_OR_RETURN(member.channel, ParseChannelName("name", request.name()));
+  if (!session.has_value() || !request.session().empty()) {
+    ASSIGN_OR_RETURN(member.session,
+                     ParseSessionName("session", request.session()));
+  }
+  if (session.has_value()) {
+    if (!request.session().empty() && member.session != *session) {
+      return SessionNotFound(member.session);
+    }
+    member.session = *session;
+  }
+  ASSIGN_OR_RETURN(member.request, DigestOf(request.request_id()));
+  if (!request.grant_handle().empty()) {
+    ASSIGN_OR_RETURN(member.grant, GrantFromText(request.grant_handle()));
+  }
+  MembershipCommand command;
+  if (request.has_create()) {
+    command.create.emplace();
+    command.create->name = member.channel;
+    command.create->allow_existing = true;
+    ASSIGN_OR_RETURN(command.create->fields,
+                     FieldsFromProto(caller, request.create(), "create"));
+  }
+  // First what gets the others' messages, so that none is missed.
+  if (request.has_subscriber()) {
+    RETURN_IF_ERROR(ReadSubscriber(request.subscriber(), &member));
+    command.members.push_back(member);
+  }
+  if (request.has_publisher()) {
+    RETURN_IF_ERROR(ReadPublisher(request.publisher(), &member));
+    command.members.push_back(member);
+  }
+  if (command.members.empty()) {
+    return InvalidField("publisher", reason::kFieldInvalid,
+                        "is required unless there is a subscriber");
+  }
+  return command;
+}
+
+void JoinedToProto(const SegmentRegistry& segments, const ChannelName& channel,
+                   const ChannelRegistry::Joined& joined,
+                   v1::Publisher* proto) {
+  PublisherToProto(channel, joined.member, proto);
+  proto->set_channel_handle(
+      EncodeHandle(segments.OwnHandle(joined.channel, Access::kRead)));
+  proto->set_ring_handle(
+      EncodeHandle(segments.OwnHandle(joined.parts.part, Access::kReadWrite)));
+  if (joined.parts.claims.has_value()) {
+    proto->set_claims_handle(EncodeHandle(
+        segments.OwnHandle(*joined.parts.claims, Access::kReadWrite)));
+  }
+}
+
+void JoinedToProto(const SegmentRegistry& segments, const ChannelName& channel,
+                   const ChannelRegistry::Joined& joined,
+                   v1::Subscriber* proto) {
+  SubscriberToProto(channel, joined.member, proto);
+  proto->set_channel_handle(
+      EncodeHandle(segments.OwnHandle(joined.channel, Access::kRead)));
+  proto->set_page_handle(
+      EncodeHandle(segments.OwnHandle(joined.parts.part, Access::kReadWrite)));
+}
+
+void MembershipToProto(const SegmentRegistry& segments,
+                       const ChannelName& channel,
+                       const std::vector<ChannelRegistry::Joined>& members,
+                       v1::JoinChannelResponse* proto) {
+  for (const ChannelRegistry::Joined& joined : members) {
+    if (joined.member.kind == MemberKind::kPublisher) {
+      JoinedToProto(segments, channel, joined, proto->mutable_publisher());
+    } else {
+      JoinedToProto(segments, channel, joined, proto->mutable_subscriber());
+    }
+  }
 }
 
 }  // namespace shmd

@@ -1,5 +1,6 @@
 #include "server/rpc/channel_service.h"
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -9,7 +10,6 @@
 #include "server/rpc/channel_watch.h"
 #include "server/rpc/find_caller.h"
 #include "server/rpc/page.h"
-#include "shm/handle.h"
 
 namespace shmd {
 
@@ -34,6 +34,8 @@ ChannelService::ChannelService(const ConnectionTable* connections,
                &ChannelService::CreatePublisher, with_keeper);
   methods_.Add("CreateSubscriber", &service_, &Async::RequestCreateSubscriber,
                &ChannelService::CreateSubscriber, with_keeper);
+  methods_.Add("JoinChannel", &service_, &Async::RequestJoinChannel,
+               &ChannelService::JoinChannel, with_keeper);
   methods_.Add("DeletePublisher", &service_, &Async::RequestDeletePublisher,
                &ChannelService::DeletePublisher, always);
   methods_.Add("DeleteSubscriber", &service_, &Async::RequestDeleteSubscriber,
@@ -112,15 +114,7 @@ absl::Status ChannelService::CreatePublisher(
   ASSIGN_OR_RETURN(const JoinCommand command, JoinFromProto(request));
   ASSIGN_OR_RETURN(const ChannelRegistry::Joined joined,
                    channels_->Join(caller, command));
-  PublisherToProto(command.channel, joined.member, reply);
-  reply->set_channel_handle(
-      EncodeHandle(segments_->OwnHandle(joined.channel, Access::kRead)));
-  reply->set_ring_handle(EncodeHandle(
-      segments_->OwnHandle(joined.parts.part, Access::kReadWrite)));
-  if (joined.parts.claims.has_value()) {
-    reply->set_claims_handle(EncodeHandle(
-        segments_->OwnHandle(*joined.parts.claims, Access::kReadWrite)));
-  }
+  JoinedToProto(*segments_, command.channel, joined, reply);
   return absl::OkStatus();
 }
 
@@ -130,11 +124,18 @@ absl::Status ChannelService::CreateSubscriber(
   ASSIGN_OR_RETURN(const JoinCommand command, JoinFromProto(request));
   ASSIGN_OR_RETURN(const ChannelRegistry::Joined joined,
                    channels_->Join(caller, command));
-  SubscriberToProto(command.channel, joined.member, reply);
-  reply->set_channel_handle(
-      EncodeHandle(segments_->OwnHandle(joined.channel, Access::kRead)));
-  reply->set_page_handle(EncodeHandle(
-      segments_->OwnHandle(joined.parts.part, Access::kReadWrite)));
+  JoinedToProto(*segments_, command.channel, joined, reply);
+  return absl::OkStatus();
+}
+
+absl::Status ChannelService::JoinChannel(const Caller& caller,
+                                         const v1::JoinChannelRequest& request,
+                                         v1::JoinChannelResponse* reply) {
+  ASSIGN_OR_RETURN(const MembershipCommand command,
+                   MembershipFromProto(caller, request, std::nullopt));
+  ASSIGN_OR_RETURN(const std::vector<ChannelRegistry::Joined> joined,
+                   channels_->JoinAll(caller, command));
+  MembershipToProto(*segments_, command.members.front().channel, joined, reply);
   return absl::OkStatus();
 }
 

@@ -49,6 +49,9 @@ class ChannelService final : public RpcService {
   absl::Status CreateSubscriber(const Caller& caller,
                                 const v1::CreateSubscriberRequest& request,
                                 v1::Subscriber* reply);
+  absl::Status JoinChannel(const Caller& caller,
+                           const v1::JoinChannelRequest& request,
+                           v1::JoinChannelResponse* reply);
   absl::Status DeletePublisher(const Caller& caller,
                                const v1::DeletePublisherRequest& request,
                                google::protobuf::Empty* reply);

@@ -31,6 +31,7 @@ struct MemberFields {
   uint32_t uid = 0;
   int32_t pid = 0;
   uint64_t join_time_ns = 0;
+  uint64_t request = 0;
 };
 
 struct Member {
@@ -80,6 +81,7 @@ class BasicChannelView {
       member.fields.uid = Word(&from->uid);
       member.fields.pid = Word(&from->pid);
       member.fields.join_time_ns = Word(&from->join_time_ns);
+      member.fields.request = Word(&from->request);
       // What a daemon leaves open means this.
       if (member.fields.role == layout::MemberRole::kNone) {
         member.fields.role = layout::MemberRole::kPeer;

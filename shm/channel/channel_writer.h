@@ -137,6 +137,7 @@ void BasicChannelWriter<Memory>::Add(MemberKind kind, const MemberId& id,
   Set(&to->uid, fields.uid);
   Set(&to->pid, fields.pid);
   Set(&to->join_time_ns, fields.join_time_ns);
+  Set(&to->request, fields.request);
   Set(&to->generation, id.generation);
   Changed();
 }

@@ -28,7 +28,7 @@
 #include "shm/channel/sleep_words.h"
 #include "shm/layout/channel_layout.h"
 #include "shm/layout/memory_word.h"
-#include "shm/sys/bell_pipe.h"
+#include "shm/sys/bell_set.h"
 #include "shm/sys/futex_any.h"
 
 namespace shmd {
@@ -115,6 +115,9 @@ class BasicRingSubscriber {
   // For poll(2) and epoll(7): a descriptor, of this object, that is readable
   // after Arm when there is something to receive.
   absl::StatusOr<int> Descriptor();
+  // What that waits for, to which its owner adds what another run of the daemon
+  // rings; null before Descriptor.
+  const std::shared_ptr<sys::BellSet>& bells() const { return bells_; }
   // Asks for that. False, and nothing is asked for, when there is something
   // already.
   bool Arm();
@@ -211,7 +214,7 @@ class BasicRingSubscriber {
   absl::Status status_;  // for good
   bool is_closed_ = false;
   absl::Status kept_error_;
-  UniqueFd bell_;
+  std::shared_ptr<sys::BellSet> bells_;
   uint64_t sleeps_ = 0;
   uint32_t seen_change_ = 0;
   uint32_t spins_ = 1000;
@@ -327,11 +330,15 @@ void BasicRingSubscriber<Memory, Wait>::EndSleep() {
 
 template <typename Memory, typename Wait>
 absl::StatusOr<int> BasicRingSubscriber<Memory, Wait>::Descriptor() {
-  if (!bell_.valid()) {
-    ASSIGN_OR_RETURN(bell_, open_part_({PartKind::kBell, reader_.self.index,
-                                        reader_.self.generation}));
+  if (bells_ == nullptr) {
+    ASSIGN_OR_RETURN(std::shared_ptr<sys::BellSet> bells, sys::BellSet::Make());
+    ASSIGN_OR_RETURN(UniqueFd bell,
+                     open_part_({PartKind::kBell, reader_.self.index,
+                                 reader_.self.generation}));
+    RETURN_IF_ERROR(bells->Add(std::move(bell)));
+    bells_ = std::move(bells);
   }
-  return bell_.get();
+  return bells_->descriptor();
 }
 
 template <typename Memory, typename Wait>
@@ -346,7 +353,7 @@ bool BasicRingSubscriber<Memory, Wait>::Arm() {
 template <typename Memory, typename Wait>
 void BasicRingSubscriber<Memory, Wait>::Disarm() {
   EndSleep();
-  if (bell_.valid()) sys::DrainBellPipe(bell_.get());
+  if (bells_ != nullptr) bells_->Drain();
 }
 
 template <typename Memory, typename Wait>

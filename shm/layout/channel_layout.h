@@ -83,7 +83,7 @@ struct ChannelMember {
   uint32_t uid;
   int32_t pid;
   uint64_t join_time_ns;  // since 1970
-  uint64_t unused;
+  uint64_t request;       // a digest of its join's request id; 0: it had none
 };
 static_assert(sizeof(ChannelMember) == 64);
 static_assert(alignof(ChannelMember) == 8);
@@ -96,7 +96,7 @@ static_assert(offsetof(ChannelMember, session) == 24);
 static_assert(offsetof(ChannelMember, uid) == 40);
 static_assert(offsetof(ChannelMember, pid) == 44);
 static_assert(offsetof(ChannelMember, join_time_ns) == 48);
-static_assert(offsetof(ChannelMember, unused) == 56);
+static_assert(offsetof(ChannelMember, request) == 56);
 
 struct ChannelHeader {
   uint64_t magic;

@@ -50,11 +50,13 @@ void RingBellPipe(int write_end) {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
-void DrainBellPipe(int read_end) {
+bool DrainBellPipe(int read_end) {
   char bytes[4096];
-  while (read(read_end, bytes, sizeof(bytes)) ==
-         static_cast<ssize_t>(sizeof(bytes))) {
-  }
+  ssize_t count = 0;
+  do {
+    count = read(read_end, bytes, sizeof(bytes));
+  } while (count == static_cast<ssize_t>(sizeof(bytes)));
+  return count != 0;
 }
 
 }  // namespace shmd::sys

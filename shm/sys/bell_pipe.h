@@ -20,8 +20,9 @@ absl::StatusOr<BellPipe> CreateBellPipe();
 // Makes the read end readable, never waits, and raises no SIGPIPE.
 void RingBellPipe(int write_end);
 
-// Makes it not readable again.
-void DrainBellPipe(int read_end);
+// Makes it not readable again; false when nobody has the other end any more, so
+// that it always is.
+bool DrainBellPipe(int read_end);
 
 }  // namespace shmd::sys
 

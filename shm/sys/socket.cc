@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -27,9 +28,6 @@ namespace shmd::sys {
 namespace {
 
 constexpr int kBacklog = 512;
-// More than one is never wanted; room for some lets us close them rather than
-// see MSG_CTRUNC.
-constexpr size_t kMaxPassengers = 8;
 
 absl::StatusOr<sockaddr_un> Address(const std::string& path) {
   sockaddr_un address{};
@@ -69,6 +67,34 @@ void TakePassengers(msghdr& message, std::vector<UniqueFd>* fds) {
       fds->emplace_back(fd);
     }
   }
+}
+
+// At most kMaxPassengers.
+absl::Status Send(int socket, absl::string_view data,
+                  absl::Span<const int> fds) {
+  iovec part{};
+  part.iov_base = const_cast<char*>(data.data());
+  part.iov_len = data.size();
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMaxPassengers)] = {};
+  const size_t bytes = fds.size() * sizeof(int);
+  if (bytes > 0) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(bytes);
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(bytes);
+    std::memcpy(CMSG_DATA(header), fds.data(), bytes);
+  }
+  ssize_t sent = 0;
+  do {
+    sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  if (sent < 0) return Unreachable(errno, "sendmsg");
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -148,28 +174,19 @@ absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, SocketType type,
 }
 
 absl::Status SendDatagram(int socket, absl::string_view data, int fd) {
-  iovec part{};
-  part.iov_base = const_cast<char*>(data.data());
-  part.iov_len = data.size();
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &fd, sizeof(int));
+  return Send(socket, data, absl::MakeConstSpan(&fd, fd >= 0 ? 1 : 0));
+}
+
+absl::Status SendDatagram(int socket, absl::string_view data,
+                          absl::Span<const UniqueFd> fds) {
+  if (fds.size() > kMaxPassengers) {
+    return Error(absl::StatusCode::kInternal, reason::kInvariantBroken,
+                 "too many descriptors for one datagram");
   }
-  ssize_t sent = 0;
-  do {
-    sent = sendmsg(socket, &message, MSG_NOSIGNAL);
-  } while (sent < 0 && errno == EINTR);
-  if (sent < 0) return Unreachable(errno, "sendmsg");
-  return absl::OkStatus();
+  std::array<int, kMaxPassengers> numbers = {};
+  std::transform(fds.begin(), fds.end(), numbers.begin(),
+                 [](const UniqueFd& fd) { return fd.get(); });
+  return Send(socket, data, {numbers.data(), fds.size()});
 }
 
 absl::StatusOr<Datagram> ReceiveDatagram(int socket, absl::Span<char> buffer,

@@ -47,9 +47,17 @@ absl::StatusOr<UniqueFd> ConnectUnix(
     const std::string& path, SocketType type,
     absl::Duration timeout = absl::InfiniteDuration());
 
+// The most descriptors that travel with one datagram.
+inline constexpr size_t kMaxPassengers = 8;
+
 // Sends one datagram, with `fd` as passenger unless it is negative; never
 // raises SIGPIPE. UNAVAILABLE when the peer's queue is full or it has gone.
 absl::Status SendDatagram(int socket, absl::string_view data, int fd);
+
+// The same with several passengers, which arrive in their order.
+// INVARIANT_BROKEN for more than kMaxPassengers.
+absl::Status SendDatagram(int socket, absl::string_view data,
+                          absl::Span<const UniqueFd> fds);
 
 // One received datagram.
 struct Datagram {

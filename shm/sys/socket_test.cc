@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "gtest/gtest.h"
@@ -38,6 +40,32 @@ TEST(DatagramTest, CarriesBytesAndOneDescriptor) {
   EXPECT_FALSE(got->truncated);
   ASSERT_EQ(got->fds.size(), 1u);
   EXPECT_NE(fcntl(got->fds[0].get(), F_GETFD) & FD_CLOEXEC, 0);
+}
+
+TEST(DatagramTest, CarriesSeveralDescriptorsInTheirOrder) {
+  Pair pair = MakePair();
+  std::vector<UniqueFd> sent;
+  for (size_t i = 0; i < kMaxPassengers; ++i) {
+    sent.emplace_back(fcntl(pair.a.get(), F_DUPFD_CLOEXEC, 0));
+    if (i % 2 == 0) sent.back().Reset(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  }
+  ASSERT_TRUE(SendDatagram(pair.a.get(), "x", sent).ok());
+  char buffer[16];
+  absl::StatusOr<Datagram> got =
+      ReceiveDatagram(pair.b.get(), absl::MakeSpan(buffer), 0);
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_FALSE(got->truncated);
+  ASSERT_EQ(got->fds.size(), sent.size());
+  for (size_t i = 0; i < sent.size(); ++i) {
+    struct stat theirs = {};
+    struct stat ours = {};
+    ASSERT_EQ(fstat(got->fds[i].get(), &theirs), 0);
+    ASSERT_EQ(fstat(sent[i].get(), &ours), 0);
+    EXPECT_EQ(theirs.st_ino, ours.st_ino) << i;
+  }
+  sent.emplace_back(fcntl(pair.a.get(), F_DUPFD_CLOEXEC, 0));
+  EXPECT_EQ(GetErrorReason(SendDatagram(pair.a.get(), "x", sent)),
+            "INVARIANT_BROKEN");
 }
 
 TEST(DatagramTest, TooLongForTheBufferIsTold) {

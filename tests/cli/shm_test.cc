@@ -271,7 +271,7 @@ TEST_F(ShmTest, ChannelsAreSharedByGrants) {
   EXPECT_EQ(Shm({"pub", "it", MakeFile("x"), "--grant", handle}).exit_code, 0);
   for (const char* const verb : {"pub", "sub", "call", "serve"}) {
     const ProgramEnd missing = Shm({verb, "none", "--grant", handle});
-    EXPECT_THAT(missing.err, HasSubstr("(CHANNEL_NOT_FOUND)")) << verb;
+    EXPECT_THAT(missing.err, HasSubstr("(HANDLE_STALE)")) << verb;
     const ProgramEnd garbage = Shm({verb, "it", "--grant", "garbage"});
     EXPECT_THAT(garbage.err, HasSubstr("(HANDLE_INVALID)")) << verb;
   }

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <thread>
 #include <vector>
@@ -740,6 +741,69 @@ TEST_F(KeptChannelTest, MessagesFlowWhileTheDaemonIsRestarted) {
   stop = true;
   publishing.join();
   reading.join();
+}
+
+// Who sleeps on the descriptor is woken by who has come since, whom another run
+// of the daemon has given the other end.
+TEST_F(KeptChannelTest, EpollIsWokenAfterARestart) {
+  Client client = NewClient();
+  Subscriber subscriber = NewSubscriber(client);
+  const auto descriptor = subscriber.descriptor();
+  ASSERT_TRUE(descriptor.ok()) << descriptor.status();
+  const UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
+  epoll_event event = {};
+  event.events = EPOLLIN;
+  ASSERT_EQ(epoll_ctl(epoll.get(), EPOLL_CTL_ADD, *descriptor, &event), 0);
+  // Of one that rings the first pipe already, and of those that come later.
+  Client with_bell = NewClient();
+  Publisher first = NewPublisher(with_bell);
+  std::vector<Publisher> others;
+  for (int i = 0; i < 3; ++i) {
+    for (Publisher* const publisher :
+         {&first, others.empty() ? &first : &others.back()}) {
+      while (!subscriber.Arm()) {
+        const auto message = subscriber.TryReceive();
+        ASSERT_TRUE(message.ok()) << message.status();
+      }
+      ASSERT_TRUE(publisher->Publish(Bytes("x")).ok());
+      // Others that look as well, as at the end of a daemon, do no harm.
+      std::optional<ReceivedMessage> got;
+      while (!got.has_value()) {
+        ASSERT_EQ(
+            epoll_wait(epoll.get(), &event, 1,
+                       static_cast<int>(absl::ToInt64Milliseconds(kPatience))),
+            1);
+        subscriber.Disarm();
+        auto message = subscriber.TryReceive();
+        ASSERT_TRUE(message.ok()) << message.status();
+        got = *std::move(message);
+        if (!got.has_value()) subscriber.Arm();
+      }
+      EXPECT_EQ(TextOf(*got), "x");
+    }
+    Client newcomer = NewClient();
+    KillDaemon();
+    others.push_back(NewPublisher(newcomer));
+  }
+}
+
+// A daemon that dies when it has let somebody in is asked again, and knows.
+TEST_F(KeptChannelTest, AJoinThatWasNotAnsweredIsOneMember) {
+  const std::string file = ::testing::TempDir() + "/join_failpoints";
+  std::ofstream(file) << "attach.send=kill@4";
+  StartServer({"--keeper", absl::StrCat("--failpoints=@", file)});
+  Client client = NewClient();
+  // Hello was the first answer, of either client.
+  Client other = NewClient();
+  Subscriber subscriber = NewSubscriber(other);
+  Publisher publisher = NewPublisher(client);
+  ASSERT_TRUE(publisher.AwaitSubscribers(1, Deadline()).ok());
+  const auto stats = client.GetChannelStats("it");
+  ASSERT_TRUE(stats.ok()) << stats.status();
+  EXPECT_EQ(stats->publishers.size(), 1);
+  EXPECT_EQ(stats->subscribers.size(), 1);
+  ASSERT_TRUE(publisher.Publish(Bytes("on")).ok());
+  Expect(subscriber, "on");
 }
 
 // The next daemon knows who takes part, and whom to tell of an end.

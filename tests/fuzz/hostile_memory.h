@@ -95,6 +95,11 @@ struct NoWait {
   static bool Any(absl::Span<const sys::FutexWord>, absl::Time) {
     return false;
   }
+  // Each look is some time later, so what patience there is ends.
+  static uint64_t RecentNs() {
+    static uint64_t now_ns = 0;
+    return now_ns += 1000 * 1000;
+  }
   static void Wake(const uint32_t*) {}
   static void Pause() {}
   static uint32_t MaxSpins() { return 2; }

@@ -1,12 +1,14 @@
 #include "tests/fuzz/request_parsers.h"
 
 #include <iterator>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "server/channel/channel_names.h"
 #include "server/object/object_names.h"
 #include "server/rpc/channel_proto.h"
 #include "server/rpc/commands_from_proto.h"
+#include "server/rpc/grant_names.h"
 #include "server/rpc/namespace_from_proto.h"
 #include "server/rpc/object_proto.h"
 #include "server/rpc/options_from_proto.h"
@@ -104,7 +106,7 @@ void TryHandle(absl::string_view bytes) {
 
 void TryGrant(absl::string_view bytes) {
   v1::CreateGrantRequest request;
-  if (Parse(bytes, &request)) GrantFromProto(request).IgnoreError();
+  if (Parse(bytes, &request)) GrantFromProto(request.grant()).IgnoreError();
 }
 
 void TryNumbers(absl::string_view bytes) {
@@ -177,6 +179,23 @@ void TryJoinBy(absl::string_view bytes) {
 void TryJoin(absl::string_view bytes) {
   TryJoinBy<v1::CreatePublisherRequest>(bytes);
   TryJoinBy<v1::CreateSubscriberRequest>(bytes);
+}
+
+void TryMembership(absl::string_view bytes) {
+  v1::JoinChannelRequest request;
+  if (!Parse(bytes, &request)) return;
+  // On either socket.
+  for (const auto& session :
+       {std::optional<SessionId>(), std::optional<SessionId>(SessionId{})}) {
+    const auto command = MembershipFromProto(SomeCaller(), request, session);
+    if (!command.ok()) continue;
+    Expect(!command->members.empty() && command->members.size() <= 2);
+    for (const JoinCommand& member : command->members) {
+      Expect(member.channel.ToString() == request.name());
+    }
+    if (!command->create.has_value()) continue;
+    Expect(CheckChannelFields(command->create->fields).ok());
+  }
 }
 
 void TrySync(absl::string_view bytes) {
@@ -318,10 +337,11 @@ void TryOthers(absl::string_view bytes) {
 
 // Inputs name them by their numbers: new ones come last.
 constexpr void (*kParsers[])(absl::string_view) = {
-    &TryCreate,    &TryBatchCreate, &TryAdopt,         &TryUpdate, &TryList,
-    &TryHandle,    &TryGrant,       &TryNumbers,       &TryNames,  &TryOthers,
-    &TryNamespace, &TryChannel,     &TryJoin,          &TrySync,   &TryObject,
-    &TryArena,     &TryTimes,       &TryResourceNames,
+    &TryCreate, &TryBatchCreate,   &TryAdopt,      &TryUpdate,
+    &TryList,   &TryHandle,        &TryGrant,      &TryNumbers,
+    &TryNames,  &TryOthers,        &TryNamespace,  &TryChannel,
+    &TryJoin,   &TrySync,          &TryObject,     &TryArena,
+    &TryTimes,  &TryResourceNames, &TryMembership,
 };
 
 }  // namespace

@@ -364,7 +364,7 @@ def join_by_grant(subject, method):
         channel, channel_grant(subject, channel)["handle_string"])), True
 
 
-for METHOD in ("CreatePublisher", "CreateSubscriber"):
+for METHOD in ("CreatePublisher", "CreateSubscriber", "JoinChannel"):
     call("ChannelService." + METHOD, "with a grant")(
         lambda subject, method=METHOD: join_by_grant(subject, method))
     # By a session of the caller's.
@@ -379,6 +379,21 @@ for METHOD in ("DeletePublisher", "DeleteSubscriber"):
         lambda subject, method=METHOD: (ask(
             subject, CHANNELS + method,
             {"name": subject.channel_member(method[6:]).name}), True))
+
+
+@call("attach socket: join")
+def join_by_socket(subject):
+    return refusal(*isolation.run_as(
+        subject.caller, channel_case.refusal_of_joining, subject.shmd, "join",
+        subject.channel())), True
+
+
+@call("attach socket: Leave")
+def leave_by_socket(subject):
+    """OWN's, in a channel of OWN's."""
+    return refusal(*isolation.run_as(
+        subject.caller, channel_case.refusal_of_leaving, subject.shmd,
+        subject.channel_member("Publisher").name)), True
 
 
 @call("attach socket: Attach", "channel part")

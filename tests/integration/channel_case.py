@@ -10,7 +10,7 @@ import grpcurl
 import raw_grpc
 from attach_socket import READ, READ_WRITE
 from daemon_case import DaemonCase, PARENT
-from google.protobuf import empty_pb2
+from google.protobuf import empty_pb2, json_format
 from google.rpc import error_details_pb2, status_pb2
 from stubs import channel_pb2
 
@@ -117,15 +117,17 @@ class Program(attach_socket.Connection):
             raise Refused(code, details)
         return reply.FromString(data)
 
-    def publish(self, channel, role=0, grant=""):
+    def publish(self, channel, role=0, grant="", request_id=""):
         request = channel_pb2.CreatePublisherRequest(
-            parent=channel, session=self.session, grant_handle=grant)
+            parent=channel, session=self.session, grant_handle=grant,
+            request_id=request_id)
         request.publisher.role = role
         return self.ask("CreatePublisher", request, channel_pb2.Publisher)
 
-    def subscribe(self, channel, role=0, policy=0, grant=""):
+    def subscribe(self, channel, role=0, policy=0, grant="", request_id=""):
         request = channel_pb2.CreateSubscriberRequest(
-            parent=channel, session=self.session, grant_handle=grant)
+            parent=channel, session=self.session, grant_handle=grant,
+            request_id=request_id)
         request.subscriber.role = role
         request.subscriber.slow_policy = policy
         return self.ask("CreateSubscriber", request, channel_pb2.Subscriber)
@@ -136,6 +138,12 @@ class Program(attach_socket.Connection):
             return self.ask("DeletePublisher", request, empty_pb2.Empty)
         request = channel_pb2.DeleteSubscriberRequest(name=member.name)
         return self.ask("DeleteSubscriber", request, empty_pb2.Empty)
+
+    def join_channel(self, channel, **fields):
+        """By the RPC: a JoinChannelResponse."""
+        return self.ask("JoinChannel", join_request(channel, **{
+            "session": self.session, **fields}),
+                        channel_pb2.JoinChannelResponse)
 
     def page(self, member):
         """The channel's page, mapped."""
@@ -155,12 +163,28 @@ class Program(attach_socket.Connection):
         return _mapped(attachment, descriptor, access)
 
 
+def join_request(channel, **fields):
+    """Fields as of JoinChannelRequest, messages as dictionaries."""
+    return json_format.ParseDict({"name": channel, **fields},
+                                 channel_pb2.JoinChannelRequest())
+
+
 def refusal_of_joining(shmd, method, channel, grant=""):
     """(code, reason) of one call, ("OK", "") where it is none. For run_as."""
     program = Program(shmd)
-    join = (program.publish if method == "CreatePublisher"
-            else program.subscribe)
-    return _refusal(lambda: join(channel, grant=grant))
+    fields = {"publisher": {}, "grant_handle": grant}
+    join = {"CreatePublisher": lambda: program.publish(channel, grant=grant),
+            "CreateSubscriber": lambda: program.subscribe(channel, grant=grant),
+            "JoinChannel": lambda: program.join_channel(channel, **fields),
+            "join": lambda: program.join(
+                join_request(channel, **fields))}[method]
+    return _refusal(join)
+
+
+def refusal_of_leaving(shmd, member):
+    """The same for who would have a member leave by the attach socket."""
+    program = Program(shmd)
+    return _refusal(lambda: program.leave_by_socket(member))
 
 
 def refusal_of_part(shmd, channel, index, generation):

@@ -9,7 +9,8 @@ import attach_socket
 import daemon
 import isolation
 from attach_socket import READ_WRITE
-from channel_case import (CHANNELS, DEADLINE_SECONDS, Program, Refused)
+from channel_case import (CHANNELS, DEADLINE_SECONDS, Program, Refused,
+                          join_request)
 from daemon_case import PARENT
 
 FIELDS = {"kind": "QUEUE", "slots": 16, "payload_bytes": 4096, "history": 3,
@@ -104,6 +105,38 @@ class KeptTest(RestartCase):
         self.kill_daemon()
         self.assertEqual(self.ok(CHANNELS + "ListChannels",
                                  {"parent": PARENT}), {})
+
+    def test_a_join_is_repeated_with_the_next_daemon(self):
+        self.create()
+        program = self.program()
+        request = join_request(NAME, publisher={}, subscriber={},
+                               request_id="once")
+        first, descriptors = program.join(request)
+        self.close(descriptors)
+        self.kill_daemon()
+        program = self.program(resume=program.welcome)
+        again, descriptors = program.join(request)
+        self.close(descriptors)
+        self.assertEqual(again.members, first.members)
+        other, descriptors = program.join(join_request(
+            NAME, publisher={}, request_id="another"))
+        self.close(descriptors)
+        self.assertNotEqual(other.members.publisher.generation,
+                            first.members.publisher.generation)
+        # By threads that wait for the keeper, and in order.
+        program.leave_by_socket(first.members.publisher.name)
+        self.expect_left(program, first.members.publisher.name)
+        self.ok(CHANNELS + "DeleteChannel", {"name": NAME, "force": True})
+
+    @staticmethod
+    def close(descriptors):
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    def expect_left(self, program, member):
+        with self.assertRaises(attach_socket.Refused) as caught:
+            program.leave_by_socket(member)
+        self.assertEqual(caught.exception.reason, "MEMBER_NOT_FOUND")
 
     def test_the_bell_is_another_one(self):
         self.create()

@@ -93,9 +93,22 @@ class Connection:
         part.index, part.generation = index, generation
         return self._attach(request, access)
 
-    def _attach(self, request, access):
+    def join(self, join):
+        """Takes part in a channel by a JoinChannelRequest; returns the Joined
+        and its descriptors, which are the caller's to close."""
+        request = attach_pb2.AttachRequest(join=join)
+        reply, descriptors = self._ask(request)
+        if len(descriptors) != len(reply.joined.attachments):
+            raise AssertionError("%d descriptors" % len(descriptors))
+        return reply.joined, descriptors
+
+    def leave_by_socket(self, name):
+        request = attach_pb2.AttachRequest()
+        request.leave.name = name
+        self._ask(request)
+
+    def _ask(self, request):
         request.sequence = next(self._sequence)
-        request.attach.access = access
         self.send(request)
         received = self.receive()
         if received is None:
@@ -107,6 +120,11 @@ class Connection:
             if descriptors:
                 raise AssertionError("a refusal came with a descriptor")
             raise Refused(reply.error)
+        return reply, descriptors
+
+    def _attach(self, request, access):
+        request.attach.access = access
+        reply, descriptors = self._ask(request)
         expected = 0 if reply.attachment.HasField("sysv_id") else 1
         if len(descriptors) != expected:
             raise AssertionError("%d descriptors" % len(descriptors))
