@@ -1,13 +1,10 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cstring>
-#include <fstream>
 #include <optional>
 #include <set>
 #include <thread>
@@ -20,124 +17,11 @@
 #include "client/cpp/calls.h"
 #include "client/cpp/channels.h"
 #include "gtest/gtest.h"
+#include "tests/client/channel_fixture.h"
 #include "tests/testing/forked_child.h"
-#include "tests/testing/scoped_server.h"
 
 namespace shmd::testing {
 namespace {
-
-constexpr absl::Duration kPatience = absl::Seconds(60);
-constexpr uid_t kOtherUid = 12345;
-
-absl::Time Deadline() { return absl::Now() + kPatience; }
-
-absl::Span<const char> Bytes(const std::string& text) {
-  return absl::MakeConstSpan(text);
-}
-
-std::string TextOf(const ReceivedMessage& message) {
-  return std::string(message.data(), message.size_bytes());
-}
-
-class ChannelTest : public ::testing::Test {
- protected:
-  void SetUp() override { StartServer({}); }
-
-  void StartServer(std::vector<std::string> flags) {
-    server_.reset();
-    ScopedServer::Options options;
-    options.flags = std::move(flags);
-    auto server = ScopedServer::Start(std::move(options));
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-  }
-
-  Client NewClient() const {
-    ConnectOptions options;
-    options.socket_dir = server_->socket_dir();
-    options.reconnect_timeout = kPatience;
-    auto client = Client::Connect(options);
-    EXPECT_TRUE(client.ok()) << client.status();
-    return *std::move(client);
-  }
-
-  // Of another user; 0 when all went as it should.
-  int UseGrants(const std::string& publisher_grant,
-                const std::string& consumer_grant,
-                const std::string& requester_grant) const {
-    Client client = NewClient();
-    SubscriberOptions wrong;
-    wrong.grant = publisher_grant;
-    if (GetErrorReason(Subscriber::Open(client, "it", wrong).status()) !=
-        reason::kGrantInvalid) {
-      return 20;
-    }
-    PublisherOptions publishing;
-    publishing.grant = publisher_grant;
-    publishing.create = Spec();  // which another's channel need not be like
-    auto publisher = Publisher::Open(client, "it", publishing);
-    if (!publisher.ok()) return 21;
-    if (Publisher::Open(client, "it", publishing).ok()) return 22;
-    if (!publisher->Publish(Bytes("hello")).ok()) return 23;
-    if (!publisher->Drain(Deadline()).ok()) return 24;
-    ConsumerOptions consuming;
-    consuming.grant = consumer_grant;
-    auto consumer = Consumer::Open(client, "jobs", consuming);
-    if (!consumer.ok()) return 25;
-    auto job = consumer->Receive(Deadline());
-    if (!job.ok() || !job->Acknowledge().ok()) return 26;
-    CallOptions calling;
-    calling.grant = requester_grant;
-    if (Responder::Open(client, "calls", calling).ok()) return 27;
-    auto requester = Requester::Open(client, "calls", calling);
-    if (!requester.ok()) return 28;
-    const auto response = requester->Call(Bytes("echo"), Deadline());
-    return response.ok() && TextOf(*response) == "echo" ? 0 : 29;
-  }
-
-  static ChannelSpec Spec(ChannelKind kind = ChannelKind::kPublish) {
-    ChannelSpec spec;
-    spec.kind = kind;
-    spec.slots = 8;
-    spec.payload_bytes = 65536;
-    return spec;
-  }
-
-  static Publisher NewPublisher(Client& client,
-                                ChannelKind kind = ChannelKind::kPublish) {
-    PublisherOptions options;
-    options.create = Spec(kind);
-    auto publisher = Publisher::Open(client, "it", options);
-    EXPECT_TRUE(publisher.ok()) << publisher.status();
-    return *std::move(publisher);
-  }
-
-  static Subscriber NewSubscriber(Client& client,
-                                  SlowPolicy policy = SlowPolicy::kBlock) {
-    SubscriberOptions options;
-    options.policy = policy;
-    options.create = Spec();
-    auto subscriber = Subscriber::Open(client, "it", options);
-    EXPECT_TRUE(subscriber.ok()) << subscriber.status();
-    return *std::move(subscriber);
-  }
-
-  static Consumer NewConsumer(Client& client) {
-    ConsumerOptions options;
-    options.create = Spec(ChannelKind::kQueue);
-    auto consumer = Consumer::Open(client, "it", options);
-    EXPECT_TRUE(consumer.ok()) << consumer.status();
-    return *std::move(consumer);
-  }
-
-  static void Expect(Subscriber& subscriber, const std::string& text) {
-    const auto message = subscriber.Receive(Deadline());
-    ASSERT_TRUE(message.ok()) << message.status();
-    EXPECT_EQ(TextOf(*message), text);
-  }
-
-  std::unique_ptr<ScopedServer> server_;
-};
 
 TEST_F(ChannelTest, ChannelsAreMadeShownListedAndDeleted) {
   Client client = NewClient();
@@ -530,61 +414,6 @@ TEST_F(ChannelTest, WhomTheModeDoesNotLetInIsRefused) {
   EXPECT_EQ(other.Wait(), 0);
 }
 
-TEST_F(ChannelTest, AGrantLetsInAsItsRole) {
-  // What the parent tells the child.
-  struct Secrets {
-    char publisher[512];
-    char consumer[512];
-    char requester[512];
-  };
-  auto* const secrets = static_cast<Secrets*>(
-      mmap(nullptr, sizeof(Secrets), PROT_READ | PROT_WRITE,
-           MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-  ASSERT_NE(secrets, MAP_FAILED);
-  Child other([&](int, int hear) {
-    if (!Hear(hear)) return 9;
-    if (setresgid(kOtherUid, kOtherUid, kOtherUid) != 0) return 10;
-    if (setresuid(kOtherUid, kOtherUid, kOtherUid) != 0) return 11;
-    return UseGrants(secrets->publisher, secrets->consumer, secrets->requester);
-  });
-  Client client = NewClient();
-  const auto grant = [&](const char* channel, ChannelKind kind, GrantRole role,
-                         char* secret) {
-    ASSERT_TRUE(client.CreateChannel(channel, Spec(kind)).ok());
-    GrantSpec spec;
-    spec.roles = {role};
-    spec.max_uses = 1;
-    const auto made = client.CreateChannelGrant(channel, spec);
-    ASSERT_TRUE(made.ok()) << made.status();
-    EXPECT_EQ(made->grant.roles, spec.roles);
-    ASSERT_LT(made->handle.size(), sizeof(Secrets::publisher));
-    std::strcpy(secret, made->handle.c_str());
-  };
-  grant("it", ChannelKind::kPublish, GrantRole::kPublisher, secrets->publisher);
-  grant("jobs", ChannelKind::kQueue, GrantRole::kSubscriber, secrets->consumer);
-  grant("calls", ChannelKind::kCall, GrantRole::kClient, secrets->requester);
-  auto subscriber = Subscriber::Open(client, "it");
-  auto publisher = Publisher::Open(client, "jobs");
-  auto responder = Responder::Open(client, "calls");
-  ASSERT_TRUE(subscriber.ok() && publisher.ok() && responder.ok());
-  ASSERT_TRUE(publisher->Publish(Bytes("job")).ok());
-  other.Tell();
-  const auto got = subscriber->Receive(Deadline());
-  ASSERT_TRUE(got.ok()) << got.status();
-  EXPECT_EQ(TextOf(*got), "hello");
-  auto call = responder->Next(Deadline());
-  ASSERT_TRUE(call.ok()) << call.status();
-  EXPECT_TRUE(call->Finish(call->payload(), Deadline()).ok());
-  EXPECT_EQ(other.Wait(), 0);
-  for (const char* const channel : {"it", "jobs", "calls"}) {
-    const auto grants = client.ListChannelGrants(channel);
-    ASSERT_TRUE(grants.ok()) << grants.status();
-    ASSERT_EQ(grants->size(), 1u);
-    EXPECT_EQ(grants->front().uses, 1u) << channel;
-    EXPECT_TRUE(client.DeleteGrant(grants->front().name).ok());
-  }
-}
-
 TEST_F(ChannelTest, ADeletedChannelIsClosedOnceItIsRead) {
   Client client = NewClient();
   Subscriber subscriber = NewSubscriber(client);
@@ -680,156 +509,6 @@ TEST_F(ChannelTest, NothingIsLeftWhenAllAreGone) {
 }
 
 // A daemon whose keeper starts it again.
-class KeptChannelTest : public ChannelTest {
- protected:
-  void SetUp() override { StartServer({"--keeper"}); }
-
-  void KillDaemon() {
-    pid_t pid = 0;
-    // None while the keeper is starting the next one.
-    const absl::Time give_up = Deadline();
-    while (pid <= 0 && absl::Now() < give_up) {
-      std::ifstream(absl::StrCat("/proc/", server_->pid(), "/task/",
-                                 server_->pid(), "/children")) >>
-          pid;
-    }
-    ASSERT_GT(pid, 0);
-    const UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-    ASSERT_TRUE(pidfd.valid());
-    ASSERT_EQ(kill(pid, SIGKILL), 0);
-    pollfd end = {pidfd.get(), POLLIN, 0};
-    ASSERT_EQ(
-        poll(&end, 1, static_cast<int>(absl::ToInt64Milliseconds(kPatience))),
-        1);
-  }
-};
-
-TEST_F(KeptChannelTest, MessagesFlowWhileTheDaemonIsRestarted) {
-  Client writer = NewClient();
-  Client reader = NewClient();
-  Subscriber subscriber = NewSubscriber(reader);
-  Publisher publisher = NewPublisher(writer);
-  std::atomic<bool> stop{false};
-  std::atomic<uint64_t> published{0};
-  std::thread publishing([&] {
-    while (!stop) {
-      const auto number = publisher.Publish(
-          Bytes(absl::StrCat(published.load())), {}, Deadline());
-      ASSERT_TRUE(number.ok()) << number.status();
-      ++published;
-    }
-    ASSERT_TRUE(publisher.Publish(Bytes("end"), {}, Deadline()).ok());
-  });
-  std::thread reading([&] {
-    for (uint64_t i = 0;; ++i) {
-      const auto message = subscriber.Receive(Deadline());
-      ASSERT_TRUE(message.ok()) << message.status();
-      if (TextOf(*message) == "end") break;
-      ASSERT_EQ(TextOf(*message), absl::StrCat(i));
-    }
-  });
-  for (int i = 0; i < 3; ++i) {
-    const uint64_t before = published;
-    Client client = NewClient();
-    KillDaemon();
-    // A newcomer needs the next daemon.
-    Subscriber late = NewSubscriber(client, SlowPolicy::kDropOldest);
-    const auto message = late.Receive(Deadline());
-    EXPECT_TRUE(message.ok()) << message.status();
-    EXPECT_GT(published, before);
-  }
-  stop = true;
-  publishing.join();
-  reading.join();
-}
-
-// Who sleeps on the descriptor is woken by who has come since, whom another run
-// of the daemon has given the other end.
-TEST_F(KeptChannelTest, EpollIsWokenAfterARestart) {
-  Client client = NewClient();
-  Subscriber subscriber = NewSubscriber(client);
-  const auto descriptor = subscriber.descriptor();
-  ASSERT_TRUE(descriptor.ok()) << descriptor.status();
-  const UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
-  epoll_event event = {};
-  event.events = EPOLLIN;
-  ASSERT_EQ(epoll_ctl(epoll.get(), EPOLL_CTL_ADD, *descriptor, &event), 0);
-  // Of one that rings the first pipe already, and of those that come later.
-  Client with_bell = NewClient();
-  Publisher first = NewPublisher(with_bell);
-  std::vector<Publisher> others;
-  for (int i = 0; i < 3; ++i) {
-    for (Publisher* const publisher :
-         {&first, others.empty() ? &first : &others.back()}) {
-      while (!subscriber.Arm()) {
-        const auto message = subscriber.TryReceive();
-        ASSERT_TRUE(message.ok()) << message.status();
-      }
-      ASSERT_TRUE(publisher->Publish(Bytes("x")).ok());
-      // Others that look as well, as at the end of a daemon, do no harm.
-      std::optional<ReceivedMessage> got;
-      while (!got.has_value()) {
-        ASSERT_EQ(
-            epoll_wait(epoll.get(), &event, 1,
-                       static_cast<int>(absl::ToInt64Milliseconds(kPatience))),
-            1);
-        subscriber.Disarm();
-        auto message = subscriber.TryReceive();
-        ASSERT_TRUE(message.ok()) << message.status();
-        got = *std::move(message);
-        if (!got.has_value()) subscriber.Arm();
-      }
-      EXPECT_EQ(TextOf(*got), "x");
-    }
-    Client newcomer = NewClient();
-    KillDaemon();
-    others.push_back(NewPublisher(newcomer));
-  }
-}
-
-// A daemon that dies when it has let somebody in is asked again, and knows.
-TEST_F(KeptChannelTest, AJoinThatWasNotAnsweredIsOneMember) {
-  const std::string file = ::testing::TempDir() + "/join_failpoints";
-  std::ofstream(file) << "attach.send=kill@4";
-  StartServer({"--keeper", absl::StrCat("--failpoints=@", file)});
-  Client client = NewClient();
-  // Hello was the first answer, of either client.
-  Client other = NewClient();
-  Subscriber subscriber = NewSubscriber(other);
-  Publisher publisher = NewPublisher(client);
-  ASSERT_TRUE(publisher.AwaitSubscribers(1, Deadline()).ok());
-  const auto stats = client.GetChannelStats("it");
-  ASSERT_TRUE(stats.ok()) << stats.status();
-  EXPECT_EQ(stats->publishers.size(), 1);
-  EXPECT_EQ(stats->subscribers.size(), 1);
-  ASSERT_TRUE(publisher.Publish(Bytes("on")).ok());
-  Expect(subscriber, "on");
-}
-
-// The next daemon knows who takes part, and whom to tell of an end.
-TEST_F(KeptChannelTest, AnEndIsToldByTheNextDaemon) {
-  Child victim([&](int say, int) {
-    Client of_victim = NewClient();
-    Consumer consumer = NewConsumer(of_victim);
-    const auto job = consumer.Receive(Deadline());
-    if (!job.ok()) return 1;
-    Say(say);
-    pause();
-    return 0;
-  });
-  Client client = NewClient();
-  Publisher publisher = NewPublisher(client, ChannelKind::kQueue);
-  ASSERT_TRUE(publisher.Publish(Bytes("job")).ok());
-  ASSERT_TRUE(victim.Await());
-  Consumer consumer = NewConsumer(client);
-  KillDaemon();
-  victim.Kill();
-  auto job = consumer.Receive(Deadline());
-  ASSERT_TRUE(job.ok()) << job.status();
-  ASSERT_TRUE(job->Acknowledge().ok());
-  const absl::Status drained = publisher.Drain(Deadline());
-  EXPECT_TRUE(drained.ok()) << drained;
-}
 
 }  // namespace
 }  // namespace shmd::testing
