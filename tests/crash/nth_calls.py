@@ -438,6 +438,15 @@ class ChannelCalls(Calls):
             yield "leaving of " + kind, (
                 lambda kind=kind: work.join("other", kind)), (
                     lambda kind=kind: work.leave("other", kind)), nothing
+        yield "join of both", nothing, (
+            lambda: work.join_both("other", by_socket=False)), (
+                lambda: work.leave_by_socket("other"))
+        yield "join by the socket", nothing, (
+            lambda: work.join_both("other", by_socket=True)), (
+                lambda: work.leave_by_socket("other"))
+        yield "leaving by the socket", (
+            lambda: work.join_both("other", by_socket=True)), (
+                lambda: work.leave_by_socket("other")), nothing
         yield "parts", nothing, lambda: work.open_parts("queue"), nothing
 
 

@@ -54,11 +54,10 @@ class SyncWorkload(workload.Workload):
         except Refused as refused:
             if not again or refused.code != "ALREADY_EXISTS":
                 raise
-        self._check(primitive_id)
         self.facts[primitive_id] = None
         self.doubt = None
 
-    def _check(self, primitive_id):
+    def check(self, primitive_id):
         """It is one, also if its creation was not answered."""
         with self._attach_errors():
             attachment, descriptor = self.connection.attach(
@@ -167,8 +166,6 @@ class SyncWorkload(workload.Workload):
         found = self.listed_primitives()
         assert found - doubted == set(self.facts) - doubted, (
             "%s, not %s" % (found, set(self.facts)))
-        for primitive_id in found - doubted:
-            self._check(primitive_id)
         if not doubted:
             self._await_memfds(len(self.facts) + (self.page is not None))
 
@@ -187,6 +184,7 @@ class SyncWorkload(workload.Workload):
         yield self.greet
         for primitive_id in ("a", "b"):
             yield lambda primitive_id=primitive_id: self.make(primitive_id)
+            yield lambda primitive_id=primitive_id: self.check(primitive_id)
         yield self.verify
         for primitive_id in ("a", "b"):
             yield lambda primitive_id=primitive_id: self.drop(primitive_id)
