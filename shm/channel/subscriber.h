@@ -345,9 +345,14 @@ template <typename Memory, typename Wait>
 bool BasicRingSubscriber<Memory, Wait>::Arm() {
   Sleeps::Announce(&page_->header.asleep,
                    ++sleeps_ << 2 | layout::kSleepsOnDescriptor);
-  if (!LookAgain()) return true;
-  EndSleep();
-  return false;
+  if (!complete_) Refresh();
+  if (LookAgain()) {
+    EndSleep();
+    return false;
+  }
+  // Who has come and could not be looked at may have rung already.
+  if (!complete_ && bells_ != nullptr) bells_->WakeAfter(kRetryAfter);
+  return true;
 }
 
 template <typename Memory, typename Wait>

@@ -1,6 +1,8 @@
 #include "shm/sys/bell_set.h"
 
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -45,8 +47,25 @@ absl::Status BellSet::Add(UniqueFd read_end) {
   return absl::OkStatus();
 }
 
+void BellSet::WakeAfter(absl::Duration delay) {
+  absl::MutexLock lock(&mutex_);
+  if (!timer_.valid()) {
+    UniqueFd timer(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    if (!timer.valid() || !Watch(epoll_.get(), timer.get()).ok()) return;
+    timer_ = std::move(timer);
+  }
+  itimerspec once = {};
+  once.it_value = absl::ToTimespec(std::max(delay, absl::Nanoseconds(1)));
+  timerfd_settime(timer_.get(), 0, &once, nullptr);
+}
+
 void BellSet::Drain() {
   absl::MutexLock lock(&mutex_);
+  uint64_t expirations;
+  if (timer_.valid() &&
+      read(timer_.get(), &expirations, sizeof(expirations)) < 0) {
+    // Not yet: it is for the next look.
+  }
   // To close a pipe takes it out of the epoll set (epoll(7)).
   read_ends_.erase(std::remove_if(read_ends_.begin(), read_ends_.end(),
                                   [](const UniqueFd& one) {

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "base/unique_fd.h"
 
 namespace shmd::sys {
@@ -28,6 +29,10 @@ class BellSet {
   // Adds a pipe's read end.
   absl::Status Add(UniqueFd read_end);
 
+  // Makes it readable once after this long, as if somebody had rung then; a
+  // later call counts instead. Does nothing without a descriptor to spare.
+  void WakeAfter(absl::Duration delay);
+
   // Makes it not readable again, until somebody rings.
   void Drain();
 
@@ -41,6 +46,7 @@ class BellSet {
   absl::Mutex mutex_;
   std::vector<UniqueFd> read_ends_ ABSL_GUARDED_BY(mutex_);
   UniqueFd end_ ABSL_GUARDED_BY(mutex_);
+  UniqueFd timer_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace shmd::sys

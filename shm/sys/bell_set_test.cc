@@ -57,6 +57,17 @@ TEST_F(BellSetTest, ForgetsAPipeThatNobodyCanRing) {
   EXPECT_TRUE(IsReadable());
 }
 
+TEST_F(BellSetTest, WakesOnceAfterAWhile) {
+  set_->WakeAfter(absl::Hours(1));
+  set_->Drain();
+  EXPECT_FALSE(IsReadable());
+  set_->WakeAfter(absl::Milliseconds(1));
+  pollfd event = {set_->descriptor(), POLLIN, 0};
+  EXPECT_EQ(poll(&event, 1, 60'000), 1);
+  set_->Drain();
+  EXPECT_FALSE(IsReadable());
+}
+
 TEST_F(BellSetTest, IsReadableForGoodOnceItHasEnded) {
   const UniqueFd pipe = Add();
   set_->End();

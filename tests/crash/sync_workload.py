@@ -188,4 +188,4 @@ class SyncWorkload(workload.Workload):
         yield self.verify
         for primitive_id in ("a", "b"):
             yield lambda primitive_id=primitive_id: self.drop(primitive_id)
-        yield self.leave
+        yield self.hang_up
