@@ -231,6 +231,16 @@ TEST(CallCrashTest, LastServerDiesAfterEachOfItsStores) {
 // Two calls at a time; one is cancelled, one response of each held for a while.
 void CallAll(Parts& parts) {
   auto client = parts.Open<BasicCallClient, DyingMemory>();
+  const auto read = [&](uint64_t call) {
+    auto got = client->Next(call, Soon());
+    // On a busy machine it may have been too slow for its ring of four.
+    if (GetErrorReason(got.status()) == reason::kCutOff) return got;
+    EXPECT_TRUE(got.ok()) << got.status();
+    if (got.ok()) {
+      EXPECT_EQ(TextOf(got->message), Text(call));
+    }
+    return got;
+  };
   uint64_t number = 0;
   while (number < kCalls) {
     const auto first = client->Start(Text(number), Soon());
@@ -240,13 +250,9 @@ void CallAll(Parts& parts) {
     ASSERT_TRUE(second.ok()) << second.status();
     ++number;
     if (number == 4) client->Cancel(*second);
-    auto got = client->Next(*first, Soon());
-    ASSERT_TRUE(got.ok()) << got.status();
-    EXPECT_EQ(TextOf(got->message), Text(*first));
+    const auto one = read(*first);
     if (number == 4) continue;
-    auto other = client->Next(*second, Soon());
-    ASSERT_TRUE(other.ok()) << other.status();
-    EXPECT_EQ(TextOf(other->message), Text(*second));
+    const auto other = read(*second);
   }
 }
 
