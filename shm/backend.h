@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "shm/kernel_object.h"
 #include "shm/types.h"
 
@@ -19,6 +20,9 @@ namespace shmd {
 // segments, and nobody else sets just these.
 inline constexpr mode_t kUnfinishedMode = 01600;
 inline constexpr mode_t kUnfinishedSysvMode = 0611;
+
+// BACKEND_UNSUPPORTED (UNIMPLEMENTED): what a mechanism cannot do at all.
+absl::Status BackendUnsupported(absl::string_view why);
 
 // One mechanism of the kernel for shared memory. Stateless but for its
 // settings, hence thread-safe. Every implementation passes

@@ -2,6 +2,8 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
+#include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "shm/backend.h"
 #include "shm/file_backend.h"
@@ -21,6 +23,11 @@ std::vector<std::string> WithoutTrailingSlashes(
 }
 
 }  // namespace
+
+absl::Status BackendUnsupported(absl::string_view why) {
+  return Error(absl::StatusCode::kUnimplemented, reason::kBackendUnsupported,
+               why);
+}
 
 BackendSet::BackendSet(const BackendSettings& settings) {
   const uint64_t reserve_bytes = settings.memory_reserve_bytes;

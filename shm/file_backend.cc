@@ -22,11 +22,6 @@
 namespace shmd {
 namespace {
 
-absl::Status FileUnsupported(absl::string_view message) {
-  return Error(absl::StatusCode::kUnimplemented, reason::kBackendUnsupported,
-               message);
-}
-
 // A file's folder, open, and what the folder's file system is.
 struct Folder {
   UniqueFd fd;
@@ -117,7 +112,7 @@ absl::Status CheckOptions(const SegmentOptions& options, const Folder& folder,
   }
   if (options.numa.mode != NumaMode::kNone &&
       store.kind == PageStore::Kind::kFileSystem) {
-    return FileUnsupported("pages of storage cannot be put on memory nodes");
+    return BackendUnsupported("pages of storage cannot be put on memory nodes");
   }
   RETURN_IF_ERROR(CheckFileSize(options.size_bytes));
   RETURN_IF_ERROR(
@@ -280,7 +275,7 @@ absl::Status FileBackend::Resize(const KernelObject& object,
 }
 
 absl::Status FileBackend::Seal(const KernelObject&, SealExtent) const {
-  return FileUnsupported("only memfd segments can be sealed");
+  return BackendUnsupported("only memfd segments can be sealed");
 }
 
 absl::Status FileBackend::SetOwnership(const KernelObject& object, mode_t mode,

@@ -26,16 +26,6 @@
 namespace shmd {
 namespace {
 
-PageStore MemfdStore(uint64_t page_size_bytes, uint64_t memory_reserve_bytes) {
-  PageStore store;
-  store.kind = page_size_bytes > BasePageSizeBytes()
-                   ? PageStore::Kind::kHugePages
-                   : PageStore::Kind::kMemory;
-  store.page_size_bytes = page_size_bytes;
-  store.memory_reserve_bytes = memory_reserve_bytes;
-  return store;
-}
-
 int InitialSeals(const SegmentOptions& options) {
   int seals = options.revocable ? 0 : F_SEAL_SHRINK;
   if (!options.resizable) seals |= F_SEAL_GROW;
@@ -49,7 +39,7 @@ int InitialSeals(const SegmentOptions& options) {
 absl::StatusOr<KernelObject> MemfdBackend::Make(
     const SegmentOptions& options) const {
   const PageStore store =
-      MemfdStore(options.page_size_bytes, memory_reserve_bytes_);
+      MemoryStore(options.page_size_bytes, memory_reserve_bytes_);
   // Before pages are taken; without any, ftruncate(2) says it itself.
   if (options.allocation == Allocation::kReserved) {
     RETURN_IF_ERROR(CheckFileSize(options.size_bytes));
@@ -94,8 +84,7 @@ absl::Status MemfdBackend::RemoveUnfinished(const AdoptOptions&) const {
 }
 
 absl::StatusOr<KernelObject> MemfdBackend::Adopt(const AdoptOptions&) const {
-  return Error(absl::StatusCode::kUnimplemented, reason::kBackendUnsupported,
-               "a memfd has no name to be adopted by");
+  return BackendUnsupported("a memfd has no name to be adopted by");
 }
 
 absl::StatusOr<KernelObject> MemfdBackend::Reopen(const ObjectName&,
@@ -146,7 +135,7 @@ absl::Status MemfdBackend::Resize(const KernelObject& object,
   request.allocation = allocation;
   request.locked = object.locked.get();
   return ResizeDescriptor(
-      fd, request, MemfdStore(object.page_size_bytes, memory_reserve_bytes_));
+      fd, request, MemoryStore(object.page_size_bytes, memory_reserve_bytes_));
 }
 
 absl::Status MemfdBackend::Seal(const KernelObject& object,

@@ -87,4 +87,14 @@ absl::Status PageStore::Explain(absl::Status failure, uint64_t bytes) const {
   return now.ok() ? ShortOf(*this, bytes) : now;
 }
 
+PageStore MemoryStore(uint64_t page_size_bytes, uint64_t memory_reserve_bytes) {
+  PageStore store;
+  store.kind = page_size_bytes > BasePageSizeBytes()
+                   ? PageStore::Kind::kHugePages
+                   : PageStore::Kind::kMemory;
+  store.page_size_bytes = page_size_bytes;
+  store.memory_reserve_bytes = memory_reserve_bytes;
+  return store;
+}
+
 }  // namespace shmd

@@ -34,6 +34,10 @@ struct PageStore {
   absl::Status Explain(absl::Status failure, uint64_t bytes) const;
 };
 
+// That of an object without a file system to show: of memory, or of the pool
+// where the pages are larger than the base page size.
+PageStore MemoryStore(uint64_t page_size_bytes, uint64_t memory_reserve_bytes);
+
 }  // namespace shmd
 
 #endif  // SHMD_SHM_PAGE_STORE_H_

@@ -30,11 +30,6 @@ PageStore PosixStore(uint64_t memory_reserve_bytes) {
   return store;
 }
 
-absl::Status PosixUnsupported(absl::string_view message) {
-  return Error(absl::StatusCode::kUnimplemented, reason::kBackendUnsupported,
-               message);
-}
-
 // What the name leads to now, if that is still the object.
 absl::StatusOr<UniqueFd> OpenSamePosix(const ObjectName& name, int flags) {
   absl::StatusOr<UniqueFd> fd = sys::ShmOpen(name.posix_name, flags, 0);
@@ -74,7 +69,7 @@ absl::StatusOr<KernelObject> PosixObject(const std::string& name,
 absl::StatusOr<KernelObject> PosixBackend::Make(
     const SegmentOptions& options) const {
   if (options.page_size_bytes > BasePageSizeBytes()) {
-    return PosixUnsupported(
+    return BackendUnsupported(
         "POSIX shared memory has no pages from the huge pool");
   }
   KernelObject object;
@@ -177,7 +172,7 @@ absl::Status PosixBackend::Resize(const KernelObject& object,
 }
 
 absl::Status PosixBackend::Seal(const KernelObject&, SealExtent) const {
-  return PosixUnsupported("only memfd segments can be sealed");
+  return BackendUnsupported("only memfd segments can be sealed");
 }
 
 absl::Status PosixBackend::SetOwnership(const KernelObject& object, mode_t mode,

@@ -25,21 +25,6 @@
 namespace shmd {
 namespace {
 
-PageStore SysvStore(uint64_t page_size_bytes, uint64_t memory_reserve_bytes) {
-  PageStore store;
-  store.kind = page_size_bytes > BasePageSizeBytes()
-                   ? PageStore::Kind::kHugePages
-                   : PageStore::Kind::kMemory;
-  store.page_size_bytes = page_size_bytes;
-  store.memory_reserve_bytes = memory_reserve_bytes;
-  return store;
-}
-
-absl::Status SysvUnsupported(absl::string_view message) {
-  return Error(absl::StatusCode::kUnimplemented, reason::kBackendUnsupported,
-               message);
-}
-
 uint64_t ReadBootNumber() {
   std::string text;
   std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), text);
@@ -148,10 +133,10 @@ absl::StatusOr<int> MakeSegment(const SegmentOptions& options,
 absl::StatusOr<KernelObject> SysvBackend::Make(
     const SegmentOptions& options) const {
   if (options.resizable) {
-    return SysvUnsupported("a System V segment cannot change its size");
+    return BackendUnsupported("a System V segment cannot change its size");
   }
   const PageStore store =
-      SysvStore(options.page_size_bytes, memory_reserve_bytes_);
+      MemoryStore(options.page_size_bytes, memory_reserve_bytes_);
   RETURN_IF_ERROR(CheckSysv(options.size_bytes));
   RETURN_IF_ERROR(
       store.Check(options.size_bytes, options.allocation, options.populate));
@@ -246,16 +231,17 @@ absl::Status SysvBackend::Remove(const KernelObject& object) const {
 }
 
 absl::Status SysvBackend::Revoke(const KernelObject&) const {
-  return SysvUnsupported("a System V segment cannot be taken from its users");
+  return BackendUnsupported(
+      "a System V segment cannot be taken from its users");
 }
 
 absl::Status SysvBackend::Resize(const KernelObject&, uint64_t,
                                  Allocation) const {
-  return SysvUnsupported("a System V segment cannot change its size");
+  return BackendUnsupported("a System V segment cannot change its size");
 }
 
 absl::Status SysvBackend::Seal(const KernelObject&, SealExtent) const {
-  return SysvUnsupported("only memfd segments can be sealed");
+  return BackendUnsupported("only memfd segments can be sealed");
 }
 
 absl::Status SysvBackend::SetOwnership(const KernelObject& object, mode_t mode,

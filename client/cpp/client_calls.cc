@@ -17,8 +17,6 @@ namespace {
 
 using SegmentStub = v1::SegmentService::Stub;
 
-constexpr int kListPageSize = 1000;
-
 v1::SegmentView ViewToProto(bool full) { return full ? v1::FULL : v1::BASIC; }
 
 // A change that wants a state is refused when it was done already.

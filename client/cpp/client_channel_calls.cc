@@ -15,8 +15,6 @@ namespace {
 
 using Stub = v1::ChannelService::Stub;
 
-constexpr int kChannelListPageSize = 1000;
-
 // A request that no token resumes: a watcher that comes back starts anew.
 struct ChannelWatchRequest {
   v1::WatchChannelsRequest proto;
@@ -79,7 +77,7 @@ absl::StatusOr<std::vector<Channel>> Client::ListChannels() {
   std::vector<Channel> out;
   v1::ListChannelsRequest request;
   request.set_parent(impl_->Parent());
-  request.set_page_size(kChannelListPageSize);
+  request.set_page_size(kListPageSize);
   do {
     v1::ListChannelsResponse reply;
     RETURN_IF_ERROR(impl_->Call(&Stub::ListChannels, request, reply));

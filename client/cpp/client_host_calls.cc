@@ -17,8 +17,6 @@ using GrantStub = v1::GrantService::Stub;
 using OrphanStub = v1::OrphanService::Stub;
 using SessionStub = v1::SessionService::Stub;
 
-constexpr int kHostListPageSize = 1000;
-
 // `sessions/ID` of a whole name or its last part.
 std::string SessionName(absl::string_view name) {
   return absl::StrContains(name, '/') ? std::string(name)
@@ -30,7 +28,7 @@ std::string SessionName(absl::string_view name) {
 absl::StatusOr<std::vector<Orphan>> Client::ListOrphans() {
   std::vector<Orphan> out;
   v1::ListOrphansRequest request;
-  request.set_page_size(kHostListPageSize);
+  request.set_page_size(kListPageSize);
   do {
     v1::ListOrphansResponse reply;
     RETURN_IF_ERROR(impl_->Call(&OrphanStub::ListOrphans, request, reply));
@@ -65,7 +63,7 @@ absl::StatusOr<std::vector<Session>> Client::ListSessions(
     absl::string_view segment) {
   std::vector<Session> out;
   v1::ListSessionsRequest request;
-  request.set_page_size(kHostListPageSize);
+  request.set_page_size(kListPageSize);
   if (!segment.empty()) request.set_segment(impl_->FullName(segment));
   do {
     v1::ListSessionsResponse reply;

@@ -33,6 +33,9 @@
 namespace shmd {
 inline namespace client {
 
+// The most that the daemon puts on a page of a list.
+inline constexpr int kListPageSize = 1000;
+
 class SyncDomain;
 
 // Whether a call does the same when it is made twice, so that it may be made

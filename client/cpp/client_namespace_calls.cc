@@ -15,8 +15,6 @@ namespace {
 
 using NamespaceStub = v1::NamespaceService::Stub;
 
-constexpr int kNamespaceListPageSize = 1000;
-
 // `namespaces/ID` of a whole name or its last part.
 std::string NamespaceName(absl::string_view name) {
   return absl::StrContains(name, '/') ? std::string(name)
@@ -142,7 +140,7 @@ absl::StatusOr<Namespace> Client::GetNamespace(absl::string_view name) {
 absl::StatusOr<std::vector<Namespace>> Client::ListNamespaces() {
   std::vector<Namespace> out;
   v1::ListNamespacesRequest request;
-  request.set_page_size(kNamespaceListPageSize);
+  request.set_page_size(kListPageSize);
   do {
     v1::ListNamespacesResponse reply;
     RETURN_IF_ERROR(

@@ -18,8 +18,6 @@ namespace {
 
 using Stub = v1::SyncService::Stub;
 
-constexpr int kListPageSize = 1000;
-
 layout::SyncKind KindFromProto(int kind) {
   return kind > 0 && kind <= layout::kLastSyncKind
              ? layout::SyncKind{static_cast<uint8_t>(kind)}

@@ -16,6 +16,7 @@
 #include "absl/strings/strip.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "server/census/open_folder.h"
 #include "server/census/proc_text.h"
 #include "server/census/process_scan.h"
 #include "shm/descriptor_object.h"
@@ -30,16 +31,12 @@ constexpr absl::string_view kUnfinishedPrefix = ".shmd-";
 constexpr size_t kMaxFiles = 100000;
 constexpr size_t kMaxDepth = 16;
 
-struct CloseEntries {
-  void operator()(DIR* folder) const { closedir(folder); }
-};
-
 std::vector<std::string> NamesIn(int folder) {
   std::vector<std::string> out;
   // A descriptor of its own: closedir(3) closes it.
   const int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (copy < 0) return out;
-  const std::unique_ptr<DIR, CloseEntries> entries(fdopendir(copy));
+  const OpenFolder entries(fdopendir(copy));
   if (entries == nullptr) {
     close(copy);
     return out;

@@ -9,14 +9,11 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "server/census/open_folder.h"
 #include "server/census/process_scan.h"
 
 namespace shmd {
 namespace {
-
-struct CloseProc {
-  void operator()(DIR* folder) const { closedir(folder); }
-};
 
 // Whether what the other process sees is ours; also when that cannot be seen,
 // but not when there is nothing: it has ended meanwhile, or has no such folder.
@@ -34,7 +31,7 @@ bool MayBeSame(const std::string& theirs, const std::string& ours) {
 
 std::vector<OtherDaemon> FindOtherDaemons() {
   std::vector<OtherDaemon> out;
-  const std::unique_ptr<DIR, CloseProc> all(opendir("/proc"));
+  const OpenFolder all(opendir("/proc"));
   if (all == nullptr) return out;
   while (const dirent* entry = readdir(all.get())) {
     OtherDaemon daemon;

@@ -17,15 +17,11 @@
 #include "absl/strings/strip.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "server/census/open_folder.h"
 #include "server/census/proc_text.h"
 
 namespace shmd {
 namespace {
-
-struct CloseFolder {
-  void operator()(DIR* folder) const { closedir(folder); }
-};
-using Folder = std::unique_ptr<DIR, CloseFolder>;
 
 // Reads the file `name` of `folder` to its end into `text`; an errno, 0 when
 // it went well. The kernel makes these texts page by page: few large reads.
@@ -63,7 +59,7 @@ class Scanner {
       : wanted_(wanted), with_descriptors_(with_descriptors) {}
 
   absl::StatusOr<ProcessScan> Run() {
-    const Folder all(opendir("/proc"));
+    const OpenFolder all(opendir("/proc"));
     if (all == nullptr) return ErrnoStatus(errno, "opendir");
     const UniqueFd self(openat(dirfd(all.get()), "self", O_PATH | O_CLOEXEC));
     ipc_namespace_ = NamespaceOf(self.get(), "ns/ipc");
@@ -127,7 +123,7 @@ class Scanner {
     const int folder =
         openat(process, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0) return errno;
-    const Folder open_files(fdopendir(folder));
+    const OpenFolder open_files(fdopendir(folder));
     if (open_files == nullptr) {
       close(folder);
       return errno;

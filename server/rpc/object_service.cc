@@ -14,6 +14,7 @@
 #include "server/rpc/find_caller.h"
 #include "server/rpc/object_proto.h"
 #include "server/rpc/object_watch.h"
+#include "server/rpc/options_from_proto.h"
 #include "server/rpc/page.h"
 #include "server/session/session.h"
 #include "shm/handle.h"
@@ -21,20 +22,10 @@
 namespace shmd {
 namespace {
 
-constexpr int kMaxObjectBatch = 1000;
-
-absl::Status CheckObjectBatch(absl::string_view field, int size) {
-  if (size >= 1 && size <= kMaxObjectBatch) return absl::OkStatus();
-  return InvalidField(
-             field, reason::kBatchTooLarge,
-             absl::StrCat("has not 1 to ", kMaxObjectBatch, " members"))
-      .With("members", size);
-}
-
 absl::StatusOr<std::vector<NameKey>> ParseIds(
     const std::string& name_space,
     const google::protobuf::RepeatedPtrField<std::string>& names) {
-  RETURN_IF_ERROR(CheckObjectBatch("names", names.size()));
+  RETURN_IF_ERROR(CheckBatch("names", names.size()));
   std::vector<NameKey> ids;
   for (int i = 0; i < names.size(); ++i) {
     const size_t index = static_cast<size_t>(i);
@@ -280,7 +271,7 @@ absl::Status ObjectService::SealAll(ObjectTable& table, const ObjectUser& user,
 absl::Status ObjectService::BatchCreateObjects(
     const Caller& caller, const v1::BatchCreateObjectsRequest& request,
     v1::BatchCreateObjectsResponse* reply) {
-  RETURN_IF_ERROR(CheckObjectBatch("requests", request.requests_size()));
+  RETURN_IF_ERROR(CheckBatch("requests", request.requests_size()));
   ASSIGN_OR_RETURN(const std::string name_space,
                    ParseNamespaceName("parent", request.parent()));
   std::vector<PublishCommand> commands;

@@ -13,6 +13,7 @@ constexpr uint64_t kHugePage2M = uint64_t{2} << 20;
 constexpr uint64_t kHugePage1G = uint64_t{1} << 30;
 // 200 years: every end is before 2262, when nanoseconds since 1970 end.
 constexpr int64_t kMaxSeconds = 6311520000;
+constexpr int kMaxBatch = 1000;
 constexpr int kMaxNumaNodes = 1024;  // MAX_NUMNODES of the kernel
 
 Error OtherBackends(absl::string_view field) {
@@ -149,6 +150,13 @@ absl::Status ReadAdvice(const v1::Segment& segment, SegmentOptions* options) {
 }
 
 }  // namespace
+
+absl::Status CheckBatch(absl::string_view field, int members) {
+  if (members >= 1 && members <= kMaxBatch) return absl::OkStatus();
+  return InvalidField(field, reason::kBatchTooLarge,
+                      absl::StrCat("has not 1 to ", kMaxBatch, " members"))
+      .With("members", members);
+}
 
 Error UnknownNumber(absl::string_view field) {
   return InvalidField(field, reason::kFieldInvalid, "is an unknown number");

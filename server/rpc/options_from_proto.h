@@ -23,6 +23,9 @@ absl::StatusOr<Expiration> ExpirationFromProto(const v1::Segment& segment);
 
 Labels LabelsFromProto(const v1::Segment& segment);
 
+// BATCH_TOO_LARGE unless a batch has 1 to 1000 members.
+absl::Status CheckBatch(absl::string_view field, int members);
+
 // FIELD_INVALID for an enum's number that this version does not know.
 Error UnknownNumber(absl::string_view field);
 

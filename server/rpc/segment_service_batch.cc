@@ -3,25 +3,16 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "server/rpc/commands_from_proto.h"
+#include "server/rpc/options_from_proto.h"
 #include "server/rpc/segment_service.h"
 #include "server/rpc/segment_to_proto.h"
 
 namespace shmd {
 namespace {
-
-constexpr int kMaxBatch = 1000;
-
-absl::Status CheckBatch(absl::string_view field, int size) {
-  if (size >= 1 && size <= kMaxBatch) return absl::OkStatus();
-  return InvalidField(field, reason::kBatchTooLarge,
-                      absl::StrCat("has not 1 to ", kMaxBatch, " members"))
-      .With("members", size);
-}
 
 absl::StatusOr<std::vector<SegmentName>> ParseNames(
     const std::string& parent,
