@@ -247,14 +247,14 @@ absl::Status AttachConnection::Attach(const v1::Attach& request,
                    request.reference_case() == v1::Attach::kArena
                        ? HandleOfArena(request.arena())
                        : ReadReference(request));
-  const EntryPtr page = channels_ == nullptr || access != Access::kRead
-                            ? nullptr
-                            : channels_->FindOwnPage(session_.id, handle);
-  ASSIGN_OR_RETURN(SegmentRegistry::Attached grant,
-                   page != nullptr ? registry_->AttachReserved(page, access)
-                                   : registry_->Attach(caller_, handle, access,
-                                                       session_.id));
-  return Hold(std::move(grant), attachment, fd);
+  absl::StatusOr<SegmentRegistry::Attached> grant =
+      registry_->Attach(caller_, handle, access, session_.id);
+  if (!grant.ok() && channels_ != nullptr && access == Access::kRead) {
+    const EntryPtr page = channels_->FindOwnPage(session_.id, handle);
+    if (page != nullptr) grant = registry_->AttachReserved(page, access);
+  }
+  if (!grant.ok()) return grant.status();
+  return Hold(*std::move(grant), attachment, fd);
 }
 
 absl::Status AttachConnection::AttachPart(const v1::ChannelPart& request,
