@@ -164,21 +164,12 @@ absl::StatusOr<ObjectRef> TakeObject(Received& received) {
   return ObjectRef(std::move(fd));
 }
 
-// What a program that joins has to get.
-int PartsOf(const v1::JoinChannelResponse& members) {
-  int parts = 1;  // the channel's page
-  if (members.has_publisher()) ++parts;
-  if (!members.publisher().claims_handle().empty()) ++parts;
-  if (members.has_subscriber()) ++parts;
-  return parts;
-}
-
 absl::StatusOr<std::vector<AttachSocket::Grant>> TakeParts(Received& received) {
   const v1::Joined& joined = received.reply.joined();
   RETURN_IF_ERROR(CheckDescriptors(received));
-  if (joined.attachments_size() != PartsOf(joined.members()) ||
-      received.descriptors.size() !=
-          static_cast<size_t>(joined.attachments_size())) {
+  const size_t parts = PartHandlesOf(joined.members()).size();
+  if (static_cast<size_t>(joined.attachments_size()) != parts ||
+      received.descriptors.size() != parts) {
     return ProtocolBroken(absl::StrCat(received.descriptors.size(),
                                        " descriptors came with ",
                                        joined.attachments_size(), " parts"));
@@ -195,6 +186,21 @@ absl::StatusOr<std::vector<AttachSocket::Grant>> TakeParts(Received& received) {
 }
 
 }  // namespace
+
+std::vector<std::string> PartHandlesOf(const v1::JoinChannelResponse& members) {
+  const v1::Publisher& publisher = members.publisher();
+  std::vector<std::string> handles = {
+      members.has_publisher() ? publisher.channel_handle()
+                              : members.subscriber().channel_handle()};
+  if (members.has_publisher()) handles.push_back(publisher.ring_handle());
+  if (!publisher.claims_handle().empty()) {
+    handles.push_back(publisher.claims_handle());
+  }
+  if (members.has_subscriber()) {
+    handles.push_back(members.subscriber().page_handle());
+  }
+  return handles;
+}
 
 struct AttachSocket::Answer {
   Received received;

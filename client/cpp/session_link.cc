@@ -16,26 +16,6 @@
 
 namespace shmd {
 inline namespace client {
-namespace {
-
-// Of what a join grants, in its order.
-std::vector<std::string> HandlesOf(const v1::JoinChannelResponse& members) {
-  const v1::Publisher& publisher = members.publisher();
-  std::vector<std::string> handles = {
-      members.has_publisher() ? publisher.channel_handle()
-                              : members.subscriber().channel_handle()};
-  if (members.has_publisher()) handles.push_back(publisher.ring_handle());
-  if (!publisher.claims_handle().empty()) {
-    handles.push_back(publisher.claims_handle());
-  }
-  if (members.has_subscriber()) {
-    handles.push_back(members.subscriber().page_handle());
-  }
-  return handles;
-}
-
-}  // namespace
-
 absl::StatusOr<std::shared_ptr<SessionLink>> SessionLink::Open(
     const Options& options) {
   auto link = std::make_shared<SessionLink>(options);
@@ -298,7 +278,7 @@ absl::StatusOr<SessionLink::Joined> SessionLink::Join(
                      }));
     absl::MutexLock lock(&mutex_);
     if (socket_ != asked) continue;
-    const std::vector<std::string> handles = HandlesOf(joined.members);
+    const std::vector<std::string> handles = PartHandlesOf(joined.members);
     Joined out;
     for (size_t i = 0; i < joined.grants.size(); ++i) {
       out.grants.push_back(AddHold(handles[i], std::move(joined.grants[i])));

@@ -167,6 +167,16 @@ absl::Status ReadSubscriber(const v1::Subscriber& subscriber,
   return absl::OkStatus();
 }
 
+// What every request to join has beside channel and session.
+template <typename Request>
+absl::Status ReadEntrance(const Request& request, JoinCommand* command) {
+  if (!request.grant_handle().empty()) {
+    ASSIGN_OR_RETURN(command->grant, GrantFromText(request.grant_handle()));
+  }
+  ASSIGN_OR_RETURN(command->request, DigestOf(request.request_id()));
+  return absl::OkStatus();
+}
+
 // Who takes part in what.
 template <typename Request>
 absl::StatusOr<JoinCommand> ReadMember(const Request& request) {
@@ -175,10 +185,7 @@ absl::StatusOr<JoinCommand> ReadMember(const Request& request) {
                    ParseChannelName("parent", request.parent()));
   ASSIGN_OR_RETURN(command.session,
                    ParseSessionName("session", request.session()));
-  if (!request.grant_handle().empty()) {
-    ASSIGN_OR_RETURN(command.grant, GrantFromText(request.grant_handle()));
-  }
-  ASSIGN_OR_RETURN(command.request, DigestOf(request.request_id()));
+  RETURN_IF_ERROR(ReadEntrance(request, &command));
   return command;
 }
 
@@ -290,10 +297,7 @@ absl::StatusOr<MembershipCommand> MembershipFromProto(
     }
     member.session = *session;
   }
-  ASSIGN_OR_RETURN(member.request, DigestOf(request.request_id()));
-  if (!request.grant_handle().empty()) {
-    ASSIGN_OR_RETURN(member.grant, GrantFromText(request.grant_handle()));
-  }
+  RETURN_IF_ERROR(ReadEntrance(request, &member));
   MembershipCommand command;
   if (request.has_create()) {
     command.create.emplace();
