@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "base/unique_fd.h"
 
 namespace shmd {
@@ -28,6 +29,9 @@ struct PartRequest {
 // The client asks the daemon by the attach socket. NOT_FOUND when who made the
 // part has left meanwhile; after any other error it is asked again later.
 using OpenPart = std::function<absl::StatusOr<UniqueFd>(const PartRequest&)>;
+
+// When who sleeps meanwhile asks for such a part again.
+inline constexpr absl::Duration kPartRetryAfter = absl::Milliseconds(50);
 
 }  // namespace shmd
 

@@ -395,11 +395,13 @@ class BasicRingRoom {
   // Until when to sleep, if nothing happens before: not for long while the page
   // of a newcomer could not be had, or a response waits for its client.
   absl::Time WakeTime(absl::Time deadline) const {
-    if (complete_ && !IsHeldUpByOne()) return deadline;
-    const auto patience = absl::Nanoseconds(
-        IsHeldUpByOne() ? std::max(PatienceLeftNs(), kLeastSleepNs)
-                        : kResponsePatienceNs);
-    return std::min(deadline, absl::Now() + patience);
+    absl::Duration most =
+        complete_ ? absl::InfiniteDuration() : kPartRetryAfter;
+    if (IsHeldUpByOne()) {
+      most = std::min(
+          most, absl::Nanoseconds(std::max(PatienceLeftNs(), kLeastSleepNs)));
+    }
+    return std::min(deadline, absl::Now() + most);
   }
 
   const ChannelFields fields_;

@@ -163,7 +163,6 @@ class BasicRingSubscriber {
   static constexpr uint32_t kLooksBetweenClocks = 16;
   // Looks for messages from one try to map a newcomer's ring to the next.
   static constexpr uint32_t kBetweenTries = 4096;
-  static constexpr absl::Duration kRetryAfter = absl::Milliseconds(50);
 
   BasicRingSubscriber(MappedSubscriberParts parts, const MemberId& self,
                       OpenPart open_part)
@@ -282,8 +281,8 @@ absl::Status BasicRingSubscriber<Memory, Wait>::AwaitMessage(
   if (!LookAgain()) {
     // While the ring of a newcomer could not be had, not for long.
     in_time = Wait::Any(
-        words,
-        complete_ ? deadline : std::min(deadline, absl::Now() + kRetryAfter));
+        words, complete_ ? deadline
+                         : std::min(deadline, absl::Now() + kPartRetryAfter));
     if (!complete_) {
       Refresh();
       in_time = in_time || absl::Now() < deadline;
@@ -351,7 +350,7 @@ bool BasicRingSubscriber<Memory, Wait>::Arm() {
     return false;
   }
   // Who has come and could not be looked at may have rung already.
-  if (!complete_ && bells_ != nullptr) bells_->WakeAfter(kRetryAfter);
+  if (!complete_ && bells_ != nullptr) bells_->WakeAfter(kPartRetryAfter);
   return true;
 }
 
