@@ -14,7 +14,8 @@
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "shm/channel/call.h"
-#include "shm/channel/dying_child.h"
+#include "shm/channel/crash_channel.h"
+#include "shm/lane/dying_child.h"
 #include "shm/lane/dying_memory.h"
 #include "tests/testing/made_channel.h"
 
@@ -27,20 +28,8 @@ using layout::MemberRole;
 using layout::SlowPolicy;
 
 constexpr uint64_t kCalls = 11;
-const absl::Time kNow = absl::InfinitePast();
 
-absl::Time Soon() { return absl::Now() + absl::Seconds(30); }
-
-ChannelFields Fields() {
-  ChannelFields fields;
-  fields.kind = ChannelKind::kCall;
-  fields.slots = 4;
-  fields.payload_bytes = 16384;
-  fields.checksums = true;
-  return fields;
-}
-
-std::string Text(uint64_t number) {
+std::string RequestText(uint64_t number) {
   return "request " + std::string(number * 100, 'x') + std::to_string(number);
 }
 
@@ -79,7 +68,7 @@ struct Parts {
 };
 
 // What the server that dies has got, where the other process sees it.
-struct Diary {
+struct ServerDiary {
   uint64_t received[kCalls];
 };
 
@@ -89,21 +78,21 @@ bool ServeOne(Server& server, absl::Time deadline, uint64_t* received) {
   auto call = server.Next(deadline);
   if (!call.ok()) return false;
   const uint64_t number = call->request().number();
-  EXPECT_EQ(TextOf(*call), Text(number));
+  EXPECT_EQ(TextOf(*call), RequestText(number));
   if (number == 3 && received[number] == 0) {
     received[number] = 1;
     return true;
   }
   received[number] = 2;
   if (number % 2 == 1) {
-    EXPECT_TRUE(call->Respond(Text(number + 1), Soon()).ok());
+    EXPECT_TRUE(call->Respond(RequestText(number + 1), Soon()).ok());
   }
   EXPECT_TRUE(call->Finish(call->payload(), Soon()).ok());
   return true;
 }
 
 // What a client gets: each call ends once, after all its parts, in order.
-struct Log {
+struct CallLog {
   std::map<uint64_t, uint64_t> parts;  // of calls that are not over
   uint64_t answered = 0;
   uint64_t gone = 0;
@@ -134,7 +123,7 @@ struct Log {
     }
     const bool is_last = call % 2 == 0 || parts[call] == 1;
     ASSERT_EQ(response->is_last, is_last);
-    ASSERT_EQ(TextOf(response->message), Text(call + (is_last ? 0 : 1)));
+    ASSERT_EQ(TextOf(response->message), RequestText(call + (is_last ? 0 : 1)));
     ++parts[call];
     if (!is_last) return;
     ++answered;
@@ -143,15 +132,15 @@ struct Log {
 };
 
 TEST(CallCrashTest, ServerDiesAfterEachOfItsStores) {
-  auto* const diary =
-      static_cast<Diary*>(mmap(nullptr, sizeof(Diary), PROT_READ | PROT_WRITE,
-                               MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  auto* const diary = static_cast<ServerDiary*>(
+      mmap(nullptr, sizeof(ServerDiary), PROT_READ | PROT_WRITE,
+           MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   ASSERT_NE(diary, MAP_FAILED);
   bool made_all = false;
   uint64_t stores = 1;
   for (; !made_all && !HasFailure(); ++stores) {
     *diary = {};
-    MadeChannel channel(Fields());
+    MadeChannel channel(SmallChannel(ChannelKind::kCall));
     Parts dying(channel, MemberRole::kServer);
     Parts client_parts(channel, MemberRole::kClient);
     Child child(stores, [&] {
@@ -163,11 +152,11 @@ TEST(CallCrashTest, ServerDiesAfterEachOfItsStores) {
     });
     auto client = client_parts.Open<BasicCallClient, HostMemory>();
     Parts other_parts(channel, MemberRole::kServer);
-    Log log;
+    CallLog log;
     uint64_t started = 0;
     const auto start_some = [&] {
       while (started < kCalls && client->call_count() < 3) {
-        const auto call = client->Start(Text(started), kNow);
+        const auto call = client->Start(RequestText(started), kNow);
         if (!call.ok()) return;
         ASSERT_EQ(*call, started++);
         log.parts[*call] = 0;
@@ -197,7 +186,7 @@ TEST(CallCrashTest, ServerDiesAfterEachOfItsStores) {
     }
   }
   EXPECT_GT(stores, kCalls * 12);
-  munmap(diary, sizeof(Diary));
+  munmap(diary, sizeof(ServerDiary));
 }
 
 // The call that it had claimed ends though no other server is there, and all
@@ -205,7 +194,7 @@ TEST(CallCrashTest, ServerDiesAfterEachOfItsStores) {
 TEST(CallCrashTest, LastServerDiesAfterEachOfItsStores) {
   bool made_all = false;
   for (uint64_t stores = 1; !made_all && !HasFailure(); ++stores) {
-    MadeChannel channel(Fields());
+    MadeChannel channel(SmallChannel(ChannelKind::kCall));
     Parts dying(channel, MemberRole::kServer);
     Parts client_parts(channel, MemberRole::kClient);
     Child child(stores, [&] {
@@ -214,9 +203,9 @@ TEST(CallCrashTest, LastServerDiesAfterEachOfItsStores) {
       for (int i = 0; i < 3; ++i) ServeOne(*server, Soon(), received);
     });
     auto client = client_parts.Open<BasicCallClient, HostMemory>();
-    Log log;
+    CallLog log;
     for (uint64_t i = 0; i < 3; ++i) {
-      ASSERT_TRUE(client->Start(Text(i), kNow).ok());
+      ASSERT_TRUE(client->Start(RequestText(i), kNow).ok());
       log.parts[i] = 0;
     }
     while (!child.HasEnded()) sched_yield();
@@ -237,16 +226,16 @@ void CallAll(Parts& parts) {
     if (GetErrorReason(got.status()) == reason::kCutOff) return got;
     EXPECT_TRUE(got.ok()) << got.status();
     if (got.ok()) {
-      EXPECT_EQ(TextOf(got->message), Text(call));
+      EXPECT_EQ(TextOf(got->message), RequestText(call));
     }
     return got;
   };
   uint64_t number = 0;
   while (number < kCalls) {
-    const auto first = client->Start(Text(number), Soon());
+    const auto first = client->Start(RequestText(number), Soon());
     ASSERT_TRUE(first.ok()) << first.status();
     ++number;
-    const auto second = client->Start(Text(number), Soon());
+    const auto second = client->Start(RequestText(number), Soon());
     ASSERT_TRUE(second.ok()) << second.status();
     ++number;
     if (number == 4) client->Cancel(*second);
@@ -260,7 +249,7 @@ TEST(CallCrashTest, ClientDiesAfterEachOfItsStores) {
   bool made_all = false;
   uint64_t stores = 1;
   for (; !made_all && !HasFailure(); ++stores) {
-    MadeChannel channel(Fields());
+    MadeChannel channel(SmallChannel(ChannelKind::kCall));
     Parts dying(channel, MemberRole::kClient);
     Parts other_parts(channel, MemberRole::kClient);
     Parts server_parts(channel, MemberRole::kServer);
@@ -272,15 +261,15 @@ TEST(CallCrashTest, ClientDiesAfterEachOfItsStores) {
       auto call = server->Next(kNow);
       if (!call.ok()) return;
       const bool is_others = call->request().publisher() == other_parts.out;
-      EXPECT_EQ(TextOf(*call),
-                Text(call->request().number() % (is_others ? kCalls : 100)));
+      EXPECT_EQ(TextOf(*call), RequestText(call->request().number() %
+                                           (is_others ? kCalls : 100)));
       const absl::Status sent = call->Finish(call->payload(), deadline);
       EXPECT_TRUE(sent.ok() ||
                   (!is_others && GetErrorReason(sent) == reason::kClaimLost))
           << sent;
     };
     const auto call_as_other = [&](absl::Time deadline) {
-      const auto call = other->Start(Text(theirs % kCalls), kNow);
+      const auto call = other->Start(RequestText(theirs % kCalls), kNow);
       ASSERT_TRUE(call.ok()) << call.status();
       ++theirs;
       for (;;) {
@@ -288,7 +277,7 @@ TEST(CallCrashTest, ClientDiesAfterEachOfItsStores) {
         auto got = other->Next(*call, kNow);
         if (GetErrorReason(got.status()) == reason::kNoMessage) continue;
         ASSERT_TRUE(got.ok()) << got.status();
-        EXPECT_EQ(TextOf(got->message), Text(*call % kCalls));
+        EXPECT_EQ(TextOf(got->message), RequestText(*call % kCalls));
         return;
       }
     };

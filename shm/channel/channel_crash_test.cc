@@ -11,9 +11,10 @@
 #include <vector>
 
 #include "absl/time/clock.h"
-#include "shm/channel/dying_child.h"
+#include "shm/channel/crash_channel.h"
 #include "shm/channel/publisher.h"
 #include "shm/channel/subscriber.h"
+#include "shm/lane/dying_child.h"
 #include "shm/lane/dying_memory.h"
 #include "tests/testing/made_channel.h"
 
@@ -27,18 +28,6 @@ using DyingPublisher = BasicRingPublisher<DyingMemory>;
 using DyingSubscriber = BasicRingSubscriber<DyingMemory>;
 
 constexpr uint64_t kMessages = 11;
-const absl::Time kNow = absl::InfinitePast();
-
-absl::Time Soon() { return absl::Now() + absl::Seconds(30); }
-
-ChannelFields Fields(ChannelKind kind = ChannelKind::kPublish) {
-  ChannelFields fields;
-  fields.kind = kind;
-  fields.slots = 4;
-  fields.payload_bytes = 16384;
-  fields.checksums = true;
-  return fields;
-}
 
 std::string Text(uint64_t number) {
   return "message " + std::string(number * 100, 'x') + std::to_string(number);
@@ -74,7 +63,7 @@ TEST(ChannelCrashTest, PublisherDiesAfterEachOfItsStores) {
   bool made_all = false;
   uint64_t stores = 1;
   for (; !made_all && !HasFailure(); ++stores) {
-    MadeChannel channel(Fields());
+    MadeChannel channel(SmallChannel(ChannelKind::kPublish));
     auto patient = MadeChannel::Checked(
         RingSubscriber::Open(channel.AddSubscriber(SlowPolicy::kBlock)));
     auto hasty = MadeChannel::Checked(
@@ -127,7 +116,7 @@ void DieAsSubscriber(SlowPolicy policy) {
   bool made_all = false;
   uint64_t stores = 1;
   for (; !made_all && !testing::Test::HasFailure(); ++stores) {
-    MadeChannel channel(Fields());
+    MadeChannel channel(SmallChannel(ChannelKind::kPublish));
     auto other = MadeChannel::Checked(
         RingSubscriber::Open(channel.AddSubscriber(SlowPolicy::kBlock)));
     SubscriberParts parts = channel.AddSubscriber(policy);
@@ -219,7 +208,7 @@ TEST(ChannelCrashTest, ConsumerDiesAfterEachOfItsStores) {
   uint64_t stores = 1;
   for (; !made_all && !HasFailure(); ++stores) {
     *diary = {};
-    MadeChannel channel(Fields(ChannelKind::kQueue));
+    MadeChannel channel(SmallChannel(ChannelKind::kQueue));
     SubscriberParts parts = channel.AddSubscriber();
     const MemberId dying = {parts.index, parts.generation};
     auto other =
@@ -272,7 +261,7 @@ TEST(ChannelCrashTest, DaemonDiesAfterEachOfItsStores) {
   bool made_all = false;
   uint64_t stores = 1;
   for (; !made_all && !HasFailure(); ++stores) {
-    MadeChannel channel(Fields());
+    MadeChannel channel(SmallChannel(ChannelKind::kPublish));
     const MemberId stays = *channel.writer().Reserve(MemberKind::kPublisher);
     channel.writer().Add(MemberKind::kPublisher, stays, {});
     const MemberId leaves = *channel.writer().Reserve(MemberKind::kSubscriber);

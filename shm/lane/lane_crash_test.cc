@@ -14,6 +14,7 @@
 
 #include "absl/time/clock.h"
 #include "gtest/gtest.h"
+#include "shm/lane/dying_child.h"
 #include "shm/lane/dying_memory.h"
 #include "shm/lane/session_lane.h"
 #include "shm/lane/session_pages.h"
@@ -41,42 +42,6 @@ Answer Done(uint64_t cookie) {
   answer.value = ~cookie;
   return answer;
 }
-
-// A process that dies after so many stores, 0 for never.
-class Child {
- public:
-  Child(uint64_t stores, const std::function<void()>& run) : pid_(fork()) {
-    if (pid_ != 0) return;
-    DyingMemory::stores_left = stores;
-    run();
-    _exit(testing::Test::HasFailure() ? 1 : 0);
-  }
-  ~Child() {
-    if (!waited_) Kill();
-  }
-
-  // False while it runs.
-  bool Ended() {
-    if (!waited_) waited_ = waitpid(pid_, &status_, WNOHANG) == pid_;
-    return waited_;
-  }
-
-  void Kill() {
-    kill(pid_, SIGKILL);
-    waitpid(pid_, &status_, 0);
-    waited_ = true;
-  }
-
-  bool WasKilled() const {
-    return WIFSIGNALED(status_) && WTERMSIG(status_) == SIGKILL;
-  }
-  bool EndedWell() const { return status_ == 0; }
-
- private:
-  pid_t pid_;
-  int status_ = 0;
-  bool waited_ = false;
-};
 
 // Submits all, and reads all answers.
 template <typename Memory>
@@ -125,7 +90,7 @@ TEST(LaneCrashTest, ProgramDiesAfterEachOfItsStores) {
     SessionLane other_lane(other->session(), other->answers());
     uint64_t taken = 0, other_taken = 0;
     for (bool last = false; !last;) {
-      last = program.Ended();
+      last = program.HasEnded();
       taken += ServeOnce(lane, *pages);
       ASSERT_TRUE(other_producer.Submit(Numbered(other_taken)));
       other_producer.Answered();
@@ -207,7 +172,7 @@ TEST(LaneCrashTest, DaemonDiesAfterEachOfItsStores) {
       }
       lane.Disarm();
     });
-    while (!daemon.Ended()) survivor.PollAll();
+    while (!daemon.HasEnded()) survivor.PollAll();
     all_made = daemon.EndedWell();
     EXPECT_TRUE(all_made || daemon.WasKilled());
     // The next run.
@@ -242,7 +207,7 @@ TEST(LaneCrashTest, SleeperIsWokenByTheNextRun) {
   const SessionPages taken_up = made.Open();
   SessionLane next(taken_up.session(), taken_up.answers());
   uint64_t served = 1;
-  while (!program.Ended()) served += ServeOnce(next, taken_up);
+  while (!program.HasEnded()) served += ServeOnce(next, taken_up);
   EXPECT_TRUE(program.EndedWell());
   EXPECT_EQ(served, kCookies);
 }

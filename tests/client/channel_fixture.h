@@ -2,6 +2,7 @@
 #define SHMD_TESTS_CLIENT_CHANNEL_FIXTURE_H_
 
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 #include "absl/types/span.h"
 #include "client/cpp/channels.h"
 #include "gtest/gtest.h"
+#include "tests/testing/forked_child.h"
 #include "tests/testing/scoped_server.h"
 
 namespace shmd::testing {
@@ -85,6 +87,18 @@ class ChannelTest : public ::testing::Test {
     auto consumer = Consumer::Open(client, "it", options);
     EXPECT_TRUE(consumer.ok()) << consumer.status();
     return *std::move(consumer);
+  }
+
+  // In a process of its own: takes a job, says so, and has it until it is
+  // killed.
+  int HoldAJob(int say) const {
+    Client client = NewClient();
+    Consumer consumer = NewConsumer(client);
+    const auto job = consumer.Receive(Deadline());
+    if (!job.ok()) return 1;
+    Say(say);
+    pause();
+    return 0;
   }
 
   static void Expect(Subscriber& subscriber, const std::string& text) {

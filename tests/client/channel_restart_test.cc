@@ -154,15 +154,7 @@ TEST_F(KeptChannelTest, AJoinThatWasNotAnsweredIsOneMember) {
 
 // The next daemon knows who takes part, and whom to tell of an end.
 TEST_F(KeptChannelTest, AnEndIsToldByTheNextDaemon) {
-  Child victim([&](int say, int) {
-    Client of_victim = NewClient();
-    Consumer consumer = NewConsumer(of_victim);
-    const auto job = consumer.Receive(Deadline());
-    if (!job.ok()) return 1;
-    Say(say);
-    pause();
-    return 0;
-  });
+  Child victim([&](int say, int) { return HoldAJob(say); });
   Client client = NewClient();
   Publisher publisher = NewPublisher(client, ChannelKind::kQueue);
   ASSERT_TRUE(publisher.Publish(Bytes("job")).ok());

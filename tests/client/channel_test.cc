@@ -365,15 +365,7 @@ TEST_F(ChannelTest, WhatAKilledPublisherHadPublishedIsRead) {
 }
 
 TEST_F(ChannelTest, WhatAKilledConsumerHeldAnotherGets) {
-  Child victim([&](int say, int) {
-    Client of_victim = NewClient();
-    Consumer consumer = NewConsumer(of_victim);
-    const auto job = consumer.Receive(Deadline());
-    if (!job.ok()) return 1;
-    Say(say);
-    pause();
-    return 0;
-  });
+  Child victim([&](int say, int) { return HoldAJob(say); });
   Client client = NewClient();
   Publisher publisher = NewPublisher(client, ChannelKind::kQueue);
   ASSERT_TRUE(publisher.Publish(Bytes("job")).ok());

@@ -43,9 +43,9 @@
 #include "absl/types/span.h"
 #include "base/error.h"
 #include "base/error_reason.h"
-#include "base/failpoint.h"
 #include "client/cpp/calls.h"
 #include "client/cpp/channels.h"
+#include "tests/crash/actor.h"
 
 namespace shmd {
 namespace {
@@ -53,30 +53,6 @@ namespace {
 constexpr uint64_t kMagic = 0x6465646C41634222;
 constexpr absl::Duration kTick = absl::Milliseconds(1);
 
-void Check(const absl::Status& status, absl::string_view what) {
-  if (status.ok()) return;
-  absl::FPrintF(stderr, "%s: %s\n", what, status.ToString());
-  std::_Exit(1);
-}
-template <typename T>
-T Check(absl::StatusOr<T> value, absl::string_view what) {
-  Check(value.status(), what);
-  return *std::move(value);
-}
-
-// At once, so that it is known also of a program that dies next.
-void Tell(const std::string& line) {
-  const std::string text = line + "\n";
-  if (write(STDOUT_FILENO, text.data(), text.size()) < 0) std::_Exit(1);
-}
-
-// A named point of this program, which is killed there like at one of the
-// library.
-void Pass(absl::string_view point) {
-  if (failpoints_are_armed) PassFailpoint(point).IgnoreError();
-}
-
-bool IsForEver() { return std::getenv("ACTOR_FOR_EVER") != nullptr; }
 constexpr int kTurns = 60;
 
 absl::Time Soon() { return absl::Now() + absl::Seconds(30); }

@@ -15,16 +15,13 @@ is no limit."""
 import os
 import random
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 
 import kill_matrix
 import points
 import stubs  # noqa: F401  generated once, before there are several processes
-
-DEADLINE_SECONDS = 60
+from actor import Actor, DEADLINE_SECONDS
 
 PUBLISHING = ["publish.filled", "publish.shown"]
 WRITING = PUBLISHING + ["actor.half_written"]
@@ -53,52 +50,6 @@ def cells():
             for point in names + ["outside"]]
 
 
-class Actor:
-    """A program of channel_actor.cc."""
-
-    def __init__(self, role, shmd, **environment):
-        # A file, so that what a dead program told is there.
-        self._out = tempfile.TemporaryFile("w+b")
-        self._read = 0
-        self.process = subprocess.Popen(
-            [os.environ["CHANNEL_ACTOR"], role, shmd.socket_dir],
-            stdin=subprocess.PIPE, stdout=self._out, stderr=subprocess.PIPE,
-            env={**os.environ, **environment})
-
-    def lines(self):
-        """Whole ones that came since the last call."""
-        data = os.pread(self._out.fileno(), 1 << 24, self._read)
-        data = data[:data.rfind(b"\n") + 1]
-        self._read += len(data)
-        return data.decode().splitlines()
-
-    def await_line(self):
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while True:
-            lines = self.lines()
-            if lines:
-                return lines[-1]
-            if self.process.poll() is not None:
-                raise AssertionError("%s ended: %s" % (
-                    self.process.args[1], self.process.stderr.read().decode()))
-            if time.monotonic() > deadline:
-                raise AssertionError("%s says nothing" % self.process.args[1])
-            time.sleep(0.001)
-
-    def ask(self, line):
-        try:
-            self.process.stdin.write(line.encode() + b"\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # await_line() says why
-        return self.await_line()
-
-    def await_end(self):
-        """Returns the exit code and what it told on standard error."""
-        _, errors = self.process.communicate(timeout=DEADLINE_SECONDS)
-        return self.process.returncode, errors.decode()
-
-
 class Account:
     """What the witness answers."""
 
@@ -119,7 +70,7 @@ class Peer:
         import ledger
         self.ledger = ledger
         self.daemon = daemon.Daemon()
-        self.witness = Actor("witness", self.daemon)
+        self.witness = Actor("CHANNEL_ACTOR", "witness", self.daemon)
         self.witness.await_line()
         self.pid = self.daemon.pid
 
@@ -148,18 +99,19 @@ class Peer:
         before = self.ledger.take(self.daemon)
         gone = self._account("forget").gone
         if point == "outside":
-            actor = Actor(role, self.daemon, ACTOR_FOR_EVER="1")
+            actor = Actor("CHANNEL_ACTOR", role, self.daemon,
+                          ACTOR_FOR_EVER="1")
             actor.await_line()
             # The number makes it the same each time.
             time.sleep(random.Random(at_pass).random() * 0.03)
             actor.process.kill()
         else:
-            actor = Actor(role, self.daemon,
+            actor = Actor("CHANNEL_ACTOR", role, self.daemon,
                           SHMD_FAILPOINTS="%s=kill@%d" % (point, at_pass))
         code, errors = actor.await_end()
         if code not in (0, -signal.SIGKILL):
             raise AssertionError("%d: %s" % (code, errors))
-        actor._read = 0
+        actor.rewind()
         lines = [line.split() for line in actor.lines()]
         # All that was late since "forget".
         late = self._account("forget").late_seconds

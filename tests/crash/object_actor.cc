@@ -34,41 +34,14 @@
 #include "absl/time/clock.h"
 #include "base/error.h"
 #include "base/error_reason.h"
-#include "base/failpoint.h"
 #include "client/cpp/objects.h"
+#include "tests/crash/actor.h"
 
 namespace shmd {
 namespace {
 
 constexpr uint64_t kArenaBytes = uint64_t{1} << 20;
 constexpr uint64_t kMagic = 0x6465646C41634221;
-
-void Check(const absl::Status& status, absl::string_view what) {
-  if (status.ok()) return;
-  absl::FPrintF(stderr, "%s: %s\n", what, status.ToString());
-  std::exit(1);
-}
-
-template <typename T>
-T Check(absl::StatusOr<T> value, absl::string_view what) {
-  Check(value.status(), what);
-  return *std::move(value);
-}
-
-// At once, so that it is known also of a program that dies next.
-void Tell(const std::string& line) {
-  const std::string text = line + "\n";
-  if (write(STDOUT_FILENO, text.data(), text.size()) < 0) std::exit(1);
-}
-
-// A named point of this program, which is killed there like at one of the
-// library.
-void Pass(absl::string_view point) {
-  if (failpoints_are_armed) PassFailpoint(point).IgnoreError();
-}
-
-// For who is killed from outside.
-bool IsForEver() { return std::getenv("ACTOR_FOR_EVER") != nullptr; }
 
 // What is at the start of each object: all that follows from it.
 struct Head {

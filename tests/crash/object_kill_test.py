@@ -13,16 +13,14 @@ printed; they tell how others fare, and are no limit."""
 import os
 import random
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 
 import kill_matrix
 import points
 import stubs  # noqa: F401  generated once, before there are several processes
+from actor import Actor, DEADLINE_SECONDS
 
-DEADLINE_SECONDS = 60
 OWNED = {"c-owned-%d" % i: size for i, size in enumerate((64, 30000, 200000))}
 # Where a page, or the page at either end, is another object's too.
 ROOM_BYTES = 2 * 4096
@@ -44,65 +42,6 @@ def cells():
         if point in READER_TOO + READER_ALONE + tuple(READER_POINTS)]
 
 
-class Actor:
-    """A program of object_actor.cc."""
-
-    def __init__(self, role, shmd, **environment):
-        # A file, so that what a dead program told is there.
-        self._out = tempfile.TemporaryFile("w+b")
-        self._read = 0
-        self.process = subprocess.Popen(
-            [os.environ["OBJECT_ACTOR"], role, shmd.socket_dir],
-            stdin=subprocess.PIPE, stdout=self._out, stderr=subprocess.PIPE,
-            env={**os.environ, **environment})
-
-    def lines(self):
-        """Whole ones that came since the last call."""
-        data = os.pread(self._out.fileno(), 1 << 24, self._read)
-        data = data[:data.rfind(b"\n") + 1]
-        self._read += len(data)
-        return data.decode().splitlines()
-
-    def await_line(self, begin=""):
-        """The next one that begins so."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while True:
-            lines = [line for line in self.lines() if line.startswith(begin)]
-            if lines:
-                return lines[-1]
-            if self.process.poll() is not None:
-                raise AssertionError("%s ended: %s" % (
-                    self.process.args[1], self.process.stderr.read().decode()))
-            if time.monotonic() > deadline:
-                raise AssertionError("%s says nothing" % self.process.args[1])
-            time.sleep(0.001)
-
-    def await_first_line(self):
-        """Which lines() returns all the same."""
-        self.await_line()
-        self._read = 0
-
-    def ask(self, line="?", answer=""):
-        try:
-            self.process.stdin.write(line.encode() + b"\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # await_line() says why
-        return self.await_line(answer)
-
-    def await_end(self):
-        """Returns the exit code and what it told on standard error."""
-        _, errors = self.process.communicate(timeout=DEADLINE_SECONDS)
-        return self.process.returncode, errors.decode()
-
-    def close(self):
-        code, errors = self.await_end()
-        self._out.close()
-        if code != 0:
-            raise AssertionError("%s ended with %d: %s" % (
-                self.process.args[1], code, errors))
-
-
 class Peer:
     """A worker's daemon, and who goes on using it."""
 
@@ -113,11 +52,11 @@ class Peer:
         self.ledger = ledger
         self.daemon = daemon.Daemon()
         self.work = object_workload.ObjectWorkload(self.daemon)
-        self.owner = Actor("owner", self.daemon)
+        self.owner = Actor("OBJECT_ACTOR", "owner", self.daemon)
         self._own("put c-owned-0 64")
         self._own("remove c-owned-0")
-        self.checker = Actor("checker", self.daemon)
-        self.bystander = Actor("bystander", self.daemon)
+        self.checker = Actor("OBJECT_ACTOR", "checker", self.daemon)
+        self.bystander = Actor("OBJECT_ACTOR", "bystander", self.daemon)
         # When they answer they have all that they will ever have.
         self.bystander.ask()
         self.checks = self._count_checks()
@@ -148,7 +87,7 @@ class Peer:
         if point.startswith("outside."):
             actor = self._kill_from_outside(role, at_pass)
         else:
-            actor = Actor(role.lower(), self.daemon,
+            actor = Actor("OBJECT_ACTOR", role.lower(), self.daemon,
                           SHMD_FAILPOINTS="%s=kill@%d" % (point, at_pass))
         code, errors = actor.await_end()
         died = time.monotonic()
@@ -170,7 +109,8 @@ class Peer:
         return gone
 
     def _kill_from_outside(self, role, at_pass):
-        actor = Actor(role.lower(), self.daemon, ACTOR_FOR_EVER="1")
+        actor = Actor("OBJECT_ACTOR", role.lower(), self.daemon,
+                      ACTOR_FOR_EVER="1")
         actor.await_first_line()
         # From the first object on; the number makes it the same each time.
         time.sleep(random.Random(at_pass).random() * 0.05)

@@ -1,7 +1,6 @@
 """The same care with primitives and the locks of sessions, while the daemon may
 die."""
 
-import mmap
 import os
 import struct
 import time
@@ -59,15 +58,11 @@ class SyncWorkload(workload.Workload):
 
     def check(self, primitive_id):
         """It is one, also if its creation was not answered."""
+        attachment, memory = self._map(self.find(primitive_id).handle)
+        with memory:
+            head, = struct.unpack_from("<I", memory, 0)
         with self._attach_errors():
-            attachment, descriptor = self.connection.attach(
-                self.find(primitive_id).handle, READ_WRITE)
             self.connection.detach(attachment.attachment_id)
-        try:
-            with mmap.mmap(descriptor, attachment.size_bytes) as memory:
-                head, = struct.unpack_from("<I", memory, 0)
-        finally:
-            os.close(descriptor)
         if head != _MUTEX_HEAD:
             raise RuntimeError("%s is none: %x" % (primitive_id, head))
 
@@ -108,15 +103,15 @@ class SyncWorkload(workload.Workload):
 
     def open_lock(self, primitive_id):
         """What this session is to lock."""
-        self._locks[primitive_id] = self._map(
-            self.find(primitive_id).handle)
+        attachment, memory = self._map(self.find(primitive_id).handle)
+        self._locks[primitive_id] = attachment.generation, memory
 
     def _map(self, handle):
-        """(generation, mapping)"""
+        """(Attachment, mapping)"""
         with self._attach_errors():
             attachment, descriptor = self.connection.attach(handle, READ_WRITE)
         try:
-            return attachment.generation, attach_socket.map_descriptor(
+            return attachment, attach_socket.map_descriptor(
                 descriptor, attachment.size_bytes, True)
         finally:
             os.close(descriptor)

@@ -1,5 +1,5 @@
-#ifndef SHMD_SHM_CHANNEL_DYING_CHILD_H_
-#define SHMD_SHM_CHANNEL_DYING_CHILD_H_
+#ifndef SHMD_SHM_LANE_DYING_CHILD_H_
+#define SHMD_SHM_LANE_DYING_CHILD_H_
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -24,9 +24,13 @@ class Child {
   }
   Child(const Child&) = delete;
   ~Child() {
-    if (has_ended_) return;
+    if (!has_ended_) Kill();
+  }
+
+  void Kill() {
     kill(pid_, SIGKILL);
     waitpid(pid_, &status_, 0);
+    has_ended_ = true;
   }
 
   // False while it runs.
@@ -48,4 +52,4 @@ class Child {
 
 }  // namespace shmd
 
-#endif  // SHMD_SHM_CHANNEL_DYING_CHILD_H_
+#endif  // SHMD_SHM_LANE_DYING_CHILD_H_
