@@ -34,7 +34,7 @@ class Backend {
 
   virtual BackendKind kind() const = 0;
 
-  // Make and Finish.
+  // Make, Finish and FlushName.
   absl::StatusOr<KernelObject> Create(const SegmentOptions& options) const;
 
   // Makes an object. Refuses, in words, what the kernel could not keep:
@@ -44,9 +44,17 @@ class Backend {
   virtual absl::StatusOr<KernelObject> Make(
       const SegmentOptions& options) const = 0;
 
-  // Lets others at it, and makes it durable where it can be.
+  // Lets others at it, and makes it durable where it can be; its name by
+  // FlushName.
   virtual absl::Status Finish(const KernelObject& object,
                               const SegmentOptions& options) const = 0;
+
+  // Makes the name of a made object as durable as the object: for a file, the
+  // folder is flushed. Beside Finish, in another thread, it costs little more
+  // than one of them: file systems commit what is flushed at once together.
+  virtual absl::Status FlushName(const KernelObject&) const {
+    return absl::OkStatus();
+  }
 
   // Removes the object that an earlier Make left unfinished, if one is there:
   // by its posix_name or file_path; for SysV all of them whose makers are gone,

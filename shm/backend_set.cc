@@ -43,7 +43,8 @@ BackendSet::BackendSet(const BackendSettings& settings) {
 absl::StatusOr<KernelObject> Backend::Create(
     const SegmentOptions& options) const {
   ASSIGN_OR_RETURN(KernelObject object, Make(options));
-  const absl::Status finished = Finish(object, options);
+  absl::Status finished = Finish(object, options);
+  if (finished.ok()) finished = FlushName(object);
   if (finished.ok()) return object;
   Remove(object).IgnoreError();
   return finished;

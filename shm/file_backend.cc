@@ -167,8 +167,10 @@ absl::StatusOr<KernelObject> FileBackend::Make(
 absl::Status FileBackend::Finish(const KernelObject& object,
                                  const SegmentOptions& options) const {
   // Which also flushes the file.
-  RETURN_IF_ERROR(
-      SetOwnership(object, options.mode, options.owner, options.group));
+  return SetOwnership(object, options.mode, options.owner, options.group);
+}
+
+absl::Status FileBackend::FlushName(const KernelObject& object) const {
   ASSIGN_OR_RETURN(const Folder folder, OpenFolderOf(LocationOf(object.name)));
   return sys::Fsync(folder.fd.get());
 }

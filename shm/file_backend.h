@@ -21,6 +21,7 @@ class FileBackend : public Backend {
       const SegmentOptions& options) const override;
   absl::Status Finish(const KernelObject& object,
                       const SegmentOptions& options) const override;
+  absl::Status FlushName(const KernelObject& object) const override;
   absl::Status RemoveUnfinished(const AdoptOptions& made) const override;
   absl::StatusOr<KernelObject> Adopt(
       const AdoptOptions& options) const override;

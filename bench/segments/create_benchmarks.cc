@@ -14,6 +14,7 @@
 #include "bench/segments/benchmarks.h"
 #include "bench/segments/kernel_objects.h"
 #include "bench/segments/stopwatch.h"
+#include "shm/handle.h"
 #include "shm/types.h"
 
 namespace shmd::bench {
@@ -101,6 +102,18 @@ void TimeCreate(benchmark::State& state, Daemon& daemon, const Kind& kind,
     v1::Segment made;
     watch.Time([&] { made = daemon.Create(request); });
     daemon.Delete(made.name());
+  }
+}
+
+// The same by the client library, which asks on the attach socket.
+void TimeClientCreate(benchmark::State& state, Daemon& daemon,
+                      const Kind& kind) {
+  Stopwatch watch(state);
+  for (auto _ : state) {
+    const SegmentSpec spec = daemon.NewSpec(kind.backend, kind.size_bytes);
+    Segment made;
+    watch.Time([&] { made = Require(daemon.client().Create(spec)); });
+    daemon.Delete(made.name);
   }
 }
 
@@ -232,6 +245,28 @@ void TimeBatch(benchmark::State& state, Daemon& daemon, const Batch& batch,
   }
 }
 
+// Segments alike, by the client library.
+void TimeCreateMany(benchmark::State& state, Daemon& daemon, const Kind& kind,
+                    int count) {
+  SegmentSpec spec;
+  spec.backend = kind.backend;
+  spec.size_bytes = kind.size_bytes;
+  Stopwatch watch(state);
+  for (auto _ : state) {
+    std::vector<std::string> handles;
+    watch.Time(
+        [&] { handles = Require(daemon.client().CreateMany(spec, count)); });
+    v1::BatchDeleteSegmentsRequest deletion;
+    deletion.set_parent("namespaces/default");
+    for (const std::string& handle : handles) {
+      deletion.add_names(
+          absl::StrCat("namespaces/default/segments/",
+                       UidToHex(Require(DecodeHandle(handle)).uid)));
+    }
+    DeleteBatch(daemon, deletion);
+  }
+}
+
 // As many at a time, all of them kept until the end as the daemon does.
 void TimeKernelBatch(benchmark::State& state, const Kind& kind, int count,
                      bool time_removal) {
@@ -270,6 +305,10 @@ void RegisterBatches(Daemon& daemon) {
     add("batch_create/", {kind, count, v1::BASIC}, false);
     add("batch_create/", {kind, count, v1::IDENTITY}, false);
     add("batch_delete/", {kind, count, v1::BASIC}, true);
+    AddCreate(absl::StrCat("client_create_many/memfd/", count),
+              [&daemon, kind, count](benchmark::State& state) {
+                TimeCreateMany(state, daemon, kind, count);
+              });
     for (const bool removal : {false, true}) {
       AddCreate(
           absl::StrCat(removal ? "kernel_batch_delete" : "kernel_batch_create",
@@ -286,6 +325,7 @@ void RegisterKind(Daemon& daemon, const std::string& folder, const Kind& kind) {
   const std::pair<const char*, RpcBenchmark> rpcs[] = {
       {"delete", TimeDelete},
       {"create_delete", TimeCreateDelete},
+      {"client_create", TimeClientCreate},
   };
   for (const v1::SegmentView view : {v1::BASIC, v1::IDENTITY}) {
     AddCreate(

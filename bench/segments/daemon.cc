@@ -76,6 +76,15 @@ v1::CreateSegmentRequest Daemon::NewSegment(BackendKind backend,
   return request;
 }
 
+SegmentSpec Daemon::NewSpec(BackendKind backend, uint64_t size_bytes) {
+  SegmentSpec spec;
+  spec.id = absl::StrCat("bench-", getpid(), "-", ++last_name_);
+  spec.size_bytes = size_bytes;
+  spec.backend = backend;
+  if (backend == BackendKind::kMappedFile) spec.file_path = spec.id;
+  return spec;
+}
+
 v1::Segment Daemon::Create(const v1::CreateSegmentRequest& request) {
   grpc::ClientContext context;
   v1::Segment segment;

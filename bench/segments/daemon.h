@@ -46,6 +46,9 @@ class Daemon {
   // A request for a segment of a name that was not used before.
   v1::CreateSegmentRequest NewSegment(BackendKind backend, uint64_t size_bytes);
 
+  // The same for the client library.
+  SegmentSpec NewSpec(BackendKind backend, uint64_t size_bytes);
+
   v1::Segment Create(const v1::CreateSegmentRequest& request);
   // Deleted with this object.
   v1::Segment Keep(const v1::CreateSegmentRequest& request);

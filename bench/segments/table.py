@@ -20,6 +20,7 @@ NOTHING = "unary/write_nothing"
 LARGE_BYTES = 64 * MIB
 # Of rows whose replies have only what that view has.
 IDENTITY = ", IDENTITY"
+BY_CLIENT = ", by the C++ client"
 BACKENDS = ("memfd", "posix", "sysv", "mapped_file")
 SIZES = ((4096, "4 KiB"), (MIB, "1 MiB"))
 
@@ -76,9 +77,9 @@ def simple(label, name):
     return Row(label, [name], lambda r: r.time(name))
 
 
-def create_row(operation, backend, size, size_name, view=""):
+def create_row(operation, backend, size, size_name, view="", by=""):
     kind = "%s/%d" % (backend, size)
-    ours = "%s%s/%s" % (operation, view.replace(", ", "_").lower(), kind)
+    ours = "%s%s%s/%s" % (by, operation, view.replace(", ", "_").lower(), kind)
     kernel = "kernel_%s/%s" % (operation, kind)
 
     def cell(results):
@@ -87,12 +88,13 @@ def create_row(operation, backend, size, size_name, view=""):
             results.time(ours), results[kernel],
             results[ours] / results[NOTHING],
             verdict(results[ours] / allowed, 1))
-    return Row("%s %s, %s%s" % (operation, backend, size_name, view),
+    return Row("%s %s, %s%s%s" % (operation, backend, size_name, view,
+                                  BY_CLIENT if by else ""),
                [ours, kernel, NOTHING], cell)
 
 
-def batch_row(operation, count, view=""):
-    ours = "batch_%s/memfd%s/%d" % (
+def batch_row(operation, count, view="", ours=None, by=""):
+    ours = ours or "batch_%s/memfd%s/%d" % (
         operation, view.replace(", ", "_").lower(), count)
     kernel = "kernel_batch_%s/memfd/%d" % (operation, count)
 
@@ -103,8 +105,8 @@ def batch_row(operation, count, view=""):
                     results.time(ours, count), results[kernel] / count,
                     verdict(results[ours] / results[kernel], 1.2),
                     net / results[kernel]))
-    return Row("%s %d memfd segments in a batch%s" % (operation, count, view),
-               [ours, kernel, NOTHING], cell)
+    return Row("%s %d memfd segments in a batch%s%s" % (
+        operation, count, view, by), [ours, kernel, NOTHING], cell)
 
 
 def attach_row(label, ours, bare, limit=1.3):
@@ -131,10 +133,13 @@ def all_rows():
             simple("DeleteSegment of an absent name", "unary/delete_absent"),
             simple("CreateHandle", "unary/create_handle"),
             simple("GetSegment, BASIC", "unary/get_basic")]
-    for operation, view in (("create", ""), ("create", IDENTITY),
-                            ("delete", "")):
-        rows += [create_row(operation, backend, size, size_name, view)
+    for operation, view, by in (("create", "", "client_"), ("create", "", ""),
+                                ("create", IDENTITY, ""), ("delete", "", "")):
+        rows += [create_row(operation, backend, size, size_name, view, by)
                  for backend in BACKENDS for size, size_name in SIZES]
+    rows += [batch_row("create", count, "",
+                       "client_create_many/memfd/%d" % count,
+                       ", alike" + BY_CLIENT) for count in (64, 900)]
     rows += [batch_row(operation, count, view)
              for operation, view in (("create", ""), ("create", IDENTITY),
                                      ("delete", "")) for count in (64, 900)]

@@ -5,9 +5,9 @@
 #include <sys/time.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <utility>
 #include <variant>
 
@@ -25,8 +25,11 @@ namespace shmd {
 inline namespace client {
 namespace {
 
-// A reply is a name, numbers and perhaps an error with its metadata.
-constexpr size_t kMaxReplyBytes = 64 * 1024;
+// The largest reply has 1000 handles, of at most 208 characters.
+constexpr size_t kMaxReplyBytes = 256 * 1024;
+
+// attach.proto; some of it is the number and the frame of the request.
+constexpr size_t kMaxRequestBytes = 4096 - 32;
 
 struct Received {
   v1::AttachReply reply;
@@ -46,9 +49,11 @@ bool IsTimeout(const absl::Status& status) {
 }
 
 absl::StatusOr<Received> Receive(int socket, absl::string_view socket_dir) {
-  static thread_local std::array<char, kMaxReplyBytes> buffer;
-  absl::StatusOr<sys::Datagram> datagram =
-      sys::ReceiveDatagram(socket, absl::MakeSpan(buffer), 0);
+  // Of its pages most answers touch the first.
+  static thread_local const std::unique_ptr<char[]> buffer(
+      new char[kMaxReplyBytes]);
+  absl::StatusOr<sys::Datagram> datagram = sys::ReceiveDatagram(
+      socket, absl::MakeSpan(buffer.get(), kMaxReplyBytes), 0);
   if (!datagram.ok() && IsTimeout(datagram.status())) {
     return Error(absl::StatusCode::kDeadlineExceeded,
                  reason::kServerUnreachable,
@@ -67,7 +72,7 @@ absl::StatusOr<Received> Receive(int socket, absl::string_view socket_dir) {
   received.descriptors = std::move(datagram->fds);
   // No reply fills the buffer, so it is the descriptor that had no room.
   received.descriptors_lost = datagram->truncated;
-  if (!received.reply.ParseFromArray(buffer.data(),
+  if (!received.reply.ParseFromArray(buffer.get(),
                                      static_cast<int>(datagram->size_bytes))) {
     return ProtocolBroken("it cannot be parsed");
   }
@@ -398,6 +403,38 @@ absl::Status AttachSocket::Leave(const std::string& member) {
   absl::MutexLock lock(&request_mutex_);
   SendLateDetaches();
   return Exchange(request).status();
+}
+
+bool AttachSocket::Takes(const google::protobuf::MessageLite& request) {
+  return request.ByteSizeLong() <= kMaxRequestBytes;
+}
+
+absl::StatusOr<v1::Segment> AttachSocket::Create(
+    const v1::CreateSegmentRequest& request) {
+  v1::AttachRequest wrapped;
+  *wrapped.mutable_create() = request;
+  absl::MutexLock lock(&request_mutex_);
+  SendLateDetaches();
+  ASSIGN_OR_RETURN(Answer answer, Exchange(wrapped));
+  v1::AttachReply& reply = answer.received.reply;
+  if (!reply.has_created()) {
+    return ProtocolBroken("it neither creates nor refuses");
+  }
+  return std::move(*reply.mutable_created());
+}
+
+absl::StatusOr<v1::BatchCreateSegmentsResponse> AttachSocket::CreateBatch(
+    const v1::BatchCreateSegmentsRequest& request) {
+  v1::AttachRequest wrapped;
+  *wrapped.mutable_create_batch() = request;
+  absl::MutexLock lock(&request_mutex_);
+  SendLateDetaches();
+  ASSIGN_OR_RETURN(Answer answer, Exchange(wrapped));
+  v1::AttachReply& reply = answer.received.reply;
+  if (!reply.has_created_batch()) {
+    return ProtocolBroken("it neither creates nor refuses");
+  }
+  return std::move(*reply.mutable_created_batch());
 }
 
 void AttachSocket::Detach(uint64_t attachment_id) {

@@ -19,6 +19,7 @@
 #include "shm/kernel_object.h"
 #include "shm/types.h"
 #include "shmd/v1/channel.pb.h"
+#include "shmd/v1/segment.pb.h"
 
 namespace shmd {
 namespace v1 {
@@ -92,6 +93,15 @@ class AttachSocket {
   absl::StatusOr<Joined> Join(const v1::JoinChannelRequest& request);
   // Takes part no more, by the member's name.
   absl::Status Leave(const std::string& member);
+
+  // Makes a segment, or several alike. As of Attach, an answer may never come:
+  // `request` should have an id, and be asked again. INVALID_ARGUMENT when the
+  // request is larger than a datagram may be.
+  absl::StatusOr<v1::Segment> Create(const v1::CreateSegmentRequest& request);
+  absl::StatusOr<v1::BatchCreateSegmentsResponse> CreateBatch(
+      const v1::BatchCreateSegmentsRequest& request);
+  // Whether a request is small enough for them.
+  static bool Takes(const google::protobuf::MessageLite& request);
 
   // Has the daemon look at this session's ring; never blocks. A socket that is
   // full has requests that wake it as well.

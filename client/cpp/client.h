@@ -157,6 +157,11 @@ class Client {
   // refused, or that were not answered, some may have happened.
   absl::StatusOr<std::vector<Segment>> BatchCreate(
       absl::Span<const SegmentSpec> specs);
+  // `count` segments alike, 1 to 1000, all of them or none; their handles. The
+  // spec names nothing that one segment alone can have. Takes a fraction of
+  // what BatchCreate does, since nothing is said more than once.
+  absl::StatusOr<std::vector<std::string>> CreateMany(const SegmentSpec& spec,
+                                                      int count);
   absl::StatusOr<std::vector<Segment>> BatchGet(
       absl::Span<const std::string> names, bool full = false);
   absl::Status BatchDelete(absl::Span<const std::string> names,

@@ -3,6 +3,8 @@
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/error_reason.h"
 #include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "client/cpp/client.h"
@@ -46,6 +48,34 @@ void NameSession(const SegmentSpec& spec, const std::string& session,
   }
 }
 
+// Makes a call whose request `name` gives an id and, `in_session`, the session.
+template <typename Impl, typename Name, typename Call>
+absl::Status CallNamed(Impl& impl, bool in_session, const Name& name,
+                       const Call& call) {
+  if (in_session) return impl.CallInSession(name, call);
+  name("");
+  return call();
+}
+
+// As CreateSegment has it where nothing is said.
+bool IsLazy(const v1::Segment& segment) {
+  if (segment.populate() || segment.lock_in_memory()) return false;
+  if (segment.allocation() != v1::Segment::ALLOCATION_UNSPECIFIED) {
+    return segment.allocation() == v1::Segment::LAZY;
+  }
+  return segment.backend() != v1::Segment::POSIX &&
+         segment.page_size_bytes() <= 4096;
+}
+
+// Whether a create keeps what else the session asks for waiting for little
+// longer than an attach does: no storage, and few pages.
+bool IsShort(const v1::Segment& segment, int count = 1) {
+  constexpr uint64_t kFewBytes = 1 << 20;
+  if (segment.backend() == v1::Segment::MAPPED_FILE) return false;
+  return IsLazy(segment) ||
+         segment.size_bytes() <= kFewBytes / static_cast<uint64_t>(count);
+}
+
 template <typename Reply>
 std::vector<Segment> SegmentsFromProto(const Reply& reply) {
   std::vector<Segment> out;
@@ -64,19 +94,20 @@ absl::StatusOr<Segment> Client::Create(const SegmentSpec& spec) {
   SpecToProto(spec, request);
   SHMD_FAILPOINT("client.create");
   v1::Segment reply;
+  const auto name = [&](const std::string& session) {
+    NameSession(spec, session, request);
+  };
   const auto call = [&] {
     return impl_->Call(&SegmentStub::CreateSegment, request, reply);
   };
-  if (EndsWithSession(spec)) {
-    RETURN_IF_ERROR(impl_->CallInSession(
-        [&](const std::string& session) {
-          NameSession(spec, session, request);
-        },
-        call));
-  } else {
-    NameSession(spec, "", request);
-    RETURN_IF_ERROR(call());
-  }
+  const auto ask = [&](AttachSocket& socket) -> absl::Status {
+    ASSIGN_OR_RETURN(reply, socket.Create(request));
+    return absl::OkStatus();
+  };
+  const bool in_session = EndsWithSession(spec);
+  RETURN_IF_ERROR(IsShort(request.segment()) && AttachSocket::Takes(request)
+                      ? impl_->Ask(in_session, name, ask)
+                      : CallNamed(*impl_, in_session, name, call));
   SHMD_FAILPOINT("client.created");
   return SegmentFromProto(reply);
 }
@@ -251,13 +282,46 @@ absl::StatusOr<std::vector<Segment>> Client::BatchCreate(
   const auto call = [&] {
     return impl_->Call(&SegmentStub::BatchCreateSegments, request, reply);
   };
-  if (std::any_of(specs.begin(), specs.end(), EndsWithSession)) {
-    RETURN_IF_ERROR(impl_->CallInSession(name, call));
-  } else {
-    name("");
-    RETURN_IF_ERROR(call());
-  }
+  RETURN_IF_ERROR(CallNamed(
+      *impl_, std::any_of(specs.begin(), specs.end(), EndsWithSession), name,
+      call));
   return SegmentsFromProto(reply);
+}
+
+absl::StatusOr<std::vector<std::string>> Client::CreateMany(
+    const SegmentSpec& spec, int count) {
+  // To the daemon, 0 is another thing.
+  if (count < 1) {
+    return InvalidField("count", reason::kBatchTooLarge, "is not 1 to 1000");
+  }
+  v1::BatchCreateSegmentsRequest request;
+  request.set_parent(impl_->Parent());
+  request.set_count(count);
+  request.set_view(v1::HANDLE);
+  v1::CreateSegmentRequest& one = *request.add_requests();
+  SpecToProto(spec, one);
+  SHMD_FAILPOINT("client.create_many");
+  v1::BatchCreateSegmentsResponse reply;
+  const auto name = [&](const std::string& session) {
+    NameSession(spec, session, one);
+  };
+  const auto call = [&] {
+    return impl_->Call(&SegmentStub::BatchCreateSegments, request, reply);
+  };
+  const auto ask = [&](AttachSocket& socket) -> absl::Status {
+    ASSIGN_OR_RETURN(reply, socket.CreateBatch(request));
+    return absl::OkStatus();
+  };
+  const bool in_session = EndsWithSession(spec);
+  RETURN_IF_ERROR(IsShort(one.segment(), count) && AttachSocket::Takes(request)
+                      ? impl_->Ask(in_session, name, ask)
+                      : CallNamed(*impl_, in_session, name, call));
+  std::vector<std::string> handles;
+  handles.reserve(static_cast<size_t>(reply.segments_size()));
+  for (v1::Segment& segment : *reply.mutable_segments()) {
+    handles.push_back(std::move(*segment.mutable_handle_string()));
+  }
+  return handles;
 }
 
 absl::StatusOr<Segment> Client::RenewLease(absl::string_view name,

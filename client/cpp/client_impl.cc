@@ -1,6 +1,7 @@
 #include "client/cpp/client_impl.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -158,8 +159,7 @@ absl::Status Client::Impl::CallWhenReady(Repeat repeat, const UnaryCall& call) {
 }
 
 absl::Status Client::Impl::CallInSession(
-    const std::function<void(const std::string& session)>& name,
-    const std::function<absl::Status()>& call) {
+    const NameSession& name, const std::function<absl::Status()>& call) {
   ASSIGN_OR_RETURN(const std::shared_ptr<SessionLink> link, Link());
   std::string session = link->session_name();
   absl::Status status;
@@ -170,6 +170,20 @@ absl::Status Client::Impl::CallInSession(
     ASSIGN_OR_RETURN(session, link->AwaitSession());
   }
   return status;
+}
+
+absl::Status Client::Impl::Ask(
+    bool in_session, const NameSession& name,
+    const std::function<absl::Status(AttachSocket&)>& ask) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<SessionLink> link, Link());
+  std::optional<std::string> named;
+  return link->Exchange([&](AttachSocket& socket) {
+    const std::string session = in_session ? socket.identity().session : "";
+    // Only then is it another request.
+    if (named != session) name(session);
+    named = session;
+    return ask(socket);
+  });
 }
 
 }  // namespace client

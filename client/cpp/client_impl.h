@@ -114,9 +114,13 @@ class Client::Impl {
   // Makes a call that names this program's session, which `name` puts into the
   // request. Again when the daemon was restarted and did not know the session
   // yet, or did not wait for it.
-  absl::Status CallInSession(
-      const std::function<void(const std::string& session)>& name,
-      const std::function<absl::Status()>& call);
+  using NameSession = std::function<void(const std::string& session)>;
+  absl::Status CallInSession(const NameSession& name,
+                             const std::function<absl::Status()>& call);
+  // Has `ask` make a request of the attach socket, which `name` has given an id
+  // and, `in_session`, the session; that is empty otherwise.
+  absl::Status Ask(bool in_session, const NameSession& name,
+                   const std::function<absl::Status(AttachSocket&)>& ask);
 
   // Of the segment or channel of that name.
   absl::StatusOr<NewGrant> CreateGrant(const std::string& parent,

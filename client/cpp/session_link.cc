@@ -289,10 +289,15 @@ absl::StatusOr<SessionLink::Joined> SessionLink::Join(
 }
 
 absl::Status SessionLink::Leave(const std::string& member) {
+  return Exchange([&](AttachSocket& socket) { return socket.Leave(member); });
+}
+
+absl::Status SessionLink::Exchange(
+    const std::function<absl::Status(AttachSocket&)>& ask) {
   // Insist is for what has a result.
   return Insist([&](const std::shared_ptr<AttachSocket>& socket)
                     -> absl::StatusOr<bool> {
-           RETURN_IF_ERROR(socket->Leave(member));
+           RETURN_IF_ERROR(ask(*socket));
            return true;
          })
       .status();

@@ -68,6 +68,9 @@ class SessionLink {
   absl::StatusOr<Joined> Join(v1::JoinChannelRequest request);
   // Takes part no more; waits for a daemon that is away, as Attach does.
   absl::Status Leave(const std::string& member);
+  // Has `ask` make a request of the connection, again of the next one if the
+  // daemon goes away before it has answered.
+  absl::Status Exchange(const std::function<absl::Status(AttachSocket&)>& ask);
   // Ends a hold; never blocks.
   void Detach(uint64_t hold);
   // Whether the daemon counts a hold. Once false, never true again.

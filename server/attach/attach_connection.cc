@@ -14,6 +14,7 @@
 #include "server/attach/handle_proto.h"
 #include "server/attach/status_to_proto.h"
 #include "server/rpc/channel_proto.h"
+#include "server/rpc/create_segments.h"
 #include "shm/sys/socket.h"
 
 namespace shmd {
@@ -69,6 +70,19 @@ absl::StatusOr<PartKind> PartKindFromProto(v1::ChannelPart::Kind kind) {
   }
 }
 
+// Whether a program waits for the answer, and nothing else is likely to come.
+bool IsCall(const v1::AttachRequest& request) {
+  switch (request.action_case()) {
+    case v1::AttachRequest::kAttach:
+    case v1::AttachRequest::kJoin:
+    case v1::AttachRequest::kCreate:
+    case v1::AttachRequest::kCreateBatch:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 bool AttachConnection::ServeWaiting() {
@@ -88,10 +102,7 @@ bool AttachConnection::ServeWaiting() {
     // A second receive would only learn that there is nothing: programs wait
     // for an answer before they ask again, and epoll tells of those that do
     // not.
-    if (is_deferred_ || request_.action_case() == v1::AttachRequest::kAttach ||
-        request_.action_case() == v1::AttachRequest::kJoin) {
-      return true;
-    }
+    if (is_deferred_ || IsCall(request_)) return true;
   }
   return true;
 }
@@ -120,6 +131,10 @@ bool AttachConnection::MayWait() const {
       return channels_ != nullptr && channels_->MayWait();
     case v1::AttachRequest::kLeave:
       return true;
+    case v1::AttachRequest::kCreate:
+      return CreateSegmentMayWait(*registry_, request_.create());
+    case v1::AttachRequest::kCreateBatch:
+      return BatchCreateSegmentsMayWait(*registry_, request_.create_batch());
     default:
       return false;
   }
@@ -139,6 +154,8 @@ bool AttachConnection::SendAnswer() {
     reply_.clear_attachment();
     reply_.clear_welcome();
     reply_.clear_joined();
+    reply_.clear_created();
+    reply_.clear_created_batch();
     *reply_.mutable_error() = StatusToProto(status);
     fds.clear();
   }
@@ -170,6 +187,11 @@ absl::Status AttachConnection::Answer(std::vector<UniqueFd>* fds) {
       return Join(request_.join(), reply_.mutable_joined(), fds);
     case v1::AttachRequest::kLeave:
       return Leave(request_.leave());
+    case v1::AttachRequest::kCreate:
+      return Create(request_.mutable_create(), reply_.mutable_created());
+    case v1::AttachRequest::kCreateBatch:
+      return CreateBatch(request_.mutable_create_batch(),
+                         reply_.mutable_created_batch());
     case v1::AttachRequest::kHello:
       if (is_first) return Greet(request_.hello(), reply_.mutable_welcome());
       return InvalidField("hello", reason::kRequestInvalid,
@@ -345,6 +367,35 @@ absl::Status AttachConnection::Leave(const v1::Leave& request) {
                    ParseMemberName("leave.name", request.name(), kind));
   if (channels_ == nullptr) return ChannelNotFound(name.channel);
   return channels_->Leave(caller_, name);
+}
+
+void AttachConnection::NameOwner(v1::Segment* segment) const {
+  const bool ends_with_session =
+      segment->lifetime() == v1::Segment::SESSION ||
+      segment->lifetime() == v1::Segment::SESSION_UNTIL_SEALED;
+  if (ends_with_session && segment->owner_session().empty()) {
+    segment->set_owner_session(SessionName(session_.id));
+  }
+}
+
+absl::Status AttachConnection::Create(v1::CreateSegmentRequest* request,
+                                      v1::Segment* created) {
+  NameOwner(request->mutable_segment());
+  return CreateSegment(*registry_, caller_, *request, created);
+}
+
+absl::Status AttachConnection::CreateBatch(
+    v1::BatchCreateSegmentsRequest* request,
+    v1::BatchCreateSegmentsResponse* created) {
+  // So that the largest answer fits into a datagram.
+  if (request->view() != v1::HANDLE) {
+    return InvalidField("create_batch.view", reason::kRequestInvalid,
+                        "is not HANDLE");
+  }
+  for (v1::CreateSegmentRequest& member : *request->mutable_requests()) {
+    NameOwner(member.mutable_segment());
+  }
+  return BatchCreateSegments(*registry_, caller_, *request, created);
 }
 
 absl::Status AttachConnection::Hold(SegmentRegistry::Attached grant,

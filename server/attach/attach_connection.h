@@ -77,6 +77,11 @@ class AttachConnection {
   absl::Status HandOver(const SegmentView& part, Access access,
                         v1::Joined* joined, std::vector<UniqueFd>* fds);
   absl::Status Leave(const v1::Leave& request);
+  absl::Status Create(v1::CreateSegmentRequest* request, v1::Segment* created);
+  absl::Status CreateBatch(v1::BatchCreateSegmentsRequest* request,
+                           v1::BatchCreateSegmentsResponse* created);
+  // Names this session where one of a lifetime is wanted and none is named.
+  void NameOwner(v1::Segment* segment) const;
   void LetGo(uint64_t attachment_id);
   // Counts what was granted as an attachment of the session's.
   absl::Status Hold(SegmentRegistry::Attached grant, v1::Attachment* attachment,

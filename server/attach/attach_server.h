@@ -13,10 +13,10 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "base/unique_fd.h"
+#include "base/worker_pool.h"
 #include "server/access/acceptor.h"
 #include "server/attach/attach_connection.h"
 #include "server/registry/segment_registry.h"
-#include "server/rpc/worker_pool.h"
 #include "server/session/session_table.h"
 
 namespace shmd {

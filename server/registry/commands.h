@@ -36,6 +36,8 @@ struct CreateCommand {
   SegmentRole role = SegmentRole::kOrdinary;
   std::string request_id;
   std::string fingerprint;  // of the whole request, when it has an id
+  // One more like the first of its batch, under that one's request id.
+  bool is_one_more = false;
   // Whoever asked for this was let in, be it without entry.
   bool is_let_in = false;
 };

@@ -39,6 +39,7 @@ struct SegmentView {
   EntryPtr entry;
   SegmentPtr segment;
   uint64_t attachments = 0;
+  bool is_new = false;  // of a create that has just made it
 };
 
 }  // namespace shmd

@@ -17,6 +17,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 #include "base/clock.h"
+#include "base/worker_pool.h"
 #include "server/access/caller.h"
 #include "server/keeper/descriptor_store.h"
 #include "server/registry/budget.h"
@@ -290,6 +291,7 @@ class SegmentRegistry {
                              Segment* segment) const;
   // Finish, while what is recorded becomes as durable as it has to be.
   absl::Status FinishDurably(const Made& made);
+  absl::Status FlushNames(const Made& made);
   absl::Status FinishAll(const Made& made);
   std::vector<SegmentView> Publish(Made& made, absl::Span<Pending> pending);
 
@@ -412,6 +414,9 @@ class SegmentRegistry {
   };
   ExpiryQueue expiries_;
   GrantRegistry grants_;
+  // For what is flushed beside something else; those who wait for it keep no
+  // more than two busy each.
+  WorkerPool flushers_{32};
   // One large reservation at a time: the check of what memory is left and the
   // taking of it are two steps for the kernel.
   absl::Mutex reservation_;

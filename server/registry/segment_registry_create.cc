@@ -3,10 +3,12 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <system_error>
 #include <thread>
 #include <utility>
 
+#include "absl/synchronization/blocking_counter.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/failpoint.h"
@@ -41,6 +43,16 @@ SegmentOptions FileOptionsOf(const Segment& segment) {
     options.group = getegid();
   }
   return options;
+}
+
+// The uid of the `number`th segment like one, so that the request needs to be
+// remembered with one alone.
+Uid Following(Uid uid, size_t number) {
+  uint32_t last;
+  std::memcpy(&last, uid.data() + uid.size() - sizeof(last), sizeof(last));
+  last += static_cast<uint32_t>(number);
+  std::memcpy(uid.data() + uid.size() - sizeof(last), &last, sizeof(last));
+  return uid;
 }
 
 // Those that this thread may run on.
@@ -104,12 +116,13 @@ absl::Status SegmentRegistry::TakeUseOfAll(absl::Span<const Pending> pending) {
 absl::StatusOr<std::vector<SegmentRegistry::Pending>>
 SegmentRegistry::ReserveAll(const Caller& caller,
                             std::vector<CreateCommand>& commands) {
-  const std::vector<Uid> uids = RandomUids(commands.size());
+  std::vector<Uid> uids = RandomUids(commands.size());
   std::vector<Pending> all;
   all.reserve(commands.size());
   absl::Status status;
   for (size_t i = 0; i < commands.size() && status.ok(); ++i) {
     CreateCommand& command = commands[i];
+    if (command.is_one_more) uids[i] = Following(uids[0], i);
     absl::StatusOr<Pending> one =
         Reserve(uids[i], command.name_space, std::move(command.id),
                 command.options, command.role);
@@ -144,7 +157,9 @@ void SegmentRegistry::AwaitPending(const Caller& caller,
     for (const CreateCommand& command : commands) {
       if (command.request_id.empty()) continue;
       const auto earlier = requests_.Find(caller.uid, command.request_id);
-      if (earlier.has_value() && pending_uids_.contains(earlier->segment)) {
+      // Another request under the same id is refused at once.
+      if (earlier.has_value() && earlier->fingerprint == command.fingerprint &&
+          pending_uids_.contains(earlier->segment)) {
         return false;
       }
     }
@@ -159,16 +174,23 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::FindRepeated(
   std::vector<SegmentView> views;
   for (size_t i = 0; i < commands.size(); ++i) {
     const CreateCommand& command = commands[i];
-    if (command.request_id.empty()) continue;
-    const std::optional<RequestLog::Entry> earlier =
-        requests_.Find(caller.uid, command.request_id);
-    if (!earlier.has_value()) continue;
-    if (earlier->fingerprint != command.fingerprint) {
-      return OfMember(InvalidField("request_id", reason::kRequestIdReused,
-                                   "was used for another request"),
-                      i, commands.size());
+    Uid uid;
+    if (command.is_one_more) {
+      if (views.empty()) break;
+      uid = Following(views[0].segment->uid, i);
+    } else {
+      if (command.request_id.empty()) continue;
+      const std::optional<RequestLog::Entry> earlier =
+          requests_.Find(caller.uid, command.request_id);
+      if (!earlier.has_value()) continue;
+      if (earlier->fingerprint != command.fingerprint) {
+        return OfMember(InvalidField("request_id", reason::kRequestIdReused,
+                                     "was used for another request"),
+                        i, commands.size());
+      }
+      uid = earlier->segment;
     }
-    const auto found = by_uid_.find(earlier->segment);
+    const auto found = by_uid_.find(uid);
     if (found == by_uid_.end()) {
       return OfMember(
           Error(absl::StatusCode::kNotFound, reason::kSegmentNotFound,
@@ -244,16 +266,35 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::CreateNew(
 
 absl::Status SegmentRegistry::FinishDurably(const Made& made) {
   if (!OutlivesPower(made)) return FinishAll(made);
-  // Files and the journal are flushed side by side: each waits for the storage,
-  // and a file system that has both commits them together. A power loss before
-  // the record is there leaves a file, as one before its intent would be there
-  // does.
+  // Files, their names and the journal are flushed side by side: each waits for
+  // the storage, and a file system that has several of them commits them
+  // together. A power loss before the record is there leaves a file, as one
+  // before its intent would be there does.
   absl::Status recorded;
-  std::thread syncing([&] { recorded = parts_.store->Sync(); });
+  absl::Status named;
+  absl::BlockingCounter others(2);
+  flushers_.Run([&] {
+    recorded = parts_.store->Sync();
+    others.DecrementCount();
+  });
+  flushers_.Run([&] {
+    named = FlushNames(made);
+    others.DecrementCount();
+  });
   absl::Status status = FinishAll(made);
-  syncing.join();
+  others.Wait();
+  status.Update(named);
   status.Update(recorded);
   return status;
+}
+
+absl::Status SegmentRegistry::FlushNames(const Made& made) {
+  for (size_t i = 0; i < made.entries.size(); ++i) {
+    const absl::Status status =
+        BackendOf(*made.segments[i]).FlushName(made.entries[i]->object);
+    if (!status.ok()) return OfMember(status, i, made.entries.size());
+  }
+  return absl::OkStatus();
 }
 
 absl::Status SegmentRegistry::FinishAll(const Made& made) {
@@ -375,6 +416,7 @@ std::vector<SegmentView> SegmentRegistry::Publish(Made& made,
     pending_uids_.erase(pending[i].uid);
     DoomUnlessOwned(entries[i]);
     views.push_back(ViewOf(entries[i]));
+    views.back().is_new = true;
   }
   SHMD_FAILPOINT("create.published");
   return views;

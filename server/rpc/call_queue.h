@@ -7,7 +7,7 @@
 #include <memory>
 #include <thread>
 
-#include "server/rpc/worker_pool.h"
+#include "base/worker_pool.h"
 
 namespace shmd {
 

@@ -4,8 +4,10 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <sodium.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -121,6 +123,39 @@ absl::StatusOr<Access> ReadAccess(absl::string_view field, v1::Access access) {
   }
 }
 
+// Whether there can be several of a batch's only request.
+absl::Status CheckAlike(const v1::BatchCreateSegmentsRequest& request) {
+  if (request.count() < 1 || request.count() > kMaxBatch) {
+    return InvalidField("count", reason::kBatchTooLarge,
+                        absl::StrCat("is not 1 to ", kMaxBatch));
+  }
+  if (request.requests_size() != 1) {
+    return InvalidField("count", reason::kFieldInvalid,
+                        "wants exactly one request");
+  }
+  const v1::CreateSegmentRequest& one = request.requests(0);
+  const v1::Segment& segment = one.segment();
+  if (one.segment_id().empty() && segment.posix_name().empty() &&
+      segment.sysv_key() == 0 && segment.file_path().empty()) {
+    return absl::OkStatus();
+  }
+  return InvalidField("count", reason::kFieldInvalid,
+                      "is for requests without segment_id, posix_name, "
+                      "sysv_key and file_path, which are of one segment");
+}
+
+// As many commands like the first, under its request id.
+void Multiply(int count, std::vector<CreateCommand>* commands) {
+  CreateCommand one_more = commands->front();
+  one_more.is_one_more = true;
+  one_more.request_id.clear();
+  one_more.fingerprint.clear();
+  if (!commands->front().request_id.empty()) {
+    absl::StrAppend(&commands->front().fingerprint, count);
+  }
+  commands->resize(static_cast<size_t>(count), one_more);
+}
+
 }  // namespace
 
 absl::StatusOr<CreateCommand> CreateFromProto(
@@ -151,6 +186,28 @@ absl::StatusOr<CreateCommand> CreateFromProto(
   if (!command.request_id.empty())
     command.fingerprint = RequestFingerprint(request);
   return command;
+}
+
+absl::StatusOr<std::vector<CreateCommand>> BatchFromProto(
+    const v1::BatchCreateSegmentsRequest& request, const Caller& caller) {
+  RETURN_IF_ERROR(CheckBatch("requests", request.requests_size()));
+  RETURN_IF_ERROR(ParseNamespaceName("parent", request.parent()).status());
+  std::vector<CreateCommand> commands;
+  commands.reserve(
+      static_cast<size_t>(std::max(request.requests_size(), request.count())));
+  for (int i = 0; i < request.requests_size(); ++i) {
+    absl::StatusOr<CreateCommand> command =
+        CreateFromProto(request.requests(i), request.parent(), caller);
+    if (!command.ok()) {
+      return AtIndex(command.status(), "requests", static_cast<size_t>(i));
+    }
+    commands.push_back(*std::move(command));
+  }
+  if (request.count() != 0) {
+    RETURN_IF_ERROR(CheckAlike(request));
+    Multiply(request.count(), &commands);
+  }
+  return commands;
 }
 
 absl::StatusOr<AdoptCommand> AdoptFromProto(
@@ -308,6 +365,7 @@ absl::StatusOr<v1::SegmentView> ReadView(v1::SegmentView view,
     case v1::BASIC:
     case v1::FULL:
     case v1::IDENTITY:
+    case v1::HANDLE:
       return view;
     default:
       return absl::StatusOr<v1::SegmentView>(UnknownNumber("view"));

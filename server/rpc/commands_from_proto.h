@@ -2,6 +2,7 @@
 #define SHMD_SERVER_RPC_COMMANDS_FROM_PROTO_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/access/caller.h"
@@ -19,6 +20,10 @@ namespace shmd {
 absl::StatusOr<CreateCommand> CreateFromProto(
     const v1::CreateSegmentRequest& request, const std::string& batch_parent,
     const Caller& caller);
+
+// The members of a batch, one by one.
+absl::StatusOr<std::vector<CreateCommand>> BatchFromProto(
+    const v1::BatchCreateSegmentsRequest& request, const Caller& caller);
 
 absl::StatusOr<AdoptCommand> AdoptFromProto(
     const v1::AdoptSegmentRequest& request);

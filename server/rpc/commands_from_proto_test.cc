@@ -313,7 +313,7 @@ TEST(EnumsFromProtoTest, UnknownNumbersAreNamed) {
       FlushModeFromProto(static_cast<v1::FlushSegmentRequest::Mode>(4))
           .status(),
       "FIELD_INVALID", "mode");
-  ExpectRefusal(ReadView(static_cast<v1::SegmentView>(4), v1::FULL).status(),
+  ExpectRefusal(ReadView(static_cast<v1::SegmentView>(9), v1::FULL).status(),
                 "FIELD_INVALID", "view");
   v1::CreateHandleRequest request;
   request.set_name(kName);
@@ -374,7 +374,9 @@ TEST(EnumsFromProtoTest, UnspecifiedMeansTheDefault) {
   EXPECT_EQ(ReadView(v1::SEGMENT_VIEW_UNSPECIFIED, v1::BASIC).value(),
             v1::BASIC);
   EXPECT_EQ(ReadView(v1::FULL, v1::BASIC).value(), v1::FULL);
-  EXPECT_EQ(ReadView(v1::IDENTITY, v1::BASIC).value(), v1::IDENTITY);
+  for (const v1::SegmentView brief : {v1::IDENTITY, v1::HANDLE}) {
+    EXPECT_EQ(ReadView(brief, v1::BASIC).value(), brief);
+  }
   v1::CreateHandleRequest request;
   request.set_name(kName);
   EXPECT_EQ(HandleCommandFromProto(request)->access, Access::kRead);

@@ -13,7 +13,6 @@ constexpr uint64_t kHugePage2M = uint64_t{2} << 20;
 constexpr uint64_t kHugePage1G = uint64_t{1} << 30;
 // 200 years: every end is before 2262, when nanoseconds since 1970 end.
 constexpr int64_t kMaxSeconds = 6311520000;
-constexpr int kMaxBatch = 1000;
 constexpr int kMaxNumaNodes = 1024;  // MAX_NUMNODES of the kernel
 
 Error OtherBackends(absl::string_view field) {

@@ -23,7 +23,10 @@ absl::StatusOr<Expiration> ExpirationFromProto(const v1::Segment& segment);
 
 Labels LabelsFromProto(const v1::Segment& segment);
 
-// BATCH_TOO_LARGE unless a batch has 1 to 1000 members.
+// The most members of a batch.
+inline constexpr int kMaxBatch = 1000;
+
+// BATCH_TOO_LARGE unless a batch has 1 to kMaxBatch members.
 absl::Status CheckBatch(absl::string_view field, int members);
 
 // FIELD_INVALID for an enum's number that this version does not know.

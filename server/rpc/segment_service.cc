@@ -7,8 +7,8 @@
 #include "base/status_macros.h"
 #include "server/attach/handle_proto.h"
 #include "server/rpc/commands_from_proto.h"
+#include "server/rpc/fill_segment.h"
 #include "server/rpc/options_from_proto.h"
-#include "server/rpc/segment_to_proto.h"
 
 namespace shmd {
 namespace {
@@ -25,54 +25,6 @@ absl::StatusOr<RemoveCommand> RemoveOne(const std::string& name, bool force,
 
 }  // namespace
 
-void SegmentService::Fill(const Caller& caller, const SegmentView& view,
-                          v1::SegmentView extent, v1::Segment* reply) {
-  if (extent == v1::IDENTITY) {
-    FillIdentity(caller, *view.segment, reply);
-    return;
-  }
-  FillWith(caller, view, registry_->Status(view, extent == v1::FULL), reply);
-}
-
-void SegmentService::FillIdentity(const Caller& caller, const Segment& segment,
-                                  v1::Segment* reply) {
-  IdentityToProto(segment, reply);
-  reply->set_handle_string(
-      EncodeHandle(registry_->WholeHandle(caller, segment)));
-}
-
-void SegmentService::FillWith(const Caller& caller, const SegmentView& view,
-                              const absl::StatusOr<ObjectStatus>& status,
-                              v1::Segment* reply) {
-  SegmentToProto(*view.segment, reply);
-  const Handle handle = registry_->WholeHandle(caller, *view.segment);
-  HandleToProto(handle, reply->mutable_handle());
-  reply->set_handle_string(EncodeHandle(handle));
-  // An object that another program removed or replaced leaves the metadata
-  // without a status; that is worth showing, not hiding behind an error.
-  if (!status.ok()) return;
-  StatusToProto(*status, view.entry->object.name, view.attachments,
-                reply->mutable_status());
-}
-
-absl::Status SegmentService::CreateSegment(
-    const Caller& caller, const v1::CreateSegmentRequest& request,
-    v1::Segment* reply) {
-  std::vector<CreateCommand> commands(1);
-  ASSIGN_OR_RETURN(commands[0], CreateFromProto(request, "", caller));
-  ASSIGN_OR_RETURN(const v1::SegmentView extent,
-                   ReadView(request.view(), v1::BASIC));
-  ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
-                   registry_->Create(caller, std::move(commands)));
-  // Under a request id it may have been made long ago.
-  if (extent == v1::BASIC && request.request_id().empty()) {
-    FillWith(caller, made[0], registry_->FreshStatus(made[0]), reply);
-  } else {
-    Fill(caller, made[0], extent, reply);
-  }
-  return absl::OkStatus();
-}
-
 absl::Status SegmentService::GetSegment(const Caller& caller,
                                         const v1::GetSegmentRequest& request,
                                         v1::Segment* reply) {
@@ -81,7 +33,7 @@ absl::Status SegmentService::GetSegment(const Caller& caller,
   ASSIGN_OR_RETURN(const v1::SegmentView extent,
                    ReadView(request.view(), v1::FULL));
   ASSIGN_OR_RETURN(const SegmentView view, registry_->Get(caller, name));
-  Fill(caller, view, extent, reply);
+  FillSegment(*registry_, caller, view, extent, reply);
   return absl::OkStatus();
 }
 
@@ -96,7 +48,7 @@ absl::Status SegmentService::ListSegments(
   ASSIGN_OR_RETURN(const std::vector<SegmentView> views,
                    registry_->List(caller, command));
   for (size_t i = 0; i < views.size() && i < limit; ++i) {
-    Fill(caller, views[i], extent, reply->add_segments());
+    FillSegment(*registry_, caller, views[i], extent, reply->add_segments());
   }
   if (views.size() > limit) {
     reply->set_next_page_token(
@@ -110,7 +62,7 @@ absl::Status SegmentService::UpdateSegment(
     v1::Segment* reply) {
   ASSIGN_OR_RETURN(const UpdateCommand command, UpdateFromProto(request));
   ASSIGN_OR_RETURN(const SegmentView view, registry_->Update(caller, command));
-  Fill(caller, view, v1::BASIC, reply);
+  FillSegment(*registry_, caller, view, v1::BASIC, reply);
   return absl::OkStatus();
 }
 
@@ -125,7 +77,7 @@ absl::Status SegmentService::RenewLease(const Caller& caller,
   }
   ASSIGN_OR_RETURN(const SegmentView view,
                    registry_->RenewLease(caller, name, ttl));
-  Fill(caller, view, v1::BASIC, reply);
+  FillSegment(*registry_, caller, view, v1::BASIC, reply);
   return absl::OkStatus();
 }
 
@@ -155,7 +107,7 @@ absl::Status SegmentService::SealSegment(const Caller& caller,
   ASSIGN_OR_RETURN(const SealExtent extent, ExtentFromProto(request.extent()));
   ASSIGN_OR_RETURN(const SegmentView view,
                    registry_->Seal(caller, name, request.etag(), extent));
-  Fill(caller, view, v1::BASIC, reply);
+  FillSegment(*registry_, caller, view, v1::BASIC, reply);
   return absl::OkStatus();
 }
 
@@ -168,7 +120,7 @@ absl::Status SegmentService::ResizeSegment(
   ASSIGN_OR_RETURN(
       const SegmentView view,
       registry_->Resize(caller, name, request.etag(), request.size_bytes()));
-  Fill(caller, view, v1::BASIC, reply);
+  FillSegment(*registry_, caller, view, v1::BASIC, reply);
   return absl::OkStatus();
 }
 
@@ -188,7 +140,7 @@ absl::Status SegmentService::AdoptSegment(
   ASSIGN_OR_RETURN(AdoptCommand command, AdoptFromProto(request));
   ASSIGN_OR_RETURN(const SegmentView view,
                    registry_->Adopt(caller, std::move(command)));
-  Fill(caller, view, v1::BASIC, reply);
+  FillSegment(*registry_, caller, view, v1::BASIC, reply);
   return absl::OkStatus();
 }
 

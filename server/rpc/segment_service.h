@@ -5,6 +5,7 @@
 
 #include "server/access/connection_table.h"
 #include "server/registry/segment_registry.h"
+#include "server/rpc/create_segments.h"
 #include "server/rpc/method_set.h"
 #include "server/rpc/reply_stream.h"
 #include "server/rpc/rpc_service.h"
@@ -29,7 +30,9 @@ class SegmentService final : public RpcService {
  private:
   absl::Status CreateSegment(const Caller& caller,
                              const v1::CreateSegmentRequest& request,
-                             v1::Segment* reply);
+                             v1::Segment* reply) {
+    return shmd::CreateSegment(*registry_, caller, request, reply);
+  }
   absl::Status GetSegment(const Caller& caller,
                           const v1::GetSegmentRequest& request,
                           v1::Segment* reply);
@@ -68,7 +71,9 @@ class SegmentService final : public RpcService {
                             google::protobuf::Empty* reply);
   absl::Status BatchCreateSegments(
       const Caller& caller, const v1::BatchCreateSegmentsRequest& request,
-      v1::BatchCreateSegmentsResponse* reply);
+      v1::BatchCreateSegmentsResponse* reply) {
+    return shmd::BatchCreateSegments(*registry_, caller, request, reply);
+  }
   absl::Status BatchGetSegments(const Caller& caller,
                                 const v1::BatchGetSegmentsRequest& request,
                                 v1::BatchGetSegmentsResponse* reply);
@@ -87,19 +92,7 @@ class SegmentService final : public RpcService {
   // Whether what is asked of the segment leads to storage.
   bool IsMappedFile(const std::string& name) const;
   // Whether the request has to wait for more than a few system calls.
-  bool CreateMayWait(const v1::CreateSegmentRequest& request) const;
-  bool BatchCreateMayWait(const v1::BatchCreateSegmentsRequest& request) const;
   bool GetMayWait(const v1::GetSegmentRequest& request) const;
-
-  // As much of a segment as `extent` says, which is not unspecified: metadata,
-  // handle and status.
-  void Fill(const Caller& caller, const SegmentView& view,
-            v1::SegmentView extent, v1::Segment* reply);
-  void FillIdentity(const Caller& caller, const Segment& segment,
-                    v1::Segment* reply);
-  // With a status that was got otherwise.
-  void FillWith(const Caller& caller, const SegmentView& view,
-                const absl::StatusOr<ObjectStatus>& status, v1::Segment* reply);
 
   const ConnectionTable* const connections_;
   SegmentRegistry* const registry_;

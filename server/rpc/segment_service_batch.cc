@@ -1,15 +1,14 @@
 // The batch methods of SegmentService.
 
-#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "server/rpc/commands_from_proto.h"
+#include "server/rpc/fill_segment.h"
 #include "server/rpc/options_from_proto.h"
 #include "server/rpc/segment_service.h"
-#include "server/rpc/segment_to_proto.h"
 
 namespace shmd {
 namespace {
@@ -37,38 +36,6 @@ absl::StatusOr<std::vector<SegmentName>> ParseNames(
 
 }  // namespace
 
-absl::Status SegmentService::BatchCreateSegments(
-    const Caller& caller, const v1::BatchCreateSegmentsRequest& request,
-    v1::BatchCreateSegmentsResponse* reply) {
-  RETURN_IF_ERROR(CheckBatch("requests", request.requests_size()));
-  RETURN_IF_ERROR(ParseNamespaceName("parent", request.parent()).status());
-  ASSIGN_OR_RETURN(const v1::SegmentView extent,
-                   ReadView(request.view(), v1::BASIC));
-  std::vector<CreateCommand> commands;
-  commands.reserve(static_cast<size_t>(request.requests_size()));
-  for (int i = 0; i < request.requests_size(); ++i) {
-    absl::StatusOr<CreateCommand> command =
-        CreateFromProto(request.requests(i), request.parent(), caller);
-    if (!command.ok())
-      return AtIndex(command.status(), "requests", static_cast<size_t>(i));
-    commands.push_back(*std::move(command));
-  }
-  ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
-                   registry_->Create(caller, std::move(commands)));
-  reply->mutable_segments()->Reserve(static_cast<int>(made.size()));
-  for (const SegmentView& view : made) {
-    v1::Segment* const segment = reply->add_segments();
-    if (extent == v1::IDENTITY) {
-      FillIdentity(caller, *view.segment, segment);
-      continue;
-    }
-    SegmentToProto(*view.segment, segment);
-    segment->set_handle_string(
-        EncodeHandle(registry_->WholeHandle(caller, *view.segment)));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status SegmentService::BatchGetSegments(
     const Caller& caller, const v1::BatchGetSegmentsRequest& request,
     v1::BatchGetSegmentsResponse* reply) {
@@ -80,7 +47,7 @@ absl::Status SegmentService::BatchGetSegments(
   for (size_t i = 0; i < names.size(); ++i) {
     const absl::StatusOr<SegmentView> view = registry_->Get(caller, names[i]);
     if (!view.ok()) return AtIndex(view.status(), "names", i);
-    Fill(caller, *view, extent, reply->add_segments());
+    FillSegment(*registry_, caller, *view, extent, reply->add_segments());
   }
   return absl::OkStatus();
 }

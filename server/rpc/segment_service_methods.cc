@@ -1,7 +1,7 @@
 // Which methods SegmentService has, and which of them may wait.
 
-#include <algorithm>
-
+#include "server/rpc/create_segments.h"
+#include "server/rpc/fill_segment.h"
 #include "server/rpc/find_caller.h"
 #include "server/rpc/segment_service.h"
 #include "server/rpc/segment_watch.h"
@@ -11,45 +11,11 @@ namespace {
 
 using Async = v1::SegmentService::AsyncService;
 
-// From here on a batch keeps other calls waiting for longer than it takes to
-// give it a thread.
-constexpr int kLongBatch = 16;
-
-// A memfd without pages takes a few system calls that never sleep.
-bool IsLazyMemfd(const v1::Segment& segment) {
-  const bool is_memfd = segment.backend() == v1::Segment::MEMFD ||
-                        segment.backend() == v1::Segment::BACKEND_UNSPECIFIED;
-  const bool is_lazy =
-      segment.allocation() == v1::Segment::ALLOCATION_UNSPECIFIED ||
-      segment.allocation() == v1::Segment::LAZY;
-  return is_memfd && is_lazy && !segment.populate() &&
-         !segment.lock_in_memory() &&
-         segment.page_size_bytes() <= BasePageSizeBytes();
-}
-
 }  // namespace
-
-// The keeper's queue may be full, and a memfd that is kept is recorded, which
-// is a write. A request id may be that of a call that is still at work. A full
-// view counts pages one by one.
-bool SegmentService::CreateMayWait(
-    const v1::CreateSegmentRequest& request) const {
-  return !IsLazyMemfd(request.segment()) || registry_->KeepsMemfds() ||
-         !request.request_id().empty() || request.view() == v1::FULL;
-}
-
-bool SegmentService::BatchCreateMayWait(
-    const v1::BatchCreateSegmentsRequest& request) const {
-  const auto& members = request.requests();
-  return members.size() >= kLongBatch ||
-         std::any_of(
-             members.begin(), members.end(),
-             [this](const auto& member) { return CreateMayWait(member); });
-}
 
 // A full view counts pages one by one.
 bool SegmentService::GetMayWait(const v1::GetSegmentRequest& request) const {
-  return request.view() != v1::IDENTITY &&
+  return !IsBrief(request.view()) &&
          (request.view() != v1::BASIC || IsMappedFile(request.name()));
 }
 
@@ -87,8 +53,9 @@ bool SegmentService::IsMappedFile(const std::string& name) const {
 
 void SegmentService::AddMethods() {
   methods_.Add("CreateSegment", &service_, &Async::RequestCreateSegment,
-               &SegmentService::CreateSegment,
-               [this](const auto& request) { return CreateMayWait(request); });
+               &SegmentService::CreateSegment, [this](const auto& request) {
+                 return CreateSegmentMayWait(*registry_, request);
+               });
   methods_.Add("GetSegment", &service_, &Async::RequestGetSegment,
                &SegmentService::GetSegment,
                [this](const auto& request) { return GetMayWait(request); });
@@ -131,8 +98,9 @@ void SegmentService::AddMethods() {
                });
   methods_.Add(
       "BatchCreateSegments", &service_, &Async::RequestBatchCreateSegments,
-      &SegmentService::BatchCreateSegments,
-      [this](const auto& request) { return BatchCreateMayWait(request); });
+      &SegmentService::BatchCreateSegments, [this](const auto& request) {
+        return BatchCreateSegmentsMayWait(*registry_, request);
+      });
   methods_.Add("BatchGetSegments", &service_, &Async::RequestBatchGetSegments,
                &SegmentService::BatchGetSegments,
                &MayAlwaysWait<v1::BatchGetSegmentsRequest>);

@@ -126,6 +126,42 @@ TEST_F(CallsTest, ListsReachBeyondOnePage) {
   EXPECT_FALSE(client_->Get("s1").ok());
 }
 
+TEST_F(CallsTest, ManyAreMadeOfOneSpec) {
+  SegmentSpec spec = Spec("");
+  spec.labels["of"] = "many";
+  // By the attach socket; and, where much has to be reserved, by a call.
+  for (const uint64_t size_bytes : {4096, 2 << 20}) {
+    spec.size_bytes = size_bytes;
+    spec.allocation =
+        size_bytes > 4096 ? Allocation::kReserved : Allocation::kLazy;
+    const int count = size_bytes > 4096 ? 3 : 1000;
+    const auto handles = client_->CreateMany(spec, count);
+    ASSERT_TRUE(handles.ok()) << handles.status();
+    EXPECT_EQ(std::set<std::string>(handles->begin(), handles->end()).size(),
+              static_cast<size_t>(count));
+    const auto mapped = client_->MapWritable(handles->back());
+    ASSERT_TRUE(mapped.ok()) << mapped.status();
+    EXPECT_EQ(mapped->size_bytes(), size_bytes);
+  }
+  EXPECT_EQ(client_->List()->size(), 1003u);
+  EXPECT_EQ(client_->List()->front().labels, spec.labels);
+  for (const int count : {0, -1, 1001}) {
+    EXPECT_EQ(GetErrorReason(client_->CreateMany(spec, count).status()),
+              reason::kBatchTooLarge);
+  }
+  EXPECT_EQ(client_->List()->size(), 1003u);
+}
+
+TEST_F(CallsTest, ARequestMayBeTooLargeForTheAttachSocket) {
+  SegmentSpec spec = Spec("it");
+  for (int i = 0; i < 64; ++i) {
+    spec.labels[absl::StrCat("label", i)] = std::string(200, 'x');
+  }
+  const auto made = client_->Create(spec);
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(made->labels, spec.labels);
+}
+
 TEST_F(CallsTest, UpdatesChangeWhatTheyName) {
   SegmentSpec spec = Spec("it");
   spec.labels = {{"a", "1"}, {"b", "2"}};

@@ -133,6 +133,10 @@ struct Workload {
     Check(client.BatchCreate({Spec("first"), Spec("second")}).status(),
           "BatchCreate");
     Check(client.BatchDelete({"first", "second"}), "BatchDelete");
+    SegmentSpec many;
+    many.size_bytes = SizeBytes();
+    many.lifetime = Lifetime::kSession;
+    Check(client.CreateMany(many, 3).status(), "CreateMany");
   }
 
   void MoveFiles() {

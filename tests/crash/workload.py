@@ -13,6 +13,7 @@ import attach_socket
 import grpcurl
 import raw_grpc
 import sysv
+from socket_creates import SocketCreates
 from stubs import (error_details_pb2, grant_pb2, namespace_pb2, orphan_pb2,
                    segment_pb2, session_pb2, status_pb2)
 
@@ -71,7 +72,7 @@ def pattern(segment_id, size):
     return (segment_id.encode() * size)[:size]
 
 
-class Workload:
+class Workload(SocketCreates):
     """Steps on one daemon. `facts` has what was acknowledged: by segment id a
     dict of fields. `doubt` has what was asked for and not answered: what was
     done to which id, or to which ids at once. The backend "HUGE" is memfds of
@@ -219,7 +220,11 @@ class Workload:
             assert before.uid == made.uid, "made twice"
             assert before.generation == made.generation
         self._made[segment_id] += 1
-        self.facts[segment_id] = {
+        self.facts[segment_id] = self._facts_of(made)
+
+    @staticmethod
+    def _facts_of(made):
+        return {
             "uid": made.uid, "generation": made.generation,
             "size_bytes": made.size_bytes, "mode": made.mode,
             "labels": dict(made.labels), "state": made.state,
@@ -602,6 +607,9 @@ class Workload:
         if self.doubt is not None:
             made = set(self.doubt[1:]) if self.doubt[0] == "made" else made
             gone = set(self.doubt[1:]) if self.doubt[0] == "gone" else gone
+            if self.doubt[0] == "alike":
+                made = self._alike(found)
+                assert len(made) in (0, self.doubt[1]), made
         missing = set(self.facts) - set(found)
         assert missing <= gone, "lost: %s" % missing
         extra = set(found) - set(self.facts)
@@ -722,7 +730,7 @@ class Workload:
             yield lambda: self.resize("a", 3 * self.page)
         yield lambda: self.grant("a")
         yield lambda: self.write("a", uid=STRANGER)
-        yield lambda: self.create("c")
+        yield lambda: self.create_by_socket("c")
         yield lambda: self.revoke("a")
         if not named:
             yield lambda: self.seal("a")

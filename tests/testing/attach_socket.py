@@ -1,6 +1,7 @@
 """The attach socket, spoken by hand: datagrams and SCM_RIGHTS."""
 
 import array
+import base64
 import itertools
 import mmap
 import os
@@ -54,7 +55,7 @@ class Connection:
         """One AttachReply and its descriptors; None when the daemon closed."""
         try:
             data, ancillary, flags, _ = self.socket.recvmsg(
-                65536, socket.CMSG_SPACE(8 * 4))
+                262144, socket.CMSG_SPACE(8 * 4))
         except ConnectionResetError:
             return None
         if not data:
@@ -101,6 +102,17 @@ class Connection:
         if len(descriptors) != len(reply.joined.attachments):
             raise AssertionError("%d descriptors" % len(descriptors))
         return reply.joined, descriptors
+
+    def create(self, request):
+        """Makes a segment by a CreateSegmentRequest; returns the Segment or
+        raises Refused."""
+        reply, _ = self._ask(attach_pb2.AttachRequest(create=request))
+        return reply.created
+
+    def create_batch(self, request):
+        """The same by a BatchCreateSegmentsRequest; returns the Segments."""
+        reply, _ = self._ask(attach_pb2.AttachRequest(create_batch=request))
+        return list(reply.created_batch.segments)
 
     def leave_by_socket(self, name):
         request = attach_pb2.AttachRequest()
@@ -158,6 +170,13 @@ class Connection:
         request = attach_pb2.AttachRequest(sequence=next(self._sequence))
         request.detach.attachment_id = attachment_id
         self.send(request)
+
+
+def uid_of(handle):
+    """The uid in a handle's text, in hexadecimal (shm/handle.h)."""
+    text = handle.removeprefix("shm1.")
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    return data[12:28].hex()
 
 
 def refusal(path, handle, access=READ):

@@ -1,5 +1,5 @@
-#ifndef SHMD_SERVER_RPC_WORKER_POOL_H_
-#define SHMD_SERVER_RPC_WORKER_POOL_H_
+#ifndef SHMD_BASE_WORKER_POOL_H_
+#define SHMD_BASE_WORKER_POOL_H_
 
 #include <cstddef>
 #include <deque>
@@ -42,4 +42,4 @@ class WorkerPool {
 
 }  // namespace shmd
 
-#endif  // SHMD_SERVER_RPC_WORKER_POOL_H_
+#endif  // SHMD_BASE_WORKER_POOL_H_

@@ -1,0 +1,30 @@
+#ifndef SHMD_SERVER_RPC_CREATE_SEGMENTS_H_
+#define SHMD_SERVER_RPC_CREATE_SEGMENTS_H_
+
+#include "absl/status/status.h"
+#include "server/access/caller.h"
+#include "server/registry/segment_registry.h"
+#include "shmd/v1/segment.pb.h"
+
+namespace shmd {
+
+// CreateSegment and BatchCreateSegments, for both sockets: decode, call the
+// registry, encode.
+
+absl::Status CreateSegment(SegmentRegistry& registry, const Caller& caller,
+                           const v1::CreateSegmentRequest& request,
+                           v1::Segment* reply);
+absl::Status BatchCreateSegments(SegmentRegistry& registry,
+                                 const Caller& caller,
+                                 const v1::BatchCreateSegmentsRequest& request,
+                                 v1::BatchCreateSegmentsResponse* reply);
+
+// Whether the request has to wait for more than a few system calls.
+bool CreateSegmentMayWait(const SegmentRegistry& registry,
+                          const v1::CreateSegmentRequest& request);
+bool BatchCreateSegmentsMayWait(const SegmentRegistry& registry,
+                                const v1::BatchCreateSegmentsRequest& request);
+
+}  // namespace shmd
+
+#endif  // SHMD_SERVER_RPC_CREATE_SEGMENTS_H_

@@ -1,0 +1,44 @@
+"""Segments that a careful program makes on its session's connection."""
+
+import attach_socket
+from stubs import segment_pb2
+
+PARENT = "namespaces/default"
+
+
+class SocketCreates:
+    """Steps of workload.Workload."""
+
+    def create_by_socket(self, segment_id, **fields):
+        """The same on the session's connection."""
+        self.doubt = ("made", segment_id)
+        before = self.listed().get(segment_id)
+        with self._attach_errors():
+            made = self.connection.create(self._creation(segment_id, fields))
+        self._learn(segment_id, made, before)
+
+    def create_alike(self, count):
+        """So many of one request, on the session's connection."""
+        self.doubt = ("alike", count)
+        before = self._alike(self.listed())
+        request = self._creation("alike", {})
+        request.segment_id = ""
+        with self._attach_errors():
+            made = self.connection.create_batch(
+                segment_pb2.BatchCreateSegmentsRequest(
+                    parent=PARENT, requests=[request], count=count,
+                    view=segment_pb2.HANDLE))
+        self.alike = [attach_socket.uid_of(one.handle_string) for one in made]
+        assert len(self.alike) == count
+        assert before in (set(), set(self.alike)), "made twice"
+        found = self.listed()
+        for segment_id in self.alike:
+            self.facts[segment_id] = self._facts_of(found[segment_id])
+        self._made["alike"] += 1
+
+    def remove_alike(self):
+        self.remove_batch(*self.alike)
+
+    def _alike(self, found):
+        return {segment_id for segment_id, one in found.items()
+                if one.labels["of"] == "alike"}
