@@ -26,11 +26,12 @@ Pages NewPages() {
 // Copies between those places of a page, and expects the bytes there and
 // nothing beside them.
 void ExpectCopied(char* to_pages, const char* from_pages, size_t to_offset,
-                  size_t from_offset, size_t size_bytes) {
+                  size_t from_offset, size_t size_bytes,
+                  CacheState state = CacheState::kWritten) {
   char* const to = to_pages + kPageSizeBytes + to_offset;
   const char* const from = from_pages + from_offset;
   std::memset(to - 64, 0x7e, size_bytes + 128);
-  CopyIn(to, from, size_bytes);
+  CopyIn(to, from, size_bytes, state);
   const std::string beside(64, 0x7e);
   EXPECT_EQ(std::memcmp(to, from, size_bytes), 0)
       << size_bytes << " from " << from_offset << " to " << to_offset;
@@ -52,7 +53,13 @@ TEST(CopyInTest, CopiesEveryByteAndNoOther) {
       }
     }
   }
-  for (const size_t to_offset : {0, 8}) {
+  // At places that are aligned for the widest stores, for others, and for none.
+  for (const size_t to_offset : {0, 16, 8}) {
+    for (const size_t size : {65535, 65536, 65536 + 100, 65536 + 63}) {
+      ExpectCopied(to.get(), from.get(), to_offset, 3, size, CacheState::kCold);
+    }
+  }
+  for (const size_t to_offset : {0, 16, 8}) {
     for (const size_t size : {(16 << 20) - 1, 16 << 20, (16 << 20) + 100}) {
       ExpectCopied(to.get(), from.get(), to_offset, 3, size);
     }

@@ -286,6 +286,8 @@ absl::StatusOr<ObjectDraft> ObjectAccess::Create(absl::string_view id,
   draft.data_ = place.first->data() + place.second.offset_bytes;
   draft.size_bytes_ = size_bytes;
   draft.metadata_bytes_ = static_cast<uint32_t>(metadata.size());
+  draft.is_cold_ = size_bytes >= RecentWrites::kLeastBytes &&
+                   !recent_writes_.Note(draft.data_, size_bytes);
   std::memcpy(draft.data_ + payload, metadata.data(), metadata.size());
   return draft;
 }

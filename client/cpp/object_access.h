@@ -19,6 +19,7 @@
 #include "client/cpp/object_arena.h"
 #include "client/cpp/object_lane.h"
 #include "client/cpp/objects.h"
+#include "client/cpp/recent_writes.h"
 #include "shm/directory/directory_reader.h"
 #include "shm/directory/pins.h"
 #include "shm/lane/session_pages.h"
@@ -119,6 +120,7 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
   // SessionLink::connections() when the arenas were last compared with the
   // directory.
   std::atomic<uint64_t> reconciled_;
+  RecentWrites recent_writes_;
   ArenaViews views_;  // changed under arenas_mutex_
 
   absl::Mutex arenas_mutex_;

@@ -36,6 +36,11 @@ ObjectDraft::~ObjectDraft() {
   if (access_ != nullptr && arena_ != nullptr) access_->Abandon(*this);
 }
 
+void ObjectDraft::CopyFrom(absl::Span<const char> data) {
+  CopyIn(data_, data.data(), data.size(),
+         is_cold_ ? CacheState::kCold : CacheState::kWritten);
+}
+
 absl::StatusOr<uint64_t> ObjectDraft::Seal() {
   if (arena_ == nullptr) {
     return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentSealed,
@@ -90,7 +95,7 @@ absl::StatusOr<uint64_t> ObjectStore::Put(absl::string_view id,
                                           const ObjectOptions& options) {
   ASSIGN_OR_RETURN(ObjectDraft draft,
                    access_->Create(id, data.size(), options));
-  CopyIn(draft.span().data(), data.data(), data.size());
+  draft.CopyFrom(data);
   return draft.Seal();
 }
 
@@ -101,7 +106,7 @@ absl::Status ObjectStore::PutAll(absl::Span<const PutItem> items,
   for (const PutItem& item : items) {
     ASSIGN_OR_RETURN(ObjectDraft draft,
                      access_->Create(item.id, item.data.size(), options));
-    CopyIn(draft.span().data(), item.data.data(), item.data.size());
+    draft.CopyFrom(item.data);
     drafts.push_back(std::move(draft));
   }
   return access_->SealAll(absl::MakeSpan(drafts));

@@ -147,7 +147,9 @@ class ObjectDraft {
 
  private:
   friend class ObjectAccess;
+  friend class ObjectStore;
 
+  void CopyFrom(absl::Span<const char> data);
   void Swap(ObjectDraft& other) {
     std::swap(access_, other.access_);
     std::swap(arena_, other.arena_);
@@ -156,6 +158,7 @@ class ObjectDraft {
     std::swap(data_, other.data_);
     std::swap(size_bytes_, other.size_bytes_);
     std::swap(metadata_bytes_, other.metadata_bytes_);
+    std::swap(is_cold_, other.is_cold_);
   }
 
   std::shared_ptr<ObjectAccess> access_;
@@ -165,6 +168,8 @@ class ObjectDraft {
   char* data_ = nullptr;
   uint64_t size_bytes_ = 0;
   uint32_t metadata_bytes_ = 0;
+  // Whether no cache has its memory, as far as is known.
+  bool is_cold_ = false;
 };
 
 struct ObjectStoreOptions {
