@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/base/attributes.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/error.h"
@@ -87,6 +88,38 @@ bool ObjectAccess::Contains(absl::string_view id) const {
   return key.has_value() && reader_.Find(*key, &found) == Lookup::kFound;
 }
 
+// Inlined, as the pin is: what was found never leaves the registers then.
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline absl::StatusOr<PinnedObject>
+ObjectAccess::Pinned(const PinResult& pin, const FoundObject& found) {
+  const ArenaView* view = views_.Find(found.arena);
+  if (view == nullptr) {
+    const absl::StatusOr<const ArenaView*> mapped = MapArena(found.arena);
+    if (!mapped.ok()) {
+      pins_.Unpin(pin.slot);
+      return mapped.status();
+    }
+    view = *mapped;
+  }
+  if (found.offset_bytes > view->size_bytes ||
+      found.size_bytes > view->size_bytes - found.offset_bytes) {
+    pins_.Unpin(pin.slot);
+    return Error(absl::StatusCode::kDataLoss, reason::kHeaderCorrupt,
+                 "the directory points beyond an arena")
+        .ToStatus();
+  }
+  // In its place: a move would be stores that the next pin has to wait for.
+  absl::StatusOr<PinnedObject> made(absl::in_place);
+  PinnedObject& object = *made;
+  object.access_ = this;
+  object.slot_ = pin.slot;
+  object.metadata_bytes_ = found.metadata_bytes;
+  object.data_ = view->data + found.offset_bytes;
+  object.size_bytes_ = found.size_bytes;
+  object.generation_ = found.generation;
+  object.is_strict_ = (ControlWord::Of(found.control).flags & kStrictFlag) != 0;
+  return made;
+}
+
 absl::StatusOr<PinnedObject> ObjectAccess::Get(absl::string_view id) {
   const std::optional<NameKey> key = NameKey::Of(id);
   if (!key.has_value()) return KeyOf(id).status();
@@ -106,35 +139,6 @@ absl::StatusOr<PinnedObject> ObjectAccess::Get(absl::string_view id) {
                    "the directory does not hold still")
           .ToStatus();
   }
-}
-
-absl::StatusOr<PinnedObject> ObjectAccess::Pinned(const PinResult& pin,
-                                                  const FoundObject& found) {
-  const ArenaView* view = views_.Find(found.arena);
-  if (view == nullptr) {
-    const absl::StatusOr<const ArenaView*> mapped = MapArena(found.arena);
-    if (!mapped.ok()) {
-      pins_.Unpin(pin.slot);
-      return mapped.status();
-    }
-    view = *mapped;
-  }
-  if (found.offset_bytes > view->size_bytes ||
-      found.size_bytes > view->size_bytes - found.offset_bytes) {
-    pins_.Unpin(pin.slot);
-    return Error(absl::StatusCode::kDataLoss, reason::kHeaderCorrupt,
-                 "the directory points beyond an arena")
-        .ToStatus();
-  }
-  PinnedObject object;
-  object.access_ = this;
-  object.slot_ = pin.slot;
-  object.metadata_bytes_ = found.metadata_bytes;
-  object.data_ = view->data + found.offset_bytes;
-  object.size_bytes_ = found.size_bytes;
-  object.generation_ = found.generation;
-  object.is_strict_ = (ControlWord::Of(found.control).flags & kStrictFlag) != 0;
-  return object;
 }
 
 absl::StatusOr<const ArenaView*> ObjectAccess::MapArena(uint32_t arena) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/base/attributes.h"
 #include "absl/container/flat_hash_set.h"
 #include "shm/directory/directory_reader.h"
 #include "shm/directory/directory_words.h"
@@ -126,7 +127,7 @@ void CollectPins(const layout::SessionPage* page,
 }
 
 template <typename Memory>
-inline PinResult BasicPinSet<Memory>::Pin(
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline PinResult BasicPinSet<Memory>::Pin(
     const BasicDirectoryReader<Memory>& reader, const NameKey& key,
     FoundObject* found) {
   SlotHints& hints = Hints();
