@@ -1,7 +1,5 @@
 #include "shm/mapping.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <limits>
 #include <variant>
@@ -78,17 +76,13 @@ Error Truncated(uint64_t size_bytes, uint64_t found_bytes) {
       .With("found_bytes", found_bytes);
 }
 
-absl::Status CheckDescriptor(int fd, uint64_t size_bytes, bool writable) {
+// Whether it may be read and written mmap(2) says.
+absl::Status CheckDescriptor(int fd, uint64_t size_bytes) {
   ASSIGN_OR_RETURN(const struct stat found, sys::Fstat(fd));
   if (!S_ISREG(found.st_mode)) {
     return Error(absl::StatusCode::kFailedPrecondition,
                  reason::kObjectUnsuitable,
                  "the descriptor is not that of shared memory");
-  }
-  ASSIGN_OR_RETURN(const int access, sys::AccessMode(fd));
-  if (access == O_WRONLY || (writable && access != O_RDWR)) {
-    return Error(absl::StatusCode::kPermissionDenied, reason::kCallerNotAllowed,
-                 "the descriptor does not allow this mapping");
   }
   const uint64_t found_bytes = static_cast<uint64_t>(found.st_size);
   if (found_bytes < size_bytes) return Truncated(size_bytes, found_bytes);
@@ -98,8 +92,7 @@ absl::Status CheckDescriptor(int fd, uint64_t size_bytes, bool writable) {
 absl::StatusOr<void*> MapDescriptor(int fd, const MapOptions& options,
                                     const Range& range, bool writable,
                                     bool private_copy) {
-  RETURN_IF_ERROR(
-      CheckDescriptor(fd, options.size_bytes, writable && !private_copy));
+  RETURN_IF_ERROR(CheckDescriptor(fd, options.size_bytes));
   sys::MmapRequest request;
   request.fd = fd;
   request.offset_bytes = range.base_offset_bytes;
