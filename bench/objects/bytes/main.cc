@@ -15,7 +15,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "bench/objects/peers/rounds.h"
+#include "bench/objects/peers/operations.h"
 #include "bytes.grpc.pb.h"
 
 namespace shmd::bench {
@@ -63,29 +63,28 @@ int Serve(const std::string& address) {
 
 // The payload is put into the request each time, because a put has to copy it
 // too.
-void PutAndGet(BytesService::Stub& stub, size_t size_bytes) {
-  const std::string data(size_bytes, 'x');
-  Rounds(
-      "grpc_put", size_bytes,
-      [&] {
-        grpc::ClientContext context;
-        PutBytesRequest request;
-        PutBytesResponse response;
-        request.set_name("put");
-        request.set_data(data);
-        Require(stub.PutBytes(&context, request, &response));
-      },
-      [] {});
-  Rounds(
-      "grpc_get", size_bytes,
-      [&] {
-        grpc::ClientContext context;
-        GetBytesRequest request;
-        GetBytesResponse response;
-        request.set_name("put");
-        Require(stub.GetBytes(&context, request, &response));
-      },
-      [] {});
+void AddPutAndGet(Operations& operations, BytesService::Stub& stub,
+                  size_t size_bytes) {
+  const std::string name = absl::StrCat("bytes-", size_bytes);
+  const auto put = [&stub, name, data = std::string(size_bytes, 'x')] {
+    grpc::ClientContext context;
+    PutBytesRequest request;
+    PutBytesResponse response;
+    request.set_name(name);
+    request.set_data(data);
+    Require(stub.PutBytes(&context, request, &response));
+  };
+  operations.Add("grpc_put", size_bytes, [put] { return Timed(put); });
+  operations.Add("grpc_get", size_bytes, [&stub, put, name] {
+    put();
+    return Timed([&stub, name] {
+      grpc::ClientContext context;
+      GetBytesRequest request;
+      GetBytesResponse response;
+      request.set_name(name);
+      Require(stub.GetBytes(&context, request, &response));
+    });
+  });
 }
 
 int Measure(const std::string& address) {
@@ -94,8 +93,11 @@ int Measure(const std::string& address) {
   const std::unique_ptr<BytesService::Stub> stub =
       BytesService::NewStub(grpc::CreateCustomChannel(
           address, grpc::InsecureChannelCredentials(), arguments));
-  for (const size_t size_bytes : kSizes) PutAndGet(*stub, size_bytes);
-  return 0;
+  Operations operations;
+  for (const size_t size_bytes : kSizes) {
+    AddPutAndGet(operations, *stub, size_bytes);
+  }
+  return operations.Serve() ? 0 : 1;
 }
 
 int Main(int argc, char** argv) {

@@ -5,11 +5,11 @@
 
 #include <hiredis/hiredis.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <string>
-#include <vector>
 
-#include "rounds.h"
+#include "operations.h"
 
 namespace shmd::bench {
 namespace {
@@ -24,49 +24,52 @@ void Require(redisContext* context, void* reply, int type) {
   freeReplyObject(got);
 }
 
-void SetAndGet(redisContext* context, size_t size_bytes) {
-  const std::string data(size_bytes, 'x');
+void AddSetAndGet(Operations& operations, redisContext* context,
+                  size_t size_bytes) {
   // Not over the value that is there: a put makes a new object each time.
-  Rounds(
-      "redis_put", size_bytes,
-      [&] {
-        Require(context,
-                redisCommand(context, "SET put %b", data.data(), data.size()),
-                REDIS_REPLY_STATUS);
-      },
-      [&] {
-        Require(context, redisCommand(context, "DEL put"), REDIS_REPLY_INTEGER);
-      });
-  Require(context,
-          redisCommand(context, "SET get %b", data.data(), data.size()),
-          REDIS_REPLY_STATUS);
-  Rounds(
-      "redis_get", size_bytes,
-      [&] {
-        Require(context, redisCommand(context, "GET get"), REDIS_REPLY_STRING);
-      },
-      [] {});
+  operations.Add("redis_put", size_bytes, [context, size_bytes] {
+    return Timed(
+        [context, data = std::string(size_bytes, 'x')] {
+          Require(context,
+                  redisCommand(context, "SET put %b", data.data(), data.size()),
+                  REDIS_REPLY_STATUS);
+        },
+        [context] {
+          Require(context, redisCommand(context, "DEL put"),
+                  REDIS_REPLY_INTEGER);
+        });
+  });
+  operations.Add("redis_get", size_bytes, [context, size_bytes] {
+    const std::string id = "get-" + std::to_string(size_bytes);
+    const std::string data(size_bytes, 'x');
+    Require(context,
+            redisCommand(context, "SET %s %b", id.c_str(), data.data(),
+                         data.size()),
+            REDIS_REPLY_STATUS);
+    return Timed([context, id] {
+      Require(context, redisCommand(context, "GET %s", id.c_str()),
+              REDIS_REPLY_STRING);
+    });
+  });
 }
 
-void PutBatch(redisContext* context) {
-  const std::string data(64, 'x');
-  const auto replies = [&](int type) {
+Timer PutBatch(redisContext* context) {
+  const auto replies = [context](int type) {
     for (size_t i = 0; i < kBatch; ++i) {
       void* reply = nullptr;
       redisGetReply(context, &reply);
       Require(context, reply, type);
     }
   };
-  Rounds(
-      "redis_put_batch_of_64", 64,
-      [&] {
+  return Timed(
+      [context, replies, data = std::string(64, 'x')] {
         for (size_t i = 0; i < kBatch; ++i) {
           redisAppendCommand(context, "SET batch-%d %b", static_cast<int>(i),
                              data.data(), data.size());
         }
         replies(REDIS_REPLY_STATUS);
       },
-      [&] {
+      [context, replies] {
         for (size_t i = 0; i < kBatch; ++i) {
           redisAppendCommand(context, "DEL batch-%d", static_cast<int>(i));
         }
@@ -81,17 +84,21 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "redis: cannot connect\n");
     return 1;
   }
-  for (const size_t size_bytes : kSizes) SetAndGet(context, size_bytes);
-  PutBatch(context);
-  Rounds(
-      "redis_get_absent", 0,
-      [&] {
-        Require(context, redisCommand(context, "EXISTS absent"),
-                REDIS_REPLY_INTEGER);
-      },
-      [] {});
+  Operations operations;
+  for (const size_t size_bytes : kSizes) {
+    AddSetAndGet(operations, context, size_bytes);
+  }
+  operations.Add("redis_put_batch_of_64", 64,
+                 [context] { return PutBatch(context); });
+  operations.Add("redis_get_absent", [context] {
+    return Timed([context] {
+      Require(context, redisCommand(context, "EXISTS absent"),
+              REDIS_REPLY_INTEGER);
+    });
+  });
+  const bool served = operations.Serve();
   redisFree(context);
-  return 0;
+  return served ? 0 : 1;
 }
 
 }  // namespace

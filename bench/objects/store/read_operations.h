@@ -1,0 +1,19 @@
+#ifndef SHMD_BENCH_OBJECTS_STORE_READ_OPERATIONS_H_
+#define SHMD_BENCH_OBJECTS_STORE_READ_OPERATIONS_H_
+
+#include "bench/objects/peers/operations.h"
+#include "bench/segments/passer.h"
+#include "client/cpp/objects.h"
+
+namespace shmd::bench {
+
+// Gets and look-ups. A second reader runs on `other_cpu`.
+void AddReads(Operations& operations, ObjectStore& store, int other_cpu);
+
+// The first get from an arena, and what passes a descriptor and no more.
+void AddFirstGets(Operations& operations, const ConnectOptions& connect,
+                  Passer& passer);
+
+}  // namespace shmd::bench
+
+#endif  // SHMD_BENCH_OBJECTS_STORE_READ_OPERATIONS_H_
