@@ -14,6 +14,7 @@
 #include "base/unique_fd.h"
 #include "shm/channel/channel_format.h"
 #include "shm/channel/channel_view.h"
+#include "shm/channel/missed_words.h"
 #include "shm/channel/open_part.h"
 #include "shm/channel/reader_pins.h"
 #include "shm/channel/sleep_words.h"
@@ -141,9 +142,8 @@ class BasicReaderSet {
   void Miss(uint64_t generation, uint64_t number) {
     for (const auto& reader : readers_) {
       if (reader->id.generation != generation) continue;
-      layout::MissedResponse* const missed = &ring_->missed[reader->id.index];
-      Memory::Store(&missed->number, number + 1, std::memory_order_release);
-      Memory::Store(&missed->generation, generation, std::memory_order_release);
+      BasicMissedWords<Memory>::Tell(&ring_->missed[reader->id.index],
+                                     generation, number);
     }
   }
 

@@ -15,6 +15,7 @@
 #include "shm/channel/claim_words.h"
 #include "shm/channel/consumer_pages.h"
 #include "shm/channel/member_parts.h"
+#include "shm/channel/missed_words.h"
 #include "shm/channel/reader_pins.h"
 #include "shm/channel/sleep_words.h"
 #include "shm/channel/slot_words.h"
@@ -226,15 +227,6 @@ class BasicRingSource {
     return reader_->policy != layout::SlowPolicy::kBlock ||
            reader_->kind == layout::ChannelKind::kCall;
   }
-  // Whether any of what was taken was a response to this subscriber. It may
-  // have read those before `next_`, and only not released them.
-  bool HasMissed() const {
-    if (reader_->kind != layout::ChannelKind::kCall) return false;
-    const layout::MissedResponse& missed = header_->missed[reader_->self.index];
-    return Memory::Load(&missed.generation, std::memory_order_acquire) ==
-               reader_->self.generation &&
-           Memory::Load(&missed.number, std::memory_order_acquire) > next_;
-  }
   bool IsCutOff() const {
     return reader_->policy == layout::SlowPolicy::kCutOff &&
            Memory::Load(&header_->cut_off[reader_->self.index],
@@ -248,9 +240,7 @@ class BasicRingSource {
       if (look != SlotLook::kThere && IsCutOff()) return Took::kCutOff;
       if (look == SlotLook::kNotYet) return Took::kNothing;
       if (look == SlotLook::kTaken) {
-        const bool missed = HasMissed();
-        SkipTo(Oldest());
-        if (missed) return Took::kMissed;
+        if (SkipGone()) return Took::kMissed;
         continue;
       }
       out->pin = kNoPin;
@@ -377,6 +367,16 @@ class BasicRingSource {
     out->lost = lost_ - told_lost_;
     told_lost_ = lost_;
     return true;
+  }
+
+  // Over what was taken; whether a response to this subscriber was.
+  bool SkipGone() {
+    uint64_t number = next_;
+    const bool missed = BasicMissedWords<Memory>::Skip(
+        &header_->oldest, &header_->missed[reader_->self.index],
+        reader_->self.generation, &number);
+    SkipTo(number);
+    return missed && reader_->kind == layout::ChannelKind::kCall;
   }
 
   // The publisher did not wait.
