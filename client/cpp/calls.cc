@@ -31,6 +31,8 @@ absl::StatusOr<Joined> Join(Client& client, absl::string_view channel,
                                       {options.create, options.grant}));
   ASSIGN_OR_RETURN(out.in, RingSubscriber::Open(std::move(calling.in.parts)));
   ASSIGN_OR_RETURN(out.out, RingPublisher::Open(std::move(calling.out.parts)));
+  out.in->set_spin_ns(SpinNs(options.spin));
+  out.out->set_spin_ns(SpinNs(options.spin));
   out.publisher = std::move(calling.out.place);
   out.subscriber = std::move(calling.in.place);
   return out;

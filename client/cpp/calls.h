@@ -29,6 +29,8 @@ inline namespace client {
 struct CallOptions {
   std::optional<ChannelSpec> create;  // as of PublisherOptions; of kCall
   std::string grant;                  // likewise; one use lets one in
+  // Of waits for requests, for responses, and for room for either.
+  absl::Duration spin = kDefaultSpin;
 };
 
 // Calls servers. Each request is claimed by one of them; when that dies, or

@@ -37,6 +37,11 @@ AttachSocket::PartKind PartKindOf(PartKind kind) {
 
 }  // namespace
 
+uint64_t SpinNs(absl::Duration spin) {
+  return static_cast<uint64_t>(
+      std::max<int64_t>(absl::ToInt64Nanoseconds(spin), 0));
+}
+
 absl::Time ChannelPlace::SliceOf(absl::Time deadline) {
   // A tick's precision is enough, at a fifth of the price.
   timespec now = {};

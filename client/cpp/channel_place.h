@@ -2,6 +2,7 @@
 #define SHMD_CLIENT_CPP_CHANNEL_PLACE_H_
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,9 @@
 
 namespace shmd {
 inline namespace client {
+
+// What the core takes for the options' `spin`.
+uint64_t SpinNs(absl::Duration spin);
 
 // How a program takes part in a channel: as one publisher, or one subscriber,
 // from when it joins until this ends. All by the attach socket, which hands

@@ -45,6 +45,7 @@ absl::StatusOr<Publisher> Publisher::Open(Client& client,
       ChannelPlace::Publish(client, channel, {options.create, options.grant}));
   ASSIGN_OR_RETURN(std::unique_ptr<RingPublisher> ring,
                    RingPublisher::Open(std::move(joined.parts)));
+  ring->set_spin_ns(SpinNs(options.spin));
   return Publisher(std::move(joined.place), std::move(ring));
 }
 
@@ -126,6 +127,7 @@ absl::StatusOr<Subscriber> Subscriber::Open(Client& client,
                                            {options.create, options.grant}));
   ASSIGN_OR_RETURN(std::unique_ptr<RingSubscriber> ring,
                    RingSubscriber::Open(std::move(joined.parts)));
+  ring->set_spin_ns(SpinNs(options.spin));
   return Subscriber(std::move(joined.place), std::move(ring));
 }
 
@@ -194,6 +196,7 @@ absl::StatusOr<Consumer> Consumer::Open(Client& client,
                                            {options.create, options.grant}));
   ASSIGN_OR_RETURN(std::unique_ptr<RingSubscriber> ring,
                    RingSubscriber::Open(std::move(joined.parts)));
+  ring->set_spin_ns(SpinNs(options.spin));
   return Consumer(std::move(joined.place), std::move(ring));
 }
 

@@ -17,6 +17,7 @@
 #include "client/cpp/client.h"
 #include "shm/channel/message.h"
 #include "shm/channel/publisher.h"
+#include "shm/channel/spin.h"
 #include "shm/channel/subscriber.h"
 
 namespace shmd {
@@ -40,11 +41,22 @@ inline namespace client {
 // started anew knows nothing of it, as there is no keeper. While the daemon is
 // away messages go on.
 //
+// A wait spins before it sleeps, for about twice as long as the last ones took:
+// to be woken takes a program longer than many an answer does. That costs
+// processor time, of each wait at most `spin` of its options; nothing where
+// waits take far longer than that; and next to nothing where it was in vain, as
+// with more threads to run than processors: then up to 1023 waits sleep at once
+// before the next try. Zero always sleeps at once, and machines of one
+// processor never spin. What is more than a second is a second.
+//
 // Errors of Open: those of CreatePublisher and CreateSubscriber in
 // channel.proto: CHANNEL_NOT_FOUND, CALLER_NOT_ALLOWED, CHANNEL_FULL,
 // QUOTA_EXCEEDED, ...; with `create` those of CreateChannel.
 
 class ChannelPlace;
+
+inline constexpr absl::Duration kDefaultSpin =
+    absl::Nanoseconds(kDefaultSpinNs);
 
 struct PublisherOptions {
   // The channel is made like this when there is none; one that is there has to
@@ -53,6 +65,8 @@ struct PublisherOptions {
   // NewGrant::handle of Client::CreateChannelGrant, which lets in whom the mode
   // would not (GRANT_INVALID); `create` is not looked at then.
   std::string grant;
+  // Of waits for room; Drain and AwaitSubscribers sleep at once.
+  absl::Duration spin = kDefaultSpin;
 };
 
 // Publishes in a channel of kPublish, or puts work into a kQueue.
@@ -114,6 +128,8 @@ struct SubscriberOptions {
   SlowPolicy policy = SlowPolicy::kBlock;
   std::optional<ChannelSpec> create;  // as of PublisherOptions
   std::string grant;                  // likewise
+  // Of waits for messages; of WaitAny, that of the first one counts.
+  absl::Duration spin = kDefaultSpin;
 };
 
 // Gets every message of every publisher of a kPublish channel: of those that
@@ -176,8 +192,9 @@ class Subscriber {
 };
 
 struct ConsumerOptions {
-  std::optional<ChannelSpec> create;  // as of PublisherOptions; of kQueue
-  std::string grant;                  // likewise
+  std::optional<ChannelSpec> create;   // as of PublisherOptions; of kQueue
+  std::string grant;                   // likewise
+  absl::Duration spin = kDefaultSpin;  // of waits for messages
 };
 
 // Takes work from a kQueue: each message goes to one consumer. What that has

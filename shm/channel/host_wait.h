@@ -23,7 +23,10 @@ struct HostWait {
   static uint64_t RecentNs() { return sys::RecentMonotonicNs(); }
   static void Wake(const uint32_t* word) { sys::FutexWakeAll(word); }
   static void Pause() { HostSleep::Pause(); }
-  static uint32_t MaxSpins() { return HostSleep::MaxSpins(); }
+  // Whether what is waited for can come while this thread runs: not where there
+  // is no other processor.
+  static bool CanSpin() { return HostSleep::MaxSpins() > 0; }
+  static uint64_t NowNs() { return sys::MonotonicNs(); }
 };
 
 }  // namespace shmd

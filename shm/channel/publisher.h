@@ -124,6 +124,8 @@ class BasicRingPublisher {
   absl::Status AwaitReaders(size_t count, absl::Time deadline) {
     return room_.AwaitReaders(count, deadline);
   }
+  // The longest that a wait for room spins; 0 sleeps at once.
+  void set_spin_ns(uint64_t most_ns) { room_.set_spin_ns(most_ns); }
 
   // Messages that were published.
   uint64_t published() const { return room_.published(); }

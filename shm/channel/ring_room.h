@@ -23,6 +23,7 @@
 #include "shm/channel/reader_set.h"
 #include "shm/channel/sleep_words.h"
 #include "shm/channel/slot_words.h"
+#include "shm/channel/spin.h"
 #include "shm/layout/channel_layout.h"
 
 namespace shmd {
@@ -140,6 +141,7 @@ class BasicRingRoom {
         deadline);
   }
 
+  void set_spin_ns(uint64_t most_ns) { spin_.set_most_ns(most_ns); }
   const absl::Status& status() const { return status_; }
   uint64_t published() const { return published_; }
   uint64_t first_kept() const { return first_; }
@@ -169,7 +171,6 @@ class BasicRingRoom {
   // is about to write it.
   static constexpr uint64_t kEagerBytes = 32768;
   static constexpr uint64_t kEagerMessages = 8;
-  static constexpr uint32_t kMinSpins = 50;
   static constexpr uint64_t kLeastSleepNs = 1'000'000;
   // Messages from one try to map a newcomer's page to the next.
   static constexpr uint32_t kBetweenTries = 4096;
@@ -338,16 +339,12 @@ class BasicRingRoom {
   }
 
   std::optional<Extent> SpinForRoom(uint64_t bytes) {
-    const uint32_t limit = std::min(spins_, Wait::MaxSpins());
-    for (uint32_t i = 0; i < limit; ++i) {
-      Wait::Pause();
-      const std::optional<Extent> place = FindRoom(bytes);
-      if (!place.has_value()) continue;
-      spins_ = std::min(2 * spins_ + 1, Wait::MaxSpins());
-      return place;
-    }
-    spins_ = std::max(spins_ / 2, kMinSpins);
-    return std::nullopt;
+    std::optional<Extent> place;
+    spin_.Until([&] {
+      place = FindRoom(bytes);
+      return place.has_value();
+    });
+    return place;
   }
 
   std::optional<Extent> SleepForRoom(uint64_t bytes, absl::Time deadline) {
@@ -367,6 +364,7 @@ class BasicRingRoom {
       if (!in_time) place = FindRoom(bytes);
     }
     Sleeps::End(&header_->waiting);
+    spin_.Slept();
     return place;
   }
 
@@ -418,6 +416,7 @@ class BasicRingRoom {
   std::vector<Kept> kept_;  // by slot
   std::vector<SetAside> set_aside_;
   Readers readers_;
+  BasicSpin<Wait> spin_;
   absl::Status status_;
   uint64_t published_ = 0;
   uint64_t first_ = 0;  // that is not taken back yet
@@ -425,7 +424,6 @@ class BasicRingRoom {
   uint64_t sleeps_ = 0;
   uint32_t tries_ = 0;
   uint32_t seen_change_ = 0;
-  uint32_t spins_ = 1000;
   bool complete_ = true;
 };
 

@@ -26,6 +26,7 @@
 #include "shm/channel/received_message.h"
 #include "shm/channel/ring_source.h"
 #include "shm/channel/sleep_words.h"
+#include "shm/channel/spin.h"
 #include "shm/layout/channel_layout.h"
 #include "shm/layout/memory_word.h"
 #include "shm/sys/bell_set.h"
@@ -108,9 +109,11 @@ class BasicRingSubscriber {
   }
 
   // Waits until there may be a message, or who takes part has changed: spins
-  // for a while, longer when that has paid of late, and then sleeps. NO_MESSAGE
+  // for a while, as long as that has paid of late, and then sleeps. NO_MESSAGE
   // when there was nothing until `deadline`.
   absl::Status AwaitMessage(absl::Time deadline);
+  // The longest that a wait spins; 0 sleeps at once.
+  void set_spin_ns(uint64_t most_ns) { spin_.set_most_ns(most_ns); }
 
   // For poll(2) and epoll(7): a descriptor, of this object, that is readable
   // after Arm when there is something to receive.
@@ -124,7 +127,8 @@ class BasicRingSubscriber {
   // Ends what Arm began, before receiving.
   void Disarm();
 
-  // For who waits for several subscribers: WaitAny.
+  // For who waits for several subscribers: WaitAny, by the first one's spin.
+  BasicSpin<Wait>& spin() { return spin_; }
   bool SpinOnce() const;
   void AnnounceSleep(std::vector<sys::FutexWord>* words);
   bool LookAgain();
@@ -159,7 +163,6 @@ class BasicRingSubscriber {
   using Source = BasicRingSource<Memory, Wait>;
   using Sleeps = BasicSleepWords<Memory>;
 
-  static constexpr uint32_t kMinSpins = 50;
   static constexpr uint32_t kLooksBetweenClocks = 16;
   // Looks for messages from one try to map a newcomer's ring to the next.
   static constexpr uint32_t kBetweenTries = 4096;
@@ -214,9 +217,9 @@ class BasicRingSubscriber {
   bool is_closed_ = false;
   absl::Status kept_error_;
   std::shared_ptr<sys::BellSet> bells_;
+  BasicSpin<Wait> spin_;
   uint64_t sleeps_ = 0;
   uint32_t seen_change_ = 0;
-  uint32_t spins_ = 1000;
   uint32_t tries_ = 0;
   bool complete_ = true;
   bool has_ended_ = false;  // some source, which may be dropped
@@ -266,15 +269,7 @@ template <typename Memory, typename Wait>
 absl::Status BasicRingSubscriber<Memory, Wait>::AwaitMessage(
     absl::Time deadline) {
   if (deadline == absl::InfinitePast()) return NoMessageError();
-  const uint32_t limit = std::min(spins_, Wait::MaxSpins());
-  for (uint32_t i = 0; i < limit; ++i) {
-    if (SpinOnce()) {
-      if (i > 0) spins_ = std::min(2 * spins_ + 1, Wait::MaxSpins());
-      return absl::OkStatus();
-    }
-    Wait::Pause();
-  }
-  spins_ = std::max(spins_ / 2, kMinSpins);
+  if (spin_.Until([this] { return SpinOnce(); })) return absl::OkStatus();
   std::vector<sys::FutexWord> words;
   AnnounceSleep(&words);
   bool in_time = true;
@@ -289,6 +284,7 @@ absl::Status BasicRingSubscriber<Memory, Wait>::AwaitMessage(
     }
   }
   EndSleep();
+  spin_.Slept();
   return in_time || SpinOnce() ? absl::OkStatus() : NoMessageError();
 }
 

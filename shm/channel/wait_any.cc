@@ -1,6 +1,5 @@
 #include "shm/channel/wait_any.h"
 
-#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -10,19 +9,14 @@
 #include "base/error_reason.h"
 #include "shm/channel/host_wait.h"
 #include "shm/channel/member_parts.h"
+#include "shm/channel/spin.h"
 
 namespace shmd {
 namespace {
 
-constexpr uint32_t kSpins = 200;
-
-std::optional<size_t> Spin(absl::Span<RingSubscriber* const> subscribers) {
-  const uint32_t spins = std::min(kSpins, HostWait::MaxSpins());
-  for (uint32_t i = 0; i <= spins; ++i) {
-    for (size_t j = 0; j < subscribers.size(); ++j) {
-      if (subscribers[j]->SpinOnce()) return j;
-    }
-    HostWait::Pause();
+std::optional<size_t> Look(absl::Span<RingSubscriber* const> subscribers) {
+  for (size_t i = 0; i < subscribers.size(); ++i) {
+    if (subscribers[i]->SpinOnce()) return i;
   }
   return std::nullopt;
 }
@@ -31,8 +25,14 @@ std::optional<size_t> Spin(absl::Span<RingSubscriber* const> subscribers) {
 
 absl::StatusOr<size_t> WaitAny(absl::Span<RingSubscriber* const> subscribers,
                                absl::Time deadline) {
+  if (subscribers.empty()) return NoMessageError();
+  // Of one who mostly waits for the same ones.
+  BasicSpin<HostWait>& spin = subscribers.front()->spin();
   for (;;) {
-    if (const std::optional<size_t> ready = Spin(subscribers)) return *ready;
+    std::optional<size_t> ready = Look(subscribers);
+    if (ready.has_value()) return *ready;
+    spin.Until([&] { return (ready = Look(subscribers)).has_value(); });
+    if (ready.has_value()) return *ready;
     std::vector<sys::FutexWord> words;
     for (RingSubscriber* const one : subscribers) one->AnnounceSleep(&words);
     const auto awake = absl::MakeCleanup([subscribers] {
@@ -46,9 +46,11 @@ absl::StatusOr<size_t> WaitAny(absl::Span<RingSubscriber* const> subscribers,
       if (subscribers[i]->LookAgain()) return i;
     }
     HostWait::Any(words, deadline);
+    spin.Slept();
     // Not only when that says so: bells may ring for no reason.
     if (absl::Now() >= deadline) {
-      if (const std::optional<size_t> ready = Spin(subscribers)) return *ready;
+      ready = Look(subscribers);
+      if (ready.has_value()) return *ready;
       return NoMessageError();
     }
   }

@@ -102,7 +102,12 @@ struct NoWait {
   }
   static void Wake(const uint32_t*) {}
   static void Pause() {}
-  static uint32_t MaxSpins() { return 2; }
+  static bool CanSpin() { return true; }
+  // Each look is a while later, so that no spin is long.
+  static uint64_t NowNs() {
+    static uint64_t now_ns = 0;
+    return now_ns += 20 * 1000;
+  }
 };
 
 }  // namespace shmd
