@@ -208,6 +208,7 @@ class BasicRingPublisher {
     __builtin_prefetch(&slots_[ahead & (parts_.ring.slots - 1)], 1);
     room_.RefreshIfChanged();
     room_.WakeSleepers(count, to);
+    room_.ReclaimLarge();
   }
 
   static constexpr uint64_t kPrefetchAhead = 8;

@@ -83,15 +83,22 @@ class BasicReaderSet {
   size_t size() const { return readers_.size(); }
 
   // All messages before this one are done with, of `published`, as far as
-  // those are concerned whom `counts` wants.
+  // those are concerned whom `counts` wants. What is not above `enough` is as
+  // good as any other: then only the cursor is read that was the last one the
+  // last time, and the others' lines stay with those who write them.
   template <typename Counts>
-  uint64_t Released(uint64_t published, const Counts& counts) {
+  uint64_t Released(uint64_t published, uint64_t enough, const Counts& counts) {
     uint64_t least = published;
-    for (const auto& reader : readers_) {
-      if (!counts(*reader)) continue;
-      const std::optional<uint64_t> released = CursorOf(*reader, published);
-      if (released.has_value()) least = std::min(least, *released);
-    }
+    const auto look = [&](size_t i) {
+      if (!counts(*readers_[i])) return;
+      const std::optional<uint64_t> released =
+          CursorOf(*readers_[i], published);
+      if (!released.has_value() || *released >= least) return;
+      least = *released;
+      last_ = i;
+    };
+    if (last_ < readers_.size()) look(last_);
+    for (size_t i = 0; i < readers_.size() && least > enough; ++i) look(i);
     return least;
   }
 
@@ -261,6 +268,7 @@ class BasicReaderSet {
   layout::MemberRole role_;
   OpenPart open_;
   Readers readers_;
+  size_t last_ = 0;  // the one that has released least, if it is there
 };
 
 }  // namespace shmd

@@ -69,9 +69,6 @@ class BasicRingRoom {
     RefreshIfChanged();
     if (!status_.ok()) return status_;
     const uint64_t bytes = std::max<uint64_t>(size_bytes + metadata_bytes, 1);
-    if (bytes >= kEagerBytes && published_ - first_ >= kEagerMessages) {
-      Reclaim();
-    }
     std::optional<Extent> place = FindRoom(bytes);
     if (!place.has_value()) {
       ASSIGN_OR_RETURN(place, WaitForRoom(bytes, deadline));
@@ -89,6 +86,15 @@ class BasicRingRoom {
   void Published(uint64_t count) {
     published_ += count;
     Memory::Store(&header_->published, published_, std::memory_order_release);
+  }
+
+  // After what was shown, when its readers have something to do: who publishes
+  // mostly has not.
+  void ReclaimLarge() {
+    if (published_ - first_ >= kEagerMessages &&
+        kept_[first_ & mask()].place.size_bytes >= kEagerBytes) {
+      Reclaim();
+    }
   }
 
   // After `count` messages, each for `to` alone unless that is 0.
@@ -128,7 +134,7 @@ class BasicRingRoom {
             return complete_ && first_ == published_;
           }
           return complete_ &&
-                 readers_.Released(published_, [](const auto& reader) {
+                 readers_.Released(published_, first_, [](const auto& reader) {
                    return reader.IsWaitedFor();
                  }) == published_;
         },
@@ -172,6 +178,7 @@ class BasicRingRoom {
   static constexpr uint64_t kEagerBytes = 32768;
   static constexpr uint64_t kEagerMessages = 8;
   static constexpr uint64_t kLeastSleepNs = 1'000'000;
+  static constexpr uint32_t kTurnsBetweenLooks = 8;
   // Messages from one try to map a newcomer's page to the next.
   static constexpr uint32_t kBetweenTries = 4096;
 
@@ -226,7 +233,7 @@ class BasicRingRoom {
 
   uint64_t ReleasedByAll() {
     const uint64_t least =
-        readers_.Released(published_, [](const auto&) { return true; });
+        readers_.Released(published_, first_, [](const auto&) { return true; });
     return std::min(
         least, published_ - std::min<uint64_t>(published_, fields_.history));
   }
@@ -322,7 +329,7 @@ class BasicRingRoom {
   }
 
   bool IsBlocked() {
-    return readers_.Released(published_, [](const auto& reader) {
+    return readers_.Released(published_, first_, [](const auto& reader) {
       return reader.IsWaitedFor();
     }) <= first_;
   }
@@ -340,7 +347,10 @@ class BasicRingRoom {
 
   std::optional<Extent> SpinForRoom(uint64_t bytes) {
     std::optional<Extent> place;
+    uint32_t turns = 0;
     spin_.Until([&] {
+      // A look takes the line of a cursor from who is about to write it.
+      if (++turns % kTurnsBetweenLooks != 0) return false;
       place = FindRoom(bytes);
       return place.has_value();
     });

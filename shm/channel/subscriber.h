@@ -71,8 +71,9 @@ class BasicRingSubscriber {
 
   // The next message of any publisher, or nullopt when there is none now.
   absl::StatusOr<std::optional<Message>> TryReceive() {
-    std::optional<Message> message;
-    RETURN_IF_ERROR(TryReceiveInto(&message));
+    absl::StatusOr<std::optional<Message>> message(absl::in_place);
+    absl::Status status = TryReceiveInto(&*message);
+    if (!status.ok()) message = std::move(status);
     return message;
   }
 
@@ -231,20 +232,21 @@ inline absl::Status BasicRingSubscriber<Memory, Wait>::TryReceiveInto(
   if (HasChanged()) Refresh();
   if (!status_.ok()) return status_;
   if (!kept_error_.ok()) return std::exchange(kept_error_, absl::OkStatus());
+  // Taken where it stays: it is large beside what it costs to take it.
+  message->emplace();
   for (size_t i = 0; i < sources_.size(); ++i) {
     if (++turn_ >= sources_.size()) turn_ = 0;
     Source& source = *sources_[turn_];
-    TakenMessage taken;
-    const Took took = source.TryTake(&taken);
+    const Took took = source.TryTake(&(*message)->taken_);
     if (took == Took::kNothing) continue;
-    if (took != Took::kMessage) return ErrorOf(took, taken, source);
-    message->emplace();
+    if (took != Took::kMessage)
+      return ErrorOf(took, (*message)->taken_, source);
     (*message)->source_ = &source;
     (*message)->publisher_ = source.publisher();
-    (*message)->taken_ = taken;
     (*message)->is_claimed_ = reader_.claims;
     return absl::OkStatus();
   }
+  message->reset();
   if (has_ended_) DropExhausted();
   return is_closed_ ? ClosedError() : absl::OkStatus();
 }
