@@ -2,7 +2,7 @@
 // and a Unix socket, which copies:
 //
 //   floors word 0
-//   floors futex CPUS
+//   floors futex|wake|spin CPUS
 //   floors ring|fill|socket BYTES
 //   floors stream SUBSCRIBERS
 //
@@ -125,8 +125,9 @@ double Word() {
   });
 }
 
-// Both always sleep and always wake.
-double Futex(size_t cpus) {
+// A word each way. Who answers always sleeps, and has done so for a while if
+// `asleep`; who asks sleeps as well, or spins.
+double Futex(size_t cpus, bool asleep, bool spins) {
   struct Words {
     alignas(kApart) std::atomic<uint32_t> there;
     alignas(kApart) std::atomic<uint32_t> back;
@@ -150,10 +151,15 @@ double Futex(size_t cpus) {
   };
   const OtherEnd other(answer, Other(cpus));
   uint32_t round = 0;
-  return MedianNs([&] {
+  const auto ask = [&] {
     store(&words->there, ++round);
+    while (spins && words->back.load(std::memory_order_acquire) != round) {
+    }
     sleep(&words->back, round);
-  });
+  };
+  if (!asleep) return MedianNs(ask);
+  const SleepWatch watch(other.pid());
+  return MedianAfterNs([&] { watch.Await(); }, ask);
 }
 
 double RoundTrip(size_t size_bytes) {
@@ -252,7 +258,9 @@ int Main(int argc, char** argv) {
   if (operation == "word") {
     Print(Word());
   } else if (operation == "futex") {
-    Print(Futex(argument));
+    Print(Futex(argument, /*asleep=*/false, /*spins=*/false));
+  } else if (operation == "wake" || operation == "spin") {
+    Print(Futex(argument, /*asleep=*/true, operation == "spin"));
   } else if (operation == "ring") {
     Print(RoundTrip(argument));
   } else if (operation == "fill") {

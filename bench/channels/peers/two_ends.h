@@ -1,6 +1,7 @@
 #ifndef SHMD_BENCH_CHANNELS_PEERS_TWO_ENDS_H_
 #define SHMD_BENCH_CHANNELS_PEERS_TWO_ENDS_H_
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -83,6 +84,8 @@ class OtherEnd {
     waitpid(pid_, nullptr, 0);
   }
 
+  pid_t pid() const { return pid_; }
+
  private:
   pid_t pid_ = -1;
 };
@@ -123,6 +126,61 @@ double MedianNs(Run run, int64_t batch_ns = kBatchNs) {
                        static_cast<double>(batch));
   }
   return Median(std::move(means_ns));
+}
+
+// For so long another end has to have been asleep: longer than it may spin.
+constexpr int64_t kAsleepNs = 100'000;
+
+// Returns when a process of one thread has slept for a while. This one runs
+// meanwhile.
+class SleepWatch {
+ public:
+  explicit SleepWatch(pid_t pid) {
+    char path[64];
+    std::snprintf(path, sizeof path, "/proc/%d/stat", static_cast<int>(pid));
+    fd_ = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd_ < 0) Fail(path);
+  }
+  SleepWatch(const SleepWatch&) = delete;
+  SleepWatch& operator=(const SleepWatch&) = delete;
+  ~SleepWatch() { close(fd_); }
+
+  void Await() const {
+    do {
+      while (!IsAsleep()) sched_yield();
+      const int64_t until = NowNs() + kAsleepNs;
+      while (NowNs() < until) {
+      }
+    } while (!IsAsleep());
+  }
+
+ private:
+  bool IsAsleep() const {
+    char text[64] = {};
+    if (pread(fd_, text, sizeof text - 1, 0) <= 0) Fail("/proc/PID/stat");
+    const char* const name_end = std::strrchr(text, ')');
+    return name_end != nullptr && name_end[1] == ' ' && name_end[2] == 'S';
+  }
+
+  int fd_ = -1;
+};
+
+// The median of single rounds, each after `prepare`, which is not timed.
+template <typename Prepare, typename Run>
+double MedianAfterNs(Prepare prepare, Run run) {
+  std::vector<double> all_ns;
+  int64_t total_ns = 0;
+  for (int64_t round = 0; total_ns < kSeriesNs; ++round) {
+    const int64_t start = NowNs();
+    prepare();
+    const int64_t begin = NowNs();
+    run();
+    const int64_t end = NowNs();
+    if (round < kWarmRounds) continue;
+    total_ns += end - start;
+    all_ns.push_back(static_cast<double>(end - begin));
+  }
+  return Median(std::move(all_ns));
 }
 
 inline void Print(double ns) { std::printf("%.2f\n", ns); }

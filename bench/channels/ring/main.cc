@@ -2,10 +2,14 @@
 // parts that the daemon would make, and hands them to both ends.
 //
 //   ring trip|fill BYTES
-//   ring sleep CPUS
+//   ring sleep|wake CPUS
 //   ring stream SUBSCRIBERS
 //
-// prints the nanoseconds of one round or of one message.
+// prints the nanoseconds of one round or of one message, and
+//
+//   ring flat BYTES
+//
+// how often that of a trip of 64 bytes it takes, of both in turn.
 
 #include <fcntl.h>
 
@@ -22,6 +26,7 @@
 #include "shm/channel/channel_format.h"
 #include "shm/channel/channel_writer.h"
 #include "shm/channel/publisher.h"
+#include "shm/channel/spin.h"
 #include "shm/channel/subscriber.h"
 #include "shm/layout/channel_layout.h"
 
@@ -32,16 +37,6 @@ constexpr size_t kAnswerBytes = 8;
 constexpr size_t kSmallBytes = 64;
 // Of the largest messages there is room for so many.
 constexpr uint64_t kMinMessages = 8;
-
-// How both ends wait: who sleeps at once has to be woken each time.
-struct SleepAtOnce : HostWait {
-  static uint32_t MaxSpins() { return 0; }
-};
-
-template <typename Wait>
-using PublisherOf = BasicRingPublisher<layout::HostMemory, Wait>;
-template <typename Wait>
-using SubscriberOf = BasicRingSubscriber<layout::HostMemory, Wait>;
 
 template <typename T>
 T Need(absl::StatusOr<T> value) {
@@ -73,26 +68,24 @@ class Link {
     AddPublisher(writer);
   }
 
-  template <typename Wait = HostWait>
-  std::unique_ptr<PublisherOf<Wait>> Publisher() const {
+  std::unique_ptr<RingPublisher> Publisher() const {
     PublisherParts parts;
     parts.channel = Copy(channel_);
     parts.ring = Copy(ring_);
     parts.index = publisher_.index;
     parts.generation = publisher_.generation;
     parts.open_part = Opener();
-    return Need(PublisherOf<Wait>::Open(std::move(parts)));
+    return Need(RingPublisher::Open(std::move(parts)));
   }
 
-  template <typename Wait = HostWait>
-  std::unique_ptr<SubscriberOf<Wait>> Subscriber(size_t i = 0) const {
+  std::unique_ptr<RingSubscriber> Subscriber(size_t i = 0) const {
     SubscriberParts parts;
     parts.channel = Copy(channel_);
     parts.page = Copy(pages_[i]);
     parts.index = subscribers_[i].index;
     parts.generation = subscribers_[i].generation;
     parts.open_part = Opener();
-    return Need(SubscriberOf<Wait>::Open(std::move(parts)));
+    return Need(RingSubscriber::Open(std::move(parts)));
   }
 
  private:
@@ -133,8 +126,7 @@ class Link {
 };
 
 // Only the first byte is written, or all of them.
-template <typename Publisher>
-void Publish(Publisher& to, size_t size_bytes, int byte, bool fill) {
+void Publish(RingPublisher& to, size_t size_bytes, int byte, bool fill) {
   Loan loan = Need(to.Borrow(size_bytes, absl::InfiniteFuture()));
   std::memset(loan.data(), byte, fill ? size_bytes : 1);
   Need(to.Publish(std::move(loan)).status());
@@ -170,27 +162,87 @@ double RoundTrip(size_t size_bytes, bool fill) {
   });
 }
 
-double Sleep(size_t cpus) {
+// Trips of 64 bytes and of `size_bytes` in turn, a few milliseconds of each, so
+// that what the machine does meanwhile happens to both.
+double Flat(size_t size_bytes) {
+  constexpr int kRounds = 4096;
+  struct Links {
+    explicit Links(size_t bytes)
+        : size_bytes(bytes), there(bytes), back(kAnswerBytes) {}
+    size_t size_bytes;
+    Link there;
+    Link back;
+  };
+  const Links links[] = {Links(kSmallBytes), Links(size_bytes)};
+  struct End {
+    std::unique_ptr<RingPublisher> to;
+    std::unique_ptr<RingSubscriber> from;
+  };
+  const OtherEnd other([&] {
+    std::vector<End> ends;
+    for (const Links& link : links) {
+      ends.push_back({link.back.Publisher(), link.there.Subscriber()});
+    }
+    for (;;) {
+      for (const End& end : ends) {
+        for (int i = 0; i < kRounds; ++i) {
+          Take(*end.from, false);
+          Publish(*end.to, kAnswerBytes, 0, false);
+        }
+      }
+    }
+  });
+  std::vector<End> ends;
+  for (const Links& link : links) {
+    ends.push_back({link.there.Publisher(), link.back.Subscriber()});
+  }
+  const auto time = [&](size_t which) {
+    const int64_t begin = NowNs();
+    for (int i = 0; i < kRounds; ++i) {
+      Publish(*ends[which].to, links[which].size_bytes, FillByte(i), false);
+      Take(*ends[which].from, false);
+    }
+    return static_cast<double>(NowNs() - begin);
+  };
+  std::vector<double> ratios;
+  const int64_t begin = NowNs();
+  while (NowNs() - begin < kSeriesNs + kWarmNs || ratios.size() < kMinBatches) {
+    const double small_ns = time(0);
+    ratios.push_back(time(1) / small_ns);
+  }
+  return Median(std::move(ratios));
+}
+
+// Who answers sleeps until it is woken: as the library has it, when it had
+// nothing to do for a while, and who asks spins while that pays; or both sleep
+// at once.
+double Sleep(size_t cpus, bool as_usual) {
   const Link there(kSmallBytes);
   const Link back(kSmallBytes);
-  const auto receive = [](SubscriberOf<SleepAtOnce>& from) {
+  const uint64_t spin_ns = as_usual ? kDefaultSpinNs : 0;
+  const auto receive = [](RingSubscriber& from) {
     Need(from.Receive(absl::InfiniteFuture()));
   };
   const auto answer = [&] {
-    const auto from = there.Subscriber<SleepAtOnce>();
-    const auto to = back.Publisher<SleepAtOnce>();
+    const auto from = there.Subscriber();
+    const auto to = back.Publisher();
+    from->set_spin_ns(spin_ns);
     for (;;) {
       receive(*from);
       Publish(*to, kSmallBytes, 0, false);
     }
   };
   const OtherEnd other(answer, Other(cpus));
-  const auto to = there.Publisher<SleepAtOnce>();
-  const auto from = back.Subscriber<SleepAtOnce>();
-  return MedianNs([&] {
+  const auto to = there.Publisher();
+  const auto from = back.Subscriber();
+  from->set_spin_ns(spin_ns);
+  const auto ask = [&] {
     Publish(*to, kSmallBytes, 0, false);
     receive(*from);
-  });
+  };
+  if (!as_usual) return MedianNs(ask);
+  const SleepWatch watch(other.pid());
+  return MedianAfterNs([&] { watch.Await(); }, ask);
 }
 
 // Who shares a CPU and finds nothing lets the next one run.
@@ -216,8 +268,10 @@ int Main(int argc, char** argv) {
   const size_t argument = std::strtoull(argv[2], nullptr, 10);
   if (operation == "trip" || operation == "fill") {
     Print(RoundTrip(argument, operation == "fill"));
-  } else if (operation == "sleep") {
-    Print(Sleep(argument));
+  } else if (operation == "flat") {
+    Print(Flat(argument));
+  } else if (operation == "sleep" || operation == "wake") {
+    Print(Sleep(argument, /*as_usual=*/operation == "wake"));
   } else if (operation == "stream") {
     Print(Stream(argument));
   } else {

@@ -1,7 +1,7 @@
 //! The rows of ../../compare by iceoryx2, which compiles and runs it:
 //!
 //!     iceoryx2_peer trip|fill BYTES
-//!     iceoryx2_peer event CPUS
+//!     iceoryx2_peer event|wake CPUS
 //!     iceoryx2_peer stream SUBSCRIBERS
 //!     iceoryx2_peer create|add 0
 //!
@@ -12,7 +12,9 @@ use core::error::Error;
 use iceoryx2::port::{publisher::Publisher, subscriber::Subscriber};
 use iceoryx2::prelude::*;
 use iceoryx2::service::port_factory::publish_subscribe::PortFactory;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -30,6 +32,7 @@ const WARM_NS: u128 = 20_000_000;
 const WARM_ROUNDS: u128 = 8;
 const SERIES_NS: u128 = 150_000_000;
 const MIN_BATCHES: usize = 5;
+const ASLEEP_NS: u128 = 100_000;
 const MIN_CREATES: usize = 15;
 const STREAM_BYTES: usize = 64;
 const STREAM_SLOTS: usize = 1024;
@@ -72,6 +75,46 @@ fn median_ns(batch_ns: u128, mut run: impl FnMut()) -> f64 {
         means.push(took_ns as f64 / batch as f64);
     }
     median(means)
+}
+
+fn is_asleep(stat: &File) -> bool {
+    let mut text = [0u8; 64];
+    let count = stat.read_at(&mut text, 0).unwrap();
+    let name_end = text[..count].iter().rposition(|&c| c == b')').unwrap();
+    text[name_end + 2] == b'S'
+}
+
+/// Returns when a process has slept for a while. This one runs meanwhile.
+fn await_sleep(stat: &File) {
+    loop {
+        while !is_asleep(stat) {
+            std::thread::yield_now();
+        }
+        let begin = Instant::now();
+        while begin.elapsed().as_nanos() < ASLEEP_NS {}
+        if is_asleep(stat) {
+            return;
+        }
+    }
+}
+
+/// The median of single rounds, each after the other end has slept for a while.
+fn median_of_wakes_ns(other: &Child, mut run: impl FnMut()) -> Result<f64, Box<dyn Error>> {
+    let stat = File::open(format!("/proc/{}/stat", other.id()))?;
+    let (mut all, mut total_ns, mut round) = (Vec::new(), 0, 0);
+    while total_ns < SERIES_NS {
+        let start = Instant::now();
+        await_sleep(&stat);
+        let begin = Instant::now();
+        run();
+        let end = Instant::now();
+        round += 1;
+        if round > WARM_ROUNDS {
+            total_ns += (end - start).as_nanos();
+            all.push((end - begin).as_nanos() as f64);
+        }
+    }
+    Ok(median(all))
 }
 
 /// Starts another end and waits until it takes part.
@@ -183,18 +226,19 @@ macro_rules! event {
     };
 }
 
-fn event(name: &str, cpus: usize) -> Result<f64, Box<dyn Error>> {
+fn event(name: &str, cpus: usize, asleep: bool) -> Result<f64, Box<dyn Error>> {
     let mut other = start(if cpus == 1 { "event-here" } else { "event" }, name)?;
     let node = node()?;
     let notifier = event!(node, format!("{name}-there")).notifier_builder().create()?;
     let listener = event!(node, format!("{name}-back")).listener_builder().create()?;
-    let ns = median_ns(BATCH_NS, || {
+    let ask = || {
         notifier.notify_with_custom_event_id(EventId::new(1)).unwrap();
         let mut got = false;
         while !got {
             listener.blocking_wait(|_| got = true).unwrap();
         }
-    });
+    };
+    let ns = if asleep { median_of_wakes_ns(&other, ask)? } else { median_ns(BATCH_NS, ask) };
     notifier.notify_with_custom_event_id(EventId::new(END_EVENT))?;
     other.wait()?;
     Ok(ns)
@@ -288,7 +332,7 @@ fn main() -> Done {
     let number: usize = argument.parse()?;
     let ns = match operation.as_str() {
         "trip" | "fill" => trip(&name, number, operation == "fill")?,
-        "event" => event(&name, number)?,
+        "event" | "wake" => event(&name, number, operation == "wake")?,
         "stream" => stream(&name, number)?,
         "create" | "add" => create(&name, operation == "create")?,
         _ => return Err("no such operation".into()),
