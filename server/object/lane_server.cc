@@ -1,5 +1,6 @@
 #include "server/object/lane_server.h"
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -10,9 +11,12 @@
 namespace shmd {
 namespace {
 
-// Longer than a program takes between two submissions of one piece of work,
-// shorter than anybody would notice on a bill.
-constexpr absl::Duration kSpin = absl::Microseconds(60);
+// Longer than a program takes between two submissions of one piece of work, the
+// filling of some MiB among it; shorter than anybody would notice on a bill.
+constexpr absl::Duration kSpin = absl::Microseconds(150);
+// Between two looks at nothing: the first come one after another, the later ones
+// leave the processor's core to its other thread, which may be who fills.
+constexpr int kMaxPauses = 8;
 constexpr absl::Duration kLongestTurn = absl::Milliseconds(5);
 
 }  // namespace
@@ -70,6 +74,7 @@ bool LaneServer::ServeUntilIdle() {
   absl::Time idle_at = absl::Now() + kSpin;
   // A busy session must not keep what is due waiting.
   const absl::Time due_at = absl::Now() + kLongestTurn;
+  int pauses = 0;
   for (;;) {
     TakeRang(tables);
     bool served = false;
@@ -78,8 +83,10 @@ bool LaneServer::ServeUntilIdle() {
     if (now >= due_at) return false;
     if (served) {
       idle_at = now + kSpin;
+      pauses = 0;
     } else if (now < idle_at) {
-      HostSleep::Pause();
+      pauses = std::min(pauses + 1, kMaxPauses);
+      for (int i = 0; i < pauses; ++i) HostSleep::Pause();
     } else {
       bool asleep = true;
       for (const auto& table : tables) asleep = table->FallAsleep() && asleep;
