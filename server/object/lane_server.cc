@@ -14,8 +14,8 @@ namespace {
 // Longer than a program takes between two submissions of one piece of work, the
 // filling of some MiB among it; shorter than anybody would notice on a bill.
 constexpr absl::Duration kSpin = absl::Microseconds(150);
-// Between two looks at nothing: the first come one after another, the later ones
-// leave the processor's core to its other thread, which may be who fills.
+// Between two looks at nothing: the first come one after another, the later
+// ones leave the processor's core to its other thread, which may be who fills.
 constexpr int kMaxPauses = 8;
 constexpr absl::Duration kLongestTurn = absl::Milliseconds(5);
 
