@@ -380,6 +380,7 @@ void AttachConnection::NameOwner(v1::Segment* segment) const {
 
 absl::Status AttachConnection::Create(v1::CreateSegmentRequest* request,
                                       v1::Segment* created) {
+  RETURN_IF_ERROR(CheckShort(request->segment(), 1));
   NameOwner(request->mutable_segment());
   return CreateSegment(*registry_, caller_, *request, created);
 }
@@ -393,6 +394,7 @@ absl::Status AttachConnection::CreateBatch(
                         "is not HANDLE");
   }
   for (v1::CreateSegmentRequest& member : *request->mutable_requests()) {
+    RETURN_IF_ERROR(CheckShort(member.segment(), request->count()));
     NameOwner(member.mutable_segment());
   }
   return BatchCreateSegments(*registry_, caller_, *request, created);

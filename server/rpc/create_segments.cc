@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
+#include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "server/attach/handle_proto.h"
 #include "server/rpc/commands_from_proto.h"
@@ -31,6 +33,29 @@ bool IsLazyMemfd(const v1::Segment& segment) {
 }
 
 }  // namespace
+
+absl::Status CheckShort(const v1::Segment& segment, int count) {
+  if (segment.backend() == v1::Segment::MAPPED_FILE) {
+    return InvalidField("segment.backend", reason::kRequestInvalid,
+                        "is created by a call alone, which may wait for the "
+                        "storage");
+  }
+  const bool is_sysv = segment.backend() == v1::Segment::SYSV;
+  const bool is_lazy =
+      IsLazyMemfd(segment) ||
+      (!segment.populate() && !segment.lock_in_memory() &&
+       (segment.allocation() == v1::Segment::LAZY ||
+        (is_sysv &&
+         segment.allocation() == v1::Segment::ALLOCATION_UNSPECIFIED &&
+         segment.page_size_bytes() <= BasePageSizeBytes())));
+  const auto factor = static_cast<uint64_t>(std::max(count, 1));
+  if (is_lazy || segment.size_bytes() <= kMostShortBytes / factor) {
+    return absl::OkStatus();
+  }
+  return InvalidField("segment.size_bytes", reason::kRequestInvalid,
+                      "is created by a call alone: more than 1 MiB of pages "
+                      "would have to be reserved");
+}
 
 absl::Status CreateSegment(SegmentRegistry& registry, const Caller& caller,
                            const v1::CreateSegmentRequest& request,

@@ -80,9 +80,9 @@ class SegmentCalls(Calls):
         work = self.work
         yield "create", nothing, lambda: work.create("n"), (
             lambda: work.remove("n"))
-        yield "create by socket", nothing, (
-            lambda: work.create_by_socket("n")), lambda: work.remove("n")
-        if work.backend != "MAPPED_FILE":
+        if work.is_short:
+            yield "create by socket", nothing, (
+                lambda: work.create_by_socket("n")), lambda: work.remove("n")
             yield "create alike", nothing, lambda: work.create_alike(3), (
                 work.remove_alike)
         yield "delete", lambda: work.create("n"), lambda: work.remove("n"), (

@@ -4,13 +4,20 @@ import attach_socket
 from stubs import segment_pb2
 
 PARENT = "namespaces/default"
+PAGE = 4096
 
 
 class SocketCreates:
     """Steps of workload.Workload."""
 
+    @property
+    def is_short(self):
+        """Whether attach.sock makes what it makes: no mapped files, and few
+        reserved pages."""
+        return self.backend != "MAPPED_FILE" and self.page == PAGE
+
     def create_by_socket(self, segment_id, **fields):
-        """The same on the session's connection."""
+        """As create() by a call."""
         self.doubt = ("made", segment_id)
         before = self.listed().get(segment_id)
         with self._attach_errors():

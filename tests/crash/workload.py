@@ -730,7 +730,8 @@ class Workload(SocketCreates):
             yield lambda: self.resize("a", 3 * self.page)
         yield lambda: self.grant("a")
         yield lambda: self.write("a", uid=STRANGER)
-        yield lambda: self.create_by_socket("c")
+        yield lambda: (self.create_by_socket if self.is_short
+                       else self.create)("c")
         yield lambda: self.revoke("a")
         if not named:
             yield lambda: self.seal("a")

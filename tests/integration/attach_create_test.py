@@ -55,11 +55,9 @@ class AttachCreateTest(DaemonCase):
 
     def test_it_is_the_segment_that_the_call_makes(self):
         program = self.connect()
-        for backend in ("MEMFD", "POSIX", "SYSV", "MAPPED_FILE"):
+        for backend in ("MEMFD", "POSIX", "SYSV"):
             with self.subTest(backend):
                 request = creation(backend)
-                if backend == "MAPPED_FILE":
-                    request.segment.file_path = self.fresh_id()
                 made = program.create(request)
                 self.addCleanup(self.remove, made.name)
                 got = self.ok("GetSegment",
@@ -205,6 +203,27 @@ class AttachCreateTest(DaemonCase):
                 self.assertEqual(outcome.code, BAD, outcome)
                 self.assertIn(outcome.reason,
                               ("FIELD_INVALID", "BATCH_TOO_LARGE"))
+
+    def test_what_takes_long_is_for_the_call(self):
+        program = self.connect()
+        mib = 1 << 20
+        reserved = Segment.RESERVED
+        for request in (
+                creation("MAPPED_FILE", file_path=self.fresh_id()),
+                creation("POSIX", mib + 1),
+                creation("MEMFD", mib + 1, allocation=reserved),
+                creation("MEMFD", mib + 1, populate=True),
+                creation("SYSV", mib + 1, allocation=reserved)):
+            with self.subTest(request):
+                self.expect_refused(BAD, "REQUEST_INVALID", program.create,
+                                    request)
+        self.expect_refused(
+            BAD, "REQUEST_INVALID", program.create_batch,
+            batch(257, creation(allocation=reserved)))
+        for request in (creation("MEMFD", 1 << 30), creation("SYSV", 1 << 30),
+                        creation("POSIX", mib)):
+            with self.subTest(request):
+                self.remove(program.create(request).name)
 
     def test_what_is_refused_leaves_nothing(self):
         program = self.connect()
