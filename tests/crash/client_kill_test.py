@@ -82,9 +82,9 @@ class Peer:
             if client.returncode not in (0, -signal.SIGKILL):
                 raise AssertionError("%d: %s" % (client.returncode,
                                                  errors.decode()))
-            while work.exists("owned"):
+            while left := self._left_over(work):
                 if time.monotonic() - died > DEADLINE_SECONDS:
-                    raise AssertionError("what was its own remains")
+                    raise AssertionError("left over: %s" % left)
             reclaimed = time.monotonic() - died
             self._expect_others_at_work(work, shared)
         finally:
@@ -97,14 +97,16 @@ class Peer:
             raise kill_matrix.NotPassed()
         return reclaimed
 
+    @staticmethod
+    def _left_over(work):
+        """What was its own, which goes one after the other."""
+        return {name for name in work.listed()
+                if not name.startswith("shared-") and name not in TO_STAY}
+
     def _expect_others_at_work(self, work, shared):
         """Each of these calls has a deadline."""
         work.write(shared)
         work.update(shared, {"after": "death"})
-        left = set(work.listed())
-        unknown = {name for name in left if not name.startswith("shared-")}
-        if unknown - set(TO_STAY):
-            raise AssertionError("left over: %s" % unknown)
         if not self.daemon.is_running() or self.daemon.pid != self.pid:
             raise AssertionError("the daemon has died")
 
