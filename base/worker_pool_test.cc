@@ -3,36 +3,33 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <mutex>
 #include <set>
-
-#include "absl/synchronization/barrier.h"
-#include "absl/synchronization/blocking_counter.h"
+#include <thread>
 
 namespace shmd {
 namespace {
 
 TEST(WorkerPoolTest, WorkThatWaitsDoesNotHoldUpOther) {
+  std::atomic<int> begun{0};
   WorkerPool pool(4);
-  // Passed only by all at the same time.
-  auto* const barrier = new absl::Barrier(4);
-  absl::BlockingCounter over(4);
   for (int i = 0; i < 4; ++i) {
-    pool.Run([&] {
-      if (barrier->Block()) delete barrier;
-      over.DecrementCount();
+    // Over only when all have begun.
+    pool.Run([&begun] {
+      ++begun;
+      while (begun < 4) std::this_thread::yield();
     });
   }
-  over.Wait();
 }
 
 TEST(WorkerPoolTest, HasNoMoreThreadsThanItMay) {
-  absl::Mutex mutex;
+  std::mutex mutex;
   std::set<std::thread::id> seen;
   {
     WorkerPool pool(2);
     for (int i = 0; i < 100; ++i) {
       pool.Run([&] {
-        absl::MutexLock lock(&mutex);
+        const std::lock_guard<std::mutex> lock(mutex);
         seen.insert(std::this_thread::get_id());
       });
     }
