@@ -314,6 +314,13 @@ absl::StatusOr<AttachSocket::Answer> AttachSocket::Exchange(
   }
 }
 
+absl::StatusOr<AttachSocket::Answer> AttachSocket::Ask(
+    v1::AttachRequest& request) {
+  absl::MutexLock lock(&request_mutex_);
+  SendLateDetaches();
+  return Exchange(request);
+}
+
 void AttachSocket::Decline(const Answer& answer) {
   const v1::AttachReply& reply = answer.received.reply;
   if (reply.has_attachment()) Detach(reply.attachment().attachment_id());
@@ -361,9 +368,7 @@ absl::StatusOr<UniqueFd> AttachSocket::OpenPart(const Part& part) {
 
 absl::StatusOr<AttachSocket::Grant> AttachSocket::ExchangeAttach(
     v1::AttachRequest& request) {
-  absl::MutexLock lock(&request_mutex_);
-  SendLateDetaches();
-  ASSIGN_OR_RETURN(Answer answer, Exchange(request));
+  ASSIGN_OR_RETURN(Answer answer, Ask(request));
   const v1::AttachReply& reply = answer.received.reply;
   if (!reply.has_attachment()) {
     return ProtocolBroken("it neither grants nor refuses");
@@ -381,9 +386,7 @@ absl::StatusOr<AttachSocket::Joined> AttachSocket::Join(
     const v1::JoinChannelRequest& request) {
   v1::AttachRequest wrapped;
   *wrapped.mutable_join() = request;
-  absl::MutexLock lock(&request_mutex_);
-  SendLateDetaches();
-  ASSIGN_OR_RETURN(Answer answer, Exchange(wrapped));
+  ASSIGN_OR_RETURN(Answer answer, Ask(wrapped));
   v1::AttachReply& reply = answer.received.reply;
   if (!reply.has_joined()) {
     return ProtocolBroken("it neither lets join nor refuses");
@@ -400,9 +403,7 @@ absl::StatusOr<AttachSocket::Joined> AttachSocket::Join(
 absl::Status AttachSocket::Leave(const std::string& member) {
   v1::AttachRequest request;
   request.mutable_leave()->set_name(member);
-  absl::MutexLock lock(&request_mutex_);
-  SendLateDetaches();
-  return Exchange(request).status();
+  return Ask(request).status();
 }
 
 bool AttachSocket::Takes(const google::protobuf::MessageLite& request) {
@@ -413,9 +414,7 @@ absl::StatusOr<v1::Segment> AttachSocket::Create(
     const v1::CreateSegmentRequest& request) {
   v1::AttachRequest wrapped;
   *wrapped.mutable_create() = request;
-  absl::MutexLock lock(&request_mutex_);
-  SendLateDetaches();
-  ASSIGN_OR_RETURN(Answer answer, Exchange(wrapped));
+  ASSIGN_OR_RETURN(Answer answer, Ask(wrapped));
   v1::AttachReply& reply = answer.received.reply;
   if (!reply.has_created()) {
     return ProtocolBroken("it neither creates nor refuses");
@@ -427,9 +426,7 @@ absl::StatusOr<v1::BatchCreateSegmentsResponse> AttachSocket::CreateBatch(
     const v1::BatchCreateSegmentsRequest& request) {
   v1::AttachRequest wrapped;
   *wrapped.mutable_create_batch() = request;
-  absl::MutexLock lock(&request_mutex_);
-  SendLateDetaches();
-  ASSIGN_OR_RETURN(Answer answer, Exchange(wrapped));
+  ASSIGN_OR_RETURN(Answer answer, Ask(wrapped));
   v1::AttachReply& reply = answer.received.reply;
   if (!reply.has_created_batch()) {
     return ProtocolBroken("it neither creates nor refuses");

@@ -94,9 +94,9 @@ class AttachSocket {
   // Takes part no more, by the member's name.
   absl::Status Leave(const std::string& member);
 
-  // Makes a segment, or several alike. As of Attach, an answer may never come:
-  // `request` should have an id, and be asked again. INVALID_ARGUMENT when the
-  // request is larger than a datagram may be.
+  // Makes a segment, or several alike, of a request that Takes() is true for:
+  // of a larger one the daemon hangs up. As of Attach, an answer may never
+  // come: `request` should have an id, and be asked again.
   absl::StatusOr<v1::Segment> Create(const v1::CreateSegmentRequest& request);
   absl::StatusOr<v1::BatchCreateSegmentsResponse> CreateBatch(
       const v1::BatchCreateSegmentsRequest& request);
@@ -129,6 +129,8 @@ class AttachSocket {
   absl::Status Send(const std::string& datagram, int flags) const;
   absl::StatusOr<Answer> Exchange(v1::AttachRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(request_mutex_);
+  // The same of one request among others.
+  absl::StatusOr<Answer> Ask(v1::AttachRequest& request);
   // What an Attach grants.
   absl::StatusOr<Grant> ExchangeAttach(v1::AttachRequest& request);
   // Ends what an answer that nobody uses has granted.

@@ -70,7 +70,7 @@ bool IsLazy(const v1::Segment& segment) {
 // Whether a create keeps what else the session asks for waiting for little
 // longer than an attach does: no storage, and few pages.
 bool IsShort(const v1::Segment& segment, int count = 1) {
-  constexpr uint64_t kFewBytes = 1 << 20;
+  constexpr uint64_t kFewBytes = 1 << 20;  // as attach.proto has it
   if (segment.backend() == v1::Segment::MAPPED_FILE) return false;
   return IsLazy(segment) ||
          segment.size_bytes() <= kFewBytes / static_cast<uint64_t>(count);

@@ -380,9 +380,9 @@ void AttachConnection::NameOwner(v1::Segment* segment) const {
 
 absl::Status AttachConnection::Create(v1::CreateSegmentRequest* request,
                                       v1::Segment* created) {
-  RETURN_IF_ERROR(CheckShort(request->segment(), 1));
   NameOwner(request->mutable_segment());
-  return CreateSegment(*registry_, caller_, *request, created);
+  return CreateSegment(*registry_, caller_, *request, LetThrough::kShort,
+                       created);
 }
 
 absl::Status AttachConnection::CreateBatch(
@@ -394,10 +394,10 @@ absl::Status AttachConnection::CreateBatch(
                         "is not HANDLE");
   }
   for (v1::CreateSegmentRequest& member : *request->mutable_requests()) {
-    RETURN_IF_ERROR(CheckShort(member.segment(), request->count()));
     NameOwner(member.mutable_segment());
   }
-  return BatchCreateSegments(*registry_, caller_, *request, created);
+  return BatchCreateSegments(*registry_, caller_, *request, LetThrough::kShort,
+                             created);
 }
 
 absl::Status AttachConnection::Hold(SegmentRegistry::Attached grant,

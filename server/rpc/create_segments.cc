@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
@@ -32,36 +33,38 @@ bool IsLazyMemfd(const v1::Segment& segment) {
          segment.page_size_bytes() <= BasePageSizeBytes();
 }
 
-}  // namespace
-
-absl::Status CheckShort(const v1::Segment& segment, int count) {
-  if (segment.backend() == v1::Segment::MAPPED_FILE) {
-    return InvalidField("segment.backend", reason::kRequestInvalid,
-                        "is created by a call alone, which may wait for the "
-                        "storage");
+absl::Status CheckLetThrough(LetThrough let_through,
+                             absl::Span<const CreateCommand> commands) {
+  if (let_through == LetThrough::kAll) return absl::OkStatus();
+  uint64_t reserved_bytes = 0;
+  for (const CreateCommand& command : commands) {
+    const SegmentOptions& options = command.options;
+    if (options.backend == BackendKind::kMappedFile) {
+      return InvalidField("segment.backend", reason::kRequestInvalid,
+                          "is created by a call alone, which may wait for the "
+                          "storage");
+    }
+    if (!command.is_one_more) reserved_bytes = 0;
+    if (options.allocation == Allocation::kReserved) {
+      reserved_bytes += options.size_bytes;
+    }
+    if (reserved_bytes > kMostShortBytes) {
+      return InvalidField("segment.size_bytes", reason::kRequestInvalid,
+                          "is created by a call alone: more than 1 MiB of "
+                          "pages would have to be reserved");
+    }
   }
-  const bool is_sysv = segment.backend() == v1::Segment::SYSV;
-  const bool is_lazy =
-      IsLazyMemfd(segment) ||
-      (!segment.populate() && !segment.lock_in_memory() &&
-       (segment.allocation() == v1::Segment::LAZY ||
-        (is_sysv &&
-         segment.allocation() == v1::Segment::ALLOCATION_UNSPECIFIED &&
-         segment.page_size_bytes() <= BasePageSizeBytes())));
-  const auto factor = static_cast<uint64_t>(std::max(count, 1));
-  if (is_lazy || segment.size_bytes() <= kMostShortBytes / factor) {
-    return absl::OkStatus();
-  }
-  return InvalidField("segment.size_bytes", reason::kRequestInvalid,
-                      "is created by a call alone: more than 1 MiB of pages "
-                      "would have to be reserved");
+  return absl::OkStatus();
 }
+
+}  // namespace
 
 absl::Status CreateSegment(SegmentRegistry& registry, const Caller& caller,
                            const v1::CreateSegmentRequest& request,
-                           v1::Segment* reply) {
+                           LetThrough let_through, v1::Segment* reply) {
   std::vector<CreateCommand> commands(1);
   ASSIGN_OR_RETURN(commands[0], CreateFromProto(request, "", caller));
+  RETURN_IF_ERROR(CheckLetThrough(let_through, commands));
   ASSIGN_OR_RETURN(const v1::SegmentView extent,
                    ReadView(request.view(), v1::BASIC));
   ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
@@ -79,11 +82,13 @@ absl::Status CreateSegment(SegmentRegistry& registry, const Caller& caller,
 absl::Status BatchCreateSegments(SegmentRegistry& registry,
                                  const Caller& caller,
                                  const v1::BatchCreateSegmentsRequest& request,
+                                 LetThrough let_through,
                                  v1::BatchCreateSegmentsResponse* reply) {
   ASSIGN_OR_RETURN(const v1::SegmentView extent,
                    ReadView(request.view(), v1::BASIC));
   ASSIGN_OR_RETURN(std::vector<CreateCommand> commands,
                    BatchFromProto(request, caller));
+  RETURN_IF_ERROR(CheckLetThrough(let_through, commands));
   ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
                    registry.Create(caller, std::move(commands)));
   reply->mutable_segments()->Reserve(static_cast<int>(made.size()));

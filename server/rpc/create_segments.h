@@ -13,12 +13,19 @@ namespace shmd {
 // CreateSegment and BatchCreateSegments, for both sockets: decode, call the
 // registry, encode.
 
+// What of them is let through. The attach socket has few threads for what may
+// wait, so only what is short: no mapped files, which wait for the storage, and
+// at most kMostShortBytes of pages to be reserved; REQUEST_INVALID for others.
+enum class LetThrough { kAll, kShort };
+inline constexpr uint64_t kMostShortBytes = 1 << 20;
+
 absl::Status CreateSegment(SegmentRegistry& registry, const Caller& caller,
                            const v1::CreateSegmentRequest& request,
-                           v1::Segment* reply);
+                           LetThrough let_through, v1::Segment* reply);
 absl::Status BatchCreateSegments(SegmentRegistry& registry,
                                  const Caller& caller,
                                  const v1::BatchCreateSegmentsRequest& request,
+                                 LetThrough let_through,
                                  v1::BatchCreateSegmentsResponse* reply);
 
 // Whether the request has to wait for more than a few system calls.
@@ -26,12 +33,6 @@ bool CreateSegmentMayWait(const SegmentRegistry& registry,
                           const v1::CreateSegmentRequest& request);
 bool BatchCreateSegmentsMayWait(const SegmentRegistry& registry,
                                 const v1::BatchCreateSegmentsRequest& request);
-
-// REQUEST_INVALID for segments that the attach socket's few threads are not
-// for, lest they keep others waiting: mapped files, which wait for the storage,
-// and more than kMostShortBytes of pages to be reserved.
-inline constexpr uint64_t kMostShortBytes = 1 << 20;
-absl::Status CheckShort(const v1::Segment& segment, int count);
 
 }  // namespace shmd
 

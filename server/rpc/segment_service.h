@@ -31,7 +31,8 @@ class SegmentService final : public RpcService {
   absl::Status CreateSegment(const Caller& caller,
                              const v1::CreateSegmentRequest& request,
                              v1::Segment* reply) {
-    return shmd::CreateSegment(*registry_, caller, request, reply);
+    return shmd::CreateSegment(*registry_, caller, request, LetThrough::kAll,
+                               reply);
   }
   absl::Status GetSegment(const Caller& caller,
                           const v1::GetSegmentRequest& request,
@@ -72,7 +73,8 @@ class SegmentService final : public RpcService {
   absl::Status BatchCreateSegments(
       const Caller& caller, const v1::BatchCreateSegmentsRequest& request,
       v1::BatchCreateSegmentsResponse* reply) {
-    return shmd::BatchCreateSegments(*registry_, caller, request, reply);
+    return shmd::BatchCreateSegments(*registry_, caller, request,
+                                     LetThrough::kAll, reply);
   }
   absl::Status BatchGetSegments(const Caller& caller,
                                 const v1::BatchGetSegmentsRequest& request,
