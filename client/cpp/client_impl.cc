@@ -1,6 +1,7 @@
 #include "client/cpp/client_impl.h"
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
@@ -124,8 +125,14 @@ std::shared_ptr<Client::Impl::Stubs> Client::Impl::MakeStubs() {
 
 // Until calls on the channel are sent: what fails from then on may have been
 // done.
-absl::Status Client::Impl::AwaitReady(grpc::Channel& channel,
+absl::Status Client::Impl::AwaitReady(grpc::Channel& channel, Repeat repeat,
                                       absl::Time give_up) const {
+  // gRPC learns that a daemon has gone when somebody polls, which this does: a
+  // call on the dead connection would fail, and not be made again.
+  if (repeat == Repeat::kHarmful) {
+    channel.WaitForStateChange(GRPC_CHANNEL_READY,
+                               std::chrono::system_clock::now());
+  }
   if (channel.GetState(false) == GRPC_CHANNEL_READY) return absl::OkStatus();
   const absl::Time end = std::max(give_up, absl::Now() + kAcceptTime);
   if (channel.WaitForConnected(absl::ToChronoTime(end))) {
@@ -139,7 +146,7 @@ absl::Status Client::Impl::CallWhenReady(Repeat repeat, const UnaryCall& call) {
   Backoff backoff;
   while (true) {
     const std::shared_ptr<Stubs> stubs = MakeStubs();
-    RETURN_IF_ERROR(AwaitReady(*stubs->channel, give_up));
+    RETURN_IF_ERROR(AwaitReady(*stubs->channel, repeat, give_up));
     grpc::ClientContext context;
     if (options_.call_timeout != absl::InfiniteDuration()) {
       context.set_deadline(

@@ -151,7 +151,8 @@ class Client::Impl {
 
   std::shared_ptr<Stubs> MakeStubs();
   absl::Status CallWhenReady(Repeat repeat, const UnaryCall& call);
-  absl::Status AwaitReady(grpc::Channel& channel, absl::Time give_up) const;
+  absl::Status AwaitReady(grpc::Channel& channel, Repeat repeat,
+                          absl::Time give_up) const;
 
   const ConnectOptions options_;
 

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "base/failpoint.h"
 #include "server/registry/reaper.h"
 #include "server/registry/registry_fixture.h"
 
@@ -308,6 +309,23 @@ TEST_F(RegistryRemoveTest, ReaperRemovesWithoutBeingAsked) {
   registry().expiries().Wake();
   while (Has("b")) std::this_thread::yield();
   EXPECT_TRUE(Has("a"));
+}
+
+TEST_F(RegistryRemoveTest, IsThereUntilItsNameIsFree) {
+  Made(File("a"));
+  ASSERT_TRUE(ArmFailpoints("delete.claimed=sleep:100").ok());
+  std::thread remover([&] { EXPECT_TRUE(Delete("a").ok()); });
+  while (Has("a")) std::this_thread::yield();
+  EXPECT_TRUE(Ids().empty());
+  EXPECT_TRUE(Create(File("a")).ok());
+  remover.join();
+  Made(File("b"));
+  remover = std::thread([&] { EXPECT_TRUE(Delete("b").ok()); });
+  while (Ids().size() > 1) std::this_thread::yield();
+  EXPECT_FALSE(Has("b"));
+  EXPECT_TRUE(Create(File("b")).ok());
+  remover.join();
+  ASSERT_TRUE(ArmFailpoints("").ok());
 }
 
 TEST_F(RegistryRemoveTest, DeletesOfOneSegmentInManyThreadsSucceedOnce) {

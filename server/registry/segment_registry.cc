@@ -230,7 +230,17 @@ absl::StatusOr<SegmentView> SegmentRegistry::Accessible(const Caller& caller,
 
 absl::StatusOr<SegmentView> SegmentRegistry::Get(const Caller& caller,
                                                  const SegmentName& name) {
-  return Accessible(caller, name, Access::kRead);
+  absl::MutexLock lock(&mutex_);
+  RETURN_IF_ERROR(CheckEntry(caller, name.name_space));
+  const auto found = by_name_.find(IndexKey(name).view());
+  // One that is being removed is there until its name is free.
+  if (found == by_name_.end() || found->second == nullptr) {
+    return SegmentNotFound().With("name", name.ToString());
+  }
+  if (!MayAccess(caller, found->second->segment->ownership(), Access::kRead)) {
+    return CallerNotAllowed(caller);
+  }
+  return ViewOf(found->second);
 }
 
 std::optional<BackendKind> SegmentRegistry::BackendOf(
@@ -254,8 +264,7 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::List(
     if (at->first.compare(0, prefix.size(), prefix) != 0) break;
     if (at->second == nullptr) continue;
     const SegmentEntry& entry = *at->second;
-    if (entry.claimed ||
-        !MayAccess(caller, entry.segment->ownership(), Access::kRead) ||
+    if (!MayAccess(caller, entry.segment->ownership(), Access::kRead) ||
         !command.filter.Matches(*entry.segment)) {
       continue;
     }
