@@ -18,6 +18,13 @@ bool IsWritable(const Segment& segment) {
   return segment.state == SegmentState::kActive;
 }
 
+// The one of that name, also when it is being removed; nullptr for none.
+EntryPtr FindIn(const absl::btree_map<std::string, EntryPtr>& by_name,
+                const SegmentName& name) {
+  const auto found = by_name.find(IndexKey(name).view());
+  return found == by_name.end() ? nullptr : found->second;
+}
+
 MapOptions WindowOf(const Segment& segment, uint64_t offset_bytes,
                     uint64_t length_bytes) {
   MapOptions window;
@@ -181,13 +188,12 @@ absl::StatusOr<EntryPtr> SegmentRegistry::FindEntry(
 
 absl::StatusOr<EntryPtr> SegmentRegistry::FindEntered(
     const SegmentName& name) const {
-  const auto found = by_name_.find(IndexKey(name).view());
-  if (found == by_name_.end() || found->second == nullptr ||
-      found->second->claimed) {
+  EntryPtr entry = FindIn(by_name_, name);
+  if (entry == nullptr || entry->claimed) {
     return absl::StatusOr<EntryPtr>(
         SegmentNotFound().With("name", name.ToString()));
   }
-  return found->second;
+  return entry;
 }
 
 absl::StatusOr<EntryPtr> SegmentRegistry::FindManaged(
@@ -232,23 +238,21 @@ absl::StatusOr<SegmentView> SegmentRegistry::Get(const Caller& caller,
                                                  const SegmentName& name) {
   absl::MutexLock lock(&mutex_);
   RETURN_IF_ERROR(CheckEntry(caller, name.name_space));
-  const auto found = by_name_.find(IndexKey(name).view());
   // One that is being removed is there until its name is free.
-  if (found == by_name_.end() || found->second == nullptr) {
-    return SegmentNotFound().With("name", name.ToString());
-  }
-  if (!MayAccess(caller, found->second->segment->ownership(), Access::kRead)) {
+  const EntryPtr entry = FindIn(by_name_, name);
+  if (entry == nullptr) return SegmentNotFound().With("name", name.ToString());
+  if (!MayAccess(caller, entry->segment->ownership(), Access::kRead)) {
     return CallerNotAllowed(caller);
   }
-  return ViewOf(found->second);
+  return ViewOf(entry);
 }
 
 std::optional<BackendKind> SegmentRegistry::BackendOf(
     const SegmentName& name) const {
   absl::MutexLock lock(&mutex_);
-  const auto found = by_name_.find(IndexKey(name).view());
-  if (found == by_name_.end() || found->second == nullptr) return std::nullopt;
-  return found->second->segment->options.backend;
+  const EntryPtr entry = FindIn(by_name_, name);
+  if (entry == nullptr) return std::nullopt;
+  return entry->segment->options.backend;
 }
 
 absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::List(

@@ -45,7 +45,7 @@ class Actor:
 
     def __init__(self, soak, life, *arguments, policy=None):
         self.life, self.policy = life, policy
-        self.was_killed = self.was_joined = False
+        self.was_killed = False
         self.error = None
         self.process = subprocess.Popen(
             [soak.program, *arguments], stdin=subprocess.PIPE,
@@ -68,9 +68,9 @@ class Actor:
         self.process.kill()
 
     def join(self):
-        if self.was_joined:
+        """Raises unless it ended as it should; nothing more the next time."""
+        if self.process.stderr.closed:
             return
-        self.was_joined = True
         self._thread.join(DEADLINE_SECONDS)
         if self._thread.is_alive():
             self.process.kill()
