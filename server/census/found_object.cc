@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 #include <utility>
 
@@ -16,10 +17,12 @@
 #include "absl/strings/strip.h"
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "base/status_macros.h"
 #include "server/census/open_folder.h"
 #include "server/census/proc_text.h"
 #include "server/census/process_scan.h"
 #include "shm/descriptor_object.h"
+#include "shm/sys/errno_table.h"
 #include "shm/types.h"
 
 namespace shmd {
@@ -31,16 +34,17 @@ constexpr absl::string_view kUnfinishedPrefix = ".shmd-";
 constexpr size_t kMaxFiles = 100000;
 constexpr size_t kMaxDepth = 16;
 
-std::vector<std::string> NamesIn(int folder) {
+absl::StatusOr<std::vector<std::string>> NamesIn(int folder) {
   std::vector<std::string> out;
   // A descriptor of its own: closedir(3) closes it.
-  const int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (copy < 0) return out;
-  const OpenFolder entries(fdopendir(copy));
-  if (entries == nullptr) {
-    close(copy);
+  UniqueFd copy(openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!copy.valid()) {
+    RETURN_IF_ERROR(CheckEnoughToLook(errno, "openat"));
     return out;
   }
+  const OpenFolder entries(fdopendir(copy.get()));
+  if (entries == nullptr) return ErrnoStatus(errno, "fdopendir");
+  copy.Release();
   while (const dirent* entry = readdir(entries.get())) {
     const absl::string_view name = entry->d_name;
     if (name == "." || name == "..") continue;
@@ -56,10 +60,12 @@ uint64_t Nanoseconds(const timespec& time) {
 }
 
 // Regular files below `folder`, which is at `path` below `root`.
-void WalkFolder(int folder, const std::string& root, const std::string& path,
-                size_t depth, std::vector<FoundObject>& out) {
-  for (const std::string& name : NamesIn(folder)) {
-    if (out.size() >= kMaxFiles) return;
+absl::Status WalkFolder(int folder, const std::string& root,
+                        const std::string& path, size_t depth,
+                        std::vector<FoundObject>& out) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(folder));
+  for (const std::string& name : names) {
+    if (out.size() >= kMaxFiles) break;
     const absl::StatusOr<sys::FileStat> stat = sys::StatIn(folder, name);
     if (!stat.ok()) continue;
     const std::string below = path.empty() ? name : path + "/" + name;
@@ -68,15 +74,28 @@ void WalkFolder(int folder, const std::string& root, const std::string& path,
     } else if (S_ISDIR(stat->st_mode) && depth < kMaxDepth) {
       const UniqueFd next(openat(
           folder, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-      if (next.valid()) WalkFolder(next.get(), root, below, depth + 1, out);
+      if (next.valid()) {
+        RETURN_IF_ERROR(WalkFolder(next.get(), root, below, depth + 1, out));
+      } else {
+        RETURN_IF_ERROR(CheckEnoughToLook(errno, "openat"));
+      }
     }
   }
+  return absl::OkStatus();
+}
+
+// A folder of objects; none where it is not there or may not be looked into.
+absl::StatusOr<UniqueFd> OpenIfSeen(const std::string& path) {
+  absl::StatusOr<UniqueFd> folder = sys::OpenFolder(path);
+  if (folder.ok()) return folder;
+  RETURN_IF_ERROR(CheckEnoughToLook(sys::ErrnoOf(folder.status()), "open"));
+  return UniqueFd();
 }
 
 // The size of huge pages where nothing is said.
-uint64_t HugePageSizeBytes() {
-  for (absl::string_view line :
-       absl::StrSplit(ReadProcFile("/proc/meminfo"), '\n')) {
+absl::StatusOr<uint64_t> HugePageSizeBytes() {
+  ASSIGN_OR_RETURN(const std::string text, ReadProcFile("/proc/meminfo"));
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
     uint64_t kilobytes = 0;
     if (absl::ConsumePrefix(&line, "Hugepagesize:") &&
         absl::ConsumeSuffix(&line, " kB") &&
@@ -90,16 +109,17 @@ uint64_t HugePageSizeBytes() {
 // The kernel tells the size of the pages to those alone who attach, and that
 // would count as a use. Only with huge pages can a segment seem to have more
 // memory than it is large: the kernel counts each many times over.
-void SetSysvPages(const SysvRow& row, FoundObject& object) {
+absl::Status SetSysvPages(const SysvRow& row, FoundObject& object) {
   object.page_size_bytes = BasePageSizeBytes();
   object.resident_bytes = row.resident_bytes + row.swapped_bytes;
   if (object.resident_bytes <=
       RoundUpToPages(row.size_bytes, object.page_size_bytes)) {
-    return;
+    return absl::OkStatus();
   }
-  object.page_size_bytes = HugePageSizeBytes();
+  ASSIGN_OR_RETURN(object.page_size_bytes, HugePageSizeBytes());
   object.resident_bytes =
       RoundUpToPages(row.size_bytes, object.page_size_bytes);
+  return absl::OkStatus();
 }
 
 bool IsNumber(absl::string_view text) {
@@ -135,23 +155,27 @@ FoundObject FileObject(const sys::FileStat& stat, const std::string& root,
   return out;
 }
 
-std::vector<FoundObject> FindPosixObjects(const std::string& folder) {
+absl::StatusOr<std::vector<FoundObject>> FindPosixObjects(
+    const std::string& folder) {
   std::vector<FoundObject> out;
-  const absl::StatusOr<UniqueFd> open_folder = sys::OpenFolder(folder);
-  if (!open_folder.ok()) return out;
-  for (const std::string& name : NamesIn(open_folder->get())) {
+  ASSIGN_OR_RETURN(const UniqueFd open_folder, OpenIfSeen(folder));
+  if (!open_folder.valid()) return out;
+  ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                   NamesIn(open_folder.get()));
+  for (const std::string& name : names) {
     if (absl::StartsWith(name, kUnfinishedPrefix)) continue;
     const absl::StatusOr<sys::FileStat> stat =
-        sys::StatIn(open_folder->get(), name);
+        sys::StatIn(open_folder.get(), name);
     if (!stat.ok() || !S_ISREG(stat->st_mode)) continue;
     out.push_back(FileObject(*stat, folder, name));
   }
   return out;
 }
 
-std::vector<FoundObject> FindSysvObjects() {
+absl::StatusOr<std::vector<FoundObject>> FindSysvObjects() {
   std::vector<FoundObject> out;
-  for (const SysvRow& row : ParseSysvTable(ReadProcFile("/proc/sysvipc/shm"))) {
+  ASSIGN_OR_RETURN(const std::string table, ReadProcFile("/proc/sysvipc/shm"));
+  for (const SysvRow& row : ParseSysvTable(table)) {
     FoundObject object;
     object.object = {ObjectId::Kind::kSysv, 0, static_cast<uint64_t>(row.id)};
     object.name.backend = BackendKind::kSysv;
@@ -159,7 +183,7 @@ std::vector<FoundObject> FindSysvObjects() {
     object.id = absl::StrCat("sysv-", row.id);
     object.location = absl::StrFormat("0x%08x", row.key);
     object.size_bytes = row.size_bytes;
-    SetSysvPages(row, object);
+    RETURN_IF_ERROR(SetSysvPages(row, object));
     object.owner = row.owner;
     object.mode = row.mode;
     object.last_use = absl::FromUnixSeconds(
@@ -175,16 +199,17 @@ std::vector<FoundObject> FindSysvObjects() {
   return out;
 }
 
-std::vector<FoundObject> FindHugetlbfsObjects() {
+absl::StatusOr<std::vector<FoundObject>> FindHugetlbfsObjects() {
   std::vector<FoundObject> out;
-  for (const std::string& root :
-       ParseHugetlbfsMounts(ReadProcFile("/proc/self/mountinfo"))) {
-    const absl::StatusOr<UniqueFd> folder = sys::OpenFolder(root);
-    if (!folder.ok()) continue;
+  ASSIGN_OR_RETURN(const std::string mounts,
+                   ReadProcFile("/proc/self/mountinfo"));
+  for (const std::string& root : ParseHugetlbfsMounts(mounts)) {
+    ASSIGN_OR_RETURN(const UniqueFd folder, OpenIfSeen(root));
+    if (!folder.valid()) continue;
     const size_t first = out.size();
-    WalkFolder(folder->get(), root, "", 0, out);
+    RETURN_IF_ERROR(WalkFolder(folder.get(), root, "", 0, out));
     const absl::StatusOr<sys::FileSystem> system =
-        sys::FileSystemOf(folder->get());
+        sys::FileSystemOf(folder.get());
     for (size_t i = first; i < out.size(); ++i) {
       FoundObject& object = out[i];
       object.name.backend = BackendKind::kMappedFile;

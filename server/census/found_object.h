@@ -36,16 +36,20 @@ struct FoundObject {
   std::string etag;            // another one after any change that shows
 };
 
+// Each finds all that there is and may be seen; CheckEnoughToLook
+// (process_scan.h) is its only error.
+
 // The regular files in `folder`, where shm_open(3) makes its objects, but for
 // those that a daemon is about to give their names.
-std::vector<FoundObject> FindPosixObjects(const std::string& folder);
+absl::StatusOr<std::vector<FoundObject>> FindPosixObjects(
+    const std::string& folder);
 
 // The System V segments of this IPC namespace, but for those that wait for
 // their last mapping to go.
-std::vector<FoundObject> FindSysvObjects();
+absl::StatusOr<std::vector<FoundObject>> FindSysvObjects();
 
 // The regular files on the hugetlbfs mounts of this mount namespace.
-std::vector<FoundObject> FindHugetlbfsObjects();
+absl::StatusOr<std::vector<FoundObject>> FindHugetlbfsObjects();
 
 // The file that `stat` tells of, at `path` below `root`.
 FoundObject FileObject(const sys::FileStat& stat, const std::string& root,

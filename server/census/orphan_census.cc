@@ -16,6 +16,7 @@
 #include "base/status_macros.h"
 #include "server/access/policy.h"
 #include "server/census/other_daemons.h"
+#include "server/census/process_scan.h"
 #include "server/census/sole_holder.h"
 #include "shm/sys/errno_table.h"
 #include "shm/sys/file.h"
@@ -99,12 +100,17 @@ absl::StatusOr<UniqueFd> OpenSame(int folder, const FoundObject& object) {
   return fd;
 }
 
+absl::StatusOr<UniqueFd> OpenAgain(const FoundObject& object) {
+  ASSIGN_OR_RETURN(const UniqueFd folder, OpenFolderOf(object));
+  return OpenSame(folder.get(), object);
+}
+
 // Who else holds a file, asked for a moment.
-OtherHolders HoldersOf(const FoundObject& object) {
-  const absl::StatusOr<UniqueFd> folder = OpenFolderOf(object);
-  if (!folder.ok()) return OtherHolders::kUnknown;
-  const absl::StatusOr<UniqueFd> fd = OpenSame(folder->get(), object);
-  return fd.ok() ? TakeLease(fd->get()) : OtherHolders::kUnknown;
+absl::StatusOr<OtherHolders> HoldersOf(const FoundObject& object) {
+  const absl::StatusOr<UniqueFd> fd = OpenAgain(object);
+  if (fd.ok()) return TakeLease(fd->get());
+  RETURN_IF_ERROR(CheckEnoughToLook(sys::ErrnoOf(fd.status()), "open"));
+  return OtherHolders::kUnknown;
 }
 
 }  // namespace
@@ -123,11 +129,12 @@ OrphanCensus::OrphanCensus(IsSegment is_segment, Clock* clock,
       clock_(clock),
       settings_(std::move(settings)) {}
 
-std::vector<FoundObject> OrphanCensus::FindAll() const {
-  std::vector<FoundObject> out = FindPosixObjects(settings_.shm_folder);
-  std::vector<FoundObject> sysv = FindSysvObjects();
+absl::StatusOr<std::vector<FoundObject>> OrphanCensus::FindAll() const {
+  ASSIGN_OR_RETURN(std::vector<FoundObject> out,
+                   FindPosixObjects(settings_.shm_folder));
+  ASSIGN_OR_RETURN(std::vector<FoundObject> sysv, FindSysvObjects());
   std::move(sysv.begin(), sysv.end(), std::back_inserter(out));
-  std::vector<FoundObject> huge = FindHugetlbfsObjects();
+  ASSIGN_OR_RETURN(std::vector<FoundObject> huge, FindHugetlbfsObjects());
   std::move(huge.begin(), huge.end(), std::back_inserter(out));
   std::sort(out.begin(), out.end(),
             [](const FoundObject& a, const FoundObject& b) {
@@ -159,7 +166,7 @@ absl::StatusOr<OrphanCensus::Seen> OrphanCensus::Look(
   Seen seen;
   seen.looked_at = scan.looked_at;
   seen.hidden = scan.hidden;
-  seen.daemons = FindOtherDaemons();
+  ASSIGN_OR_RETURN(seen.daemons, FindOtherDaemons());
   for (const ProcessUse& process : scan.uses) {
     for (const auto& [object, use] : process.objects) seen.used.insert(object);
   }
@@ -193,30 +200,33 @@ void OrphanCensus::AddAge(Orphan& orphan) const {
   }
 }
 
-std::optional<Orphan> OrphanCensus::Judge(const FoundObject& object,
-                                          const Seen& seen) const {
+absl::StatusOr<std::optional<Orphan>> OrphanCensus::Judge(
+    const FoundObject& object, const Seen& seen) const {
   if (object.attach_count != 0 || seen.used.contains(object.object) ||
       is_segment_(object.name)) {
-    return std::nullopt;
+    return std::optional<Orphan>();
   }
   Orphan orphan;
   orphan.object = object;
   std::vector<std::string>& evidence = orphan.evidence;
   if (IsSysv(object)) {
     evidence.push_back("the kernel counts no attachment");
-    orphan.creator_alive = object.creator != 0 && IsAlive(object.creator);
+    if (object.creator != 0) {
+      ASSIGN_OR_RETURN(orphan.creator_alive, IsAlive(object.creator));
+    }
     if (orphan.creator_alive) {
-      evidence.push_back(
-          absl::StrCat("against it: process ", object.creator, " (",
-                       ReadProcessFacts(object.creator).command,
-                       ") has the number of its creator, and lives"));
+      ASSIGN_OR_RETURN(const ProcessFacts facts,
+                       ReadProcessFacts(object.creator));
+      evidence.push_back(absl::StrCat(
+          "against it: process ", object.creator, " (", facts.command,
+          ") has the number of its creator, and lives"));
     } else if (object.creator != 0) {
       evidence.push_back(
           absl::StrCat("its creator, process ", object.creator, ", is gone"));
     }
   } else {
-    const OtherHolders holders = HoldersOf(object);
-    if (holders == OtherHolders::kSome) return std::nullopt;
+    ASSIGN_OR_RETURN(const OtherHolders holders, HoldersOf(object));
+    if (holders == OtherHolders::kSome) return std::optional<Orphan>();
     evidence.push_back(absl::StrCat("no process has it mapped or open (",
                                     seen.looked_at, " looked at)"));
     if (holders == OtherHolders::kNone) {
@@ -246,7 +256,7 @@ std::optional<Orphan> OrphanCensus::Judge(const FoundObject& object,
 
 absl::StatusOr<std::vector<Orphan>> OrphanCensus::List(const Caller& caller) {
   absl::MutexLock lock(&looking_);
-  std::vector<FoundObject> objects = FindAll();
+  ASSIGN_OR_RETURN(std::vector<FoundObject> objects, FindAll());
   objects.erase(std::remove_if(objects.begin(), objects.end(),
                                [&](const FoundObject& object) {
                                  return !MayManage(caller, {object.owner});
@@ -256,7 +266,7 @@ absl::StatusOr<std::vector<Orphan>> OrphanCensus::List(const Caller& caller) {
   if (objects.empty()) return out;
   ASSIGN_OR_RETURN(const Seen seen, Look(objects));
   for (const FoundObject& object : objects) {
-    std::optional<Orphan> orphan = Judge(object, seen);
+    ASSIGN_OR_RETURN(std::optional<Orphan> orphan, Judge(object, seen));
     if (orphan.has_value()) out.push_back(*std::move(orphan));
   }
   return out;
@@ -286,14 +296,14 @@ absl::Status OrphanCensus::Remove(const Caller& caller, const std::string& id,
                                   const std::string& etag,
                                   bool allow_living_creator) {
   absl::MutexLock lock(&looking_);
-  const std::vector<FoundObject> objects = FindAll();
+  ASSIGN_OR_RETURN(const std::vector<FoundObject> objects, FindAll());
   const auto object =
       std::find_if(objects.begin(), objects.end(),
                    [&](const FoundObject& one) { return one.id == id; });
   if (object == objects.end()) return NotFound();
   if (!MayManage(caller, {object->owner})) return CallerNotAllowed(caller);
   ASSIGN_OR_RETURN(const Seen seen, Look({*object}));
-  const std::optional<Orphan> orphan = Judge(*object, seen);
+  ASSIGN_OR_RETURN(const std::optional<Orphan> orphan, Judge(*object, seen));
   if (!orphan.has_value()) {
     return is_segment_(object->name) ? InUse("it is a segment; delete that")
                                      : InUse("somebody uses it");
@@ -328,7 +338,7 @@ absl::Status OrphanCensus::RemoveFile(const FoundObject& object) const {
 
 absl::Status OrphanCensus::RemoveSysv(const FoundObject& object) const {
   const int id = object.name.sysv_id;
-  const std::vector<FoundObject> now = FindSysvObjects();
+  ASSIGN_OR_RETURN(const std::vector<FoundObject> now, FindSysvObjects());
   const auto found =
       std::find_if(now.begin(), now.end(),
                    [&](const FoundObject& one) { return one.id == object.id; });

@@ -73,11 +73,11 @@ class OrphanCensus {
  private:
   struct Seen;
 
-  std::vector<FoundObject> FindAll() const;
+  absl::StatusOr<std::vector<FoundObject>> FindAll() const;
   absl::StatusOr<Seen> Look(const std::vector<FoundObject>& objects) const;
   // What speaks for `object` being an orphan; nothing when it is none.
-  std::optional<Orphan> Judge(const FoundObject& object,
-                              const Seen& seen) const;
+  absl::StatusOr<std::optional<Orphan>> Judge(const FoundObject& object,
+                                              const Seen& seen) const;
   void AddAge(Orphan& orphan) const;
   bool IsYoung(const FoundObject& object) const;
   absl::Status CheckRemovable(const Orphan& orphan, const Seen& seen) const;

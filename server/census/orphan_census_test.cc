@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -230,6 +231,56 @@ TEST_F(OrphanCensusTest, ADaemonThatHasEndedOwnsNothing) {
   EXPECT_TRUE(PossibleOwner({daemon}, found[0].object).has_value());
   daemon.pid = RunDead([] {});
   EXPECT_FALSE(PossibleOwner({daemon}, found[0].object).has_value());
+}
+
+// Descriptors from now on: those that are open, and `count` more.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(int count) {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    const UniqueFd next(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const rlimit few = {static_cast<rlim_t>(next.get() + count),
+                        before_.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few);
+  }
+  ~FewDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_ = {};
+};
+
+TEST_F(OrphanCensusTest, WhatCannotBeLookedAtIsAnErrorAndNoShorterList) {
+  RunDead([] {
+    if (!MakePosix("/leaked", 4096) || shmget(0x44, 4096, IPC_CREAT) < 0) {
+      _exit(1);
+    }
+  });
+  constexpr int kEnough = 6;
+  for (int count = 0; count <= kEnough; ++count) {
+    const FewDescriptors few(count);
+    const absl::StatusOr<std::vector<Orphan>> found = census_.List(CallerOf(0));
+    if (count == 0 || !found.ok()) {
+      EXPECT_EQ(GetErrorReason(found.status()), reason::kDescriptorsExhausted)
+          << count << " free: " << found.status();
+      EXPECT_LT(count, kEnough);
+    } else {
+      EXPECT_EQ(found->size(), 2u) << count << " free";
+    }
+  }
+  for (const Orphan& orphan : List()) EXPECT_EQ(RemoveReason(orphan), "OK");
+}
+
+TEST_F(OrphanCensusTest, NothingIsRemovedAfterALookThatSawTooLittle) {
+  RunDead([] {
+    if (!MakePosix("/leaked", 4096)) _exit(1);
+  });
+  const std::vector<Orphan> found = List();
+  ASSERT_EQ(found.size(), 1u);
+  {
+    const FewDescriptors few(0);
+    EXPECT_EQ(RemoveReason(found[0]), reason::kDescriptorsExhausted);
+  }
+  EXPECT_EQ(RemoveReason(found[0]), "OK");
 }
 
 TEST_F(OrphanCensusTest, OwnersSeeTheirOwn) {

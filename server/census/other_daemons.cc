@@ -9,8 +9,10 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 #include "server/census/open_folder.h"
 #include "server/census/process_scan.h"
+#include "shm/sys/errno_table.h"
 
 namespace shmd {
 namespace {
@@ -29,10 +31,10 @@ bool MayBeSame(const std::string& theirs, const std::string& ours) {
 
 }  // namespace
 
-std::vector<OtherDaemon> FindOtherDaemons() {
+absl::StatusOr<std::vector<OtherDaemon>> FindOtherDaemons() {
   std::vector<OtherDaemon> out;
   const OpenFolder all(opendir("/proc"));
-  if (all == nullptr) return out;
+  if (all == nullptr) return sys::StatusOfErrno(errno, "opendir", {});
   while (const dirent* entry = readdir(all.get())) {
     OtherDaemon daemon;
     if (!absl::SimpleAtoi(entry->d_name, &daemon.pid) ||
@@ -40,8 +42,10 @@ std::vector<OtherDaemon> FindOtherDaemons() {
       continue;
     }
     const std::string folder = absl::StrCat("/proc/", daemon.pid);
-    if (ReadProcFile(folder + "/comm") != "shmd\n") continue;
-    daemon.uid = ReadProcessFacts(daemon.pid).uid;
+    ASSIGN_OR_RETURN(const std::string name, ReadProcFile(folder + "/comm"));
+    if (name != "shmd\n") continue;
+    ASSIGN_OR_RETURN(const ProcessFacts facts, ReadProcessFacts(daemon.pid));
+    daemon.uid = facts.uid;
     out.push_back(daemon);
   }
   return out;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "server/census/found_object.h"
 
 namespace shmd {
@@ -18,8 +19,8 @@ struct OtherDaemon {
 };
 
 // Those in this pid namespace: processes called `shmd` other than this one and
-// its parent, which may be its keeper. Thread-safe.
-std::vector<OtherDaemon> FindOtherDaemons();
+// its parent, which may be its keeper. Thread-safe. Errors as of ScanProcesses.
+absl::StatusOr<std::vector<OtherDaemon>> FindOtherDaemons();
 
 // One that may have made `object` a segment: it runs as root or as the object's
 // owner, and sees the same System V IPC or the same file system.

@@ -15,10 +15,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
-#include "base/error.h"
 #include "base/status_macros.h"
 #include "server/census/open_folder.h"
 #include "server/census/proc_text.h"
+#include "shm/sys/errno_table.h"
 
 namespace shmd {
 namespace {
@@ -60,15 +60,18 @@ class Scanner {
 
   absl::StatusOr<ProcessScan> Run() {
     const OpenFolder all(opendir("/proc"));
-    if (all == nullptr) return ErrnoStatus(errno, "opendir");
-    const UniqueFd self(openat(dirfd(all.get()), "self", O_PATH | O_CLOEXEC));
-    ipc_namespace_ = NamespaceOf(self.get(), "ns/ipc");
+    if (all == nullptr) return sys::StatusOfErrno(errno, "opendir", {});
+    ipc_namespace_ = NamespaceOf(dirfd(all.get()), "self/ns/ipc");
     while (const dirent* entry = readdir(all.get())) {
       pid_t pid = 0;
       if (!absl::SimpleAtoi(entry->d_name, &pid)) continue;
       const UniqueFd process(openat(dirfd(all.get()), entry->d_name,
                                     O_PATH | O_DIRECTORY | O_CLOEXEC));
-      if (process.valid()) Look(process.get(), pid);
+      if (process.valid()) {
+        RETURN_IF_ERROR(Look(process.get(), pid));
+      } else {
+        RETURN_IF_ERROR(CheckEnoughToLook(errno, "openat"));
+      }
     }
     std::sort(
         scan_.uses.begin(), scan_.uses.end(),
@@ -77,7 +80,7 @@ class Scanner {
   }
 
  private:
-  void Look(int process, pid_t pid) {
+  absl::Status Look(int process, pid_t pid) {
     ProcessUse use;
     use.pid = pid;
     int error_number = ReadWhole(process, "maps", text_);
@@ -85,12 +88,14 @@ class Scanner {
       AddMapped(process, use);
       if (with_descriptors_) error_number = AddOpen(process, use);
     }
+    RETURN_IF_ERROR(CheckEnoughToLook(error_number, "open"));
     if (IsRefusal(error_number)) {
       scan_.hidden += HasMemory(process) ? 1 : 0;
     } else if (error_number == 0) {
       ++scan_.looked_at;
     }
     if (!use.objects.empty()) scan_.uses.push_back(std::move(use));
+    return absl::OkStatus();
   }
 
   bool WantsDevice(uint64_t device) const {
@@ -125,8 +130,9 @@ class Scanner {
     if (folder < 0) return errno;
     const OpenFolder open_files(fdopendir(folder));
     if (open_files == nullptr) {
+      const int error_number = errno;
       close(folder);
-      return errno;
+      return error_number;
     }
     while (const dirent* entry = readdir(open_files.get())) {
       if (entry->d_name[0] == '.') continue;
@@ -160,29 +166,43 @@ class Scanner {
 
 }  // namespace
 
+absl::Status CheckEnoughToLook(int error_number, absl::string_view call) {
+  if (error_number != EMFILE && error_number != ENFILE &&
+      error_number != ENOMEM) {
+    return absl::OkStatus();
+  }
+  return sys::StatusOfErrno(error_number, call, {});
+}
+
 absl::StatusOr<ProcessScan> ScanProcesses(const WantedObjects& wanted,
                                           bool with_descriptors) {
   return Scanner(wanted, with_descriptors).Run();
 }
 
-std::string ReadProcFile(const std::string& path) {
+absl::StatusOr<std::string> ReadProcFile(const std::string& path) {
   std::string text;
-  return ReadWhole(AT_FDCWD, path.c_str(), text) == 0 ? text : "";
+  const int error_number = ReadWhole(AT_FDCWD, path.c_str(), text);
+  RETURN_IF_ERROR(CheckEnoughToLook(error_number, "open"));
+  if (error_number != 0) text.clear();
+  return text;
 }
 
-ProcessFacts ReadProcessFacts(pid_t pid) {
+absl::StatusOr<ProcessFacts> ReadProcessFacts(pid_t pid) {
   const std::string folder = absl::StrCat("/proc/", pid);
+  ASSIGN_OR_RETURN(const std::string status, ReadProcFile(folder + "/status"));
+  ASSIGN_OR_RETURN(const std::string command, ReadProcFile(folder + "/comm"));
+  ASSIGN_OR_RETURN(const std::string cgroup, ReadProcFile(folder + "/cgroup"));
   ProcessFacts out;
-  out.uid = ParseStatusUid(ReadProcFile(folder + "/status")).value_or(0);
-  out.command =
-      EscapedName(absl::StripSuffix(ReadProcFile(folder + "/comm"), "\n"));
-  out.container = EscapedName(ParseCgroup(ReadProcFile(folder + "/cgroup")));
+  out.uid = ParseStatusUid(status).value_or(0);
+  out.command = EscapedName(absl::StripSuffix(command, "\n"));
+  out.container = EscapedName(ParseCgroup(cgroup));
   return out;
 }
 
-bool IsAlive(pid_t pid) {
-  const std::optional<ProcessState> state =
-      ParseStat(ReadProcFile(absl::StrCat("/proc/", pid, "/stat")));
+absl::StatusOr<bool> IsAlive(pid_t pid) {
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadProcFile(absl::StrCat("/proc/", pid, "/stat")));
+  const std::optional<ProcessState> state = ParseStat(text);
   return state.has_value() && !state->is_dead;
 }
 

@@ -8,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "base/unique_fd.h"
 #include "server/census/object_id.h"
 
@@ -40,11 +42,17 @@ struct ProcessScan {
   uint64_t hidden = 0;
 };
 
+// Who looks with too few descriptors or too little memory has not seen all
+// there is; nothing is concluded from such a look. DESCRIPTORS_EXHAUSTED for
+// the one, KERNEL_REFUSED for the other; OK for every other `error_number`:
+// what is looked for is gone, or may not be seen.
+absl::Status CheckEnoughToLook(int error_number, absl::string_view call);
+
 // Looks at every process of this pid namespace: what it has mapped, and with
 // `with_descriptors` what it has open. Processes that end meanwhile count
 // nowhere. What is on its way through a socket, and what processes of other pid
 // namespaces hold, is not seen. 100 processes take about a millisecond.
-// Thread-safe. KERNEL_REFUSED when there is no /proc.
+// Thread-safe. KERNEL_REFUSED when there is no /proc; CheckEnoughToLook.
 absl::StatusOr<ProcessScan> ScanProcesses(const WantedObjects& wanted,
                                           bool with_descriptors);
 
@@ -55,14 +63,15 @@ struct ProcessFacts {
   std::string container;  // the last part of its control group's path
 };
 
-// What there is to know of `pid`; empty where it has ended.
-ProcessFacts ReadProcessFacts(pid_t pid);
+// What there is to know of `pid`; empty where it has ended. CheckEnoughToLook.
+absl::StatusOr<ProcessFacts> ReadProcessFacts(pid_t pid);
 
-// Whether `pid` exists, and is no zombie.
-bool IsAlive(pid_t pid);
+// Whether `pid` exists, and is no zombie. CheckEnoughToLook.
+absl::StatusOr<bool> IsAlive(pid_t pid);
 
-// The whole of a file of /proc; empty when it cannot be read.
-std::string ReadProcFile(const std::string& path);
+// The whole of a file of /proc; empty when it is not there or may not be read.
+// CheckEnoughToLook.
+absl::StatusOr<std::string> ReadProcFile(const std::string& path);
 
 }  // namespace shmd
 

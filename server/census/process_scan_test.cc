@@ -137,8 +137,8 @@ TEST_F(ProcessScanTest, AZombieUsesNothingAndIsNotHidden) {
   ASSERT_TRUE(child.ready());
   child.MakeZombie();
   EXPECT_FALSE(UseBy(child.pid()).has_value());
-  EXPECT_FALSE(IsAlive(child.pid()));
-  EXPECT_TRUE(IsAlive(getpid()));
+  EXPECT_EQ(IsAlive(child.pid()).value(), false);
+  EXPECT_EQ(IsAlive(getpid()).value(), true);
 }
 
 TEST_F(ProcessScanTest, UsersAreToldWithTheirFacts) {

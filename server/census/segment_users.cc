@@ -21,7 +21,7 @@ absl::StatusOr<ObjectUsers> FindUsers(const ObjectId& object) {
   for (const ProcessUse& process : scan.uses) {
     const auto use = process.objects.find(object);
     if (use == process.objects.end() || use->second.mapped_bytes == 0) continue;
-    ProcessFacts facts = ReadProcessFacts(process.pid);
+    ASSIGN_OR_RETURN(ProcessFacts facts, ReadProcessFacts(process.pid));
     ObjectUser user;
     user.pid = process.pid;
     user.uid = facts.uid;

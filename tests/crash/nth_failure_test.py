@@ -2,8 +2,9 @@
 daemon fail in every call of its API, until a call comes through without.
 
 It answers in words, or is started again where an allocation has failed, and in
-no case loses what it has acknowledged or leaks. Of allocations a sample fails:
-every --stride-th one, each with --stride=1."""
+no case loses what it has acknowledged or leaks. Of allocations, and of all in
+a look through /proc, a sample fails: every --stride-th one, each with
+--stride=1."""
 
 import collections
 import mmap
@@ -93,8 +94,9 @@ def _owner(frames):
 class Sweep:
     """One kind of failure in every call of one of SUBJECTS."""
 
-    def __init__(self, kind, subject, stride):
+    def __init__(self, kind, subject, stride, scan_stride):
         self.kind, self.stride = kind, stride
+        self.scan_stride = scan_stride
         self.switch = Switch()
         self.shmd = kept_daemon.KeptDaemon("", wrapper=(
             "env", "LD_PRELOAD=" + os.environ["NTH_FAILURE"],
@@ -124,7 +126,7 @@ class Sweep:
     def _sweep(self, turn, name, prepare, call, undo):
         stride, most = self.stride, MOST
         if name in nth_calls.SCANS:
-            stride, most = max(10 * stride, SCAN_STRIDE), 100 * MOST
+            stride, most = self.scan_stride, 100 * MOST
         # A sample has other places in each call.
         number, failed = 1 + turn * 37 % stride, True
         while failed:
@@ -240,7 +242,9 @@ class Runner:
     def run_case(self, case):
         kind, subject, _ = case
         begin = time.monotonic()
-        sweep = Sweep(kind, subject, self.stride if kind == "malloc" else 1)
+        stride = self.stride if kind == "malloc" else 1
+        sweep = Sweep(kind, subject, stride, 1 if self.stride == 1 else
+                      max(10 * stride, SCAN_STRIDE))
         try:
             sweep.run()
             sweep.expect_known_ends()
