@@ -52,7 +52,7 @@ struct ConsumerTag : Sound {};
 struct PublisherTag : Sound {};
 
 template <Bug bug, bool dies>
-struct ClaimModel : rl::test_suite<ClaimModel<bug, dies>, 3> {
+struct ClaimModel : Model<3> {
   using Writing = ModelMemory<PublisherTag>;
   using Daemon = ModelMemory<Sound>;
 
@@ -66,7 +66,7 @@ struct ClaimModel : rl::test_suite<ClaimModel<bug, dies>, 3> {
     return &shared()->slots[number % kSlots];
   }
 
-  void before() {
+  void before() override {
     words.Clear();
     for (auto& place : places) place($) = ~uint64_t{0};
     for (uint64_t i = 0; i < kSlots; ++i) {
@@ -173,7 +173,7 @@ struct ClaimModel : rl::test_suite<ClaimModel<bug, dies>, 3> {
                      std::memory_order_seq_cst);
   }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     if (index == 0) {
       RunPublisher();
     } else if (index == 1) {
@@ -183,7 +183,7 @@ struct ClaimModel : rl::test_suite<ClaimModel<bug, dies>, 3> {
     }
   }
 
-  void after() {
+  void after() override {
     // Whoever is left gets what is there.
     BasicReaderPins<ModelMemory<ConsumerTag<1>>, Page> pins(
         &shared()->pages[1]);

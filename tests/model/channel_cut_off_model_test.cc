@@ -75,7 +75,7 @@ constexpr uint64_t ToOf(uint64_t number) {
 }
 
 template <Bug bug, bool dies>
-struct CutOffModel : rl::test_suite<CutOffModel<bug, dies>, 2> {
+struct CutOffModel : Model<2> {
   using Writing = ModelMemory<TagOf<ServerTag, bug == Bug::kWeakTake>>;
   using Reading = ModelMemory<TagOf<ClientTag, bug == Bug::kWeakPin>>;
   using Write = BasicSlotWords<Writing>;
@@ -94,7 +94,7 @@ struct CutOffModel : rl::test_suite<CutOffModel<bug, dies>, 2> {
     return &ring()->slots[number % kSlots];
   }
 
-  void before() {
+  void before() override {
     words.Clear();
     for (auto& place : places) place($) = ~uint64_t{0};
     Writing::stores_left = ~uint64_t{0};
@@ -240,7 +240,7 @@ struct CutOffModel : rl::test_suite<CutOffModel<bug, dies>, 2> {
     }
   }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     if (index == 0) {
       RunServer();
     } else {

@@ -74,7 +74,7 @@ enum class Policy {
 };
 
 template <Bug bug, Policy policy, bool dies>
-struct RingModel : rl::test_suite<RingModel<bug, policy, dies>, 2> {
+struct RingModel : Model<2> {
   static constexpr bool kWaits = policy == Policy::kWaits;
   static constexpr bool kPins = policy == Policy::kTakes;
 
@@ -95,7 +95,7 @@ struct RingModel : rl::test_suite<RingModel<bug, policy, dies>, 2> {
     return &ring()->slots[number % kSlots];
   }
 
-  void before() {
+  void before() override {
     words.Clear();
     for (auto& place : places) place($) = ~uint64_t{0};
     Writing::stores_left = ~uint64_t{0};
@@ -214,7 +214,7 @@ struct RingModel : rl::test_suite<RingModel<bug, policy, dies>, 2> {
     }
   }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     if (index == 0) {
       RunPublisher();
     } else {

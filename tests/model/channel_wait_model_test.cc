@@ -51,7 +51,7 @@ template <typename Who, bool is_weak>
 struct TagOf : Weak<is_weak> {};
 
 template <Bug bug, bool dies>
-struct WaitModel : rl::test_suite<WaitModel<bug, dies>, 2> {
+struct WaitModel : Model<2> {
   using Writing = ModelMemory<TagOf<PublisherTag, bug == Bug::kWeakShow>>;
   using Reading = ModelMemory<TagOf<SubscriberTag, bug == Bug::kWeakAnnounce>>;
   using Daemon = ModelMemory<Sound>;
@@ -66,7 +66,7 @@ struct WaitModel : rl::test_suite<WaitModel<bug, dies>, 2> {
 
   static Shared* shared() { return reinterpret_cast<Shared*>(bytes); }
 
-  void before() {
+  void before() override {
     words.Clear();
     Writing::stores_left = ~uint64_t{0};
     Reading::stores_left = ~uint64_t{0};
@@ -164,7 +164,7 @@ struct WaitModel : rl::test_suite<WaitModel<bug, dies>, 2> {
     }
   }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     if (index == 0) {
       RunPublisher();
     } else {

@@ -70,7 +70,7 @@ EntryFields Fields(uint64_t generation) {
 }
 
 template <Bug bug, bool dies>
-struct DirectoryModel : rl::test_suite<DirectoryModel<bug, dies>, 2> {
+struct DirectoryModel : Model<2> {
   using DaemonMemory = ModelMemory<Daemon<bug>>;
   using Table = BasicDirectoryTable<DaemonMemory>;
   using NextMemory = ModelMemory<Sound>;
@@ -81,7 +81,7 @@ struct DirectoryModel : rl::test_suite<DirectoryModel<bug, dies>, 2> {
   bool deleting = false;              // "a", at the moment or for good
   uint64_t seen = 0;
 
-  void before() {
+  void before() override {
     words.Clear();
     acknowledged.store(1, rl::mo_relaxed, $);
     DaemonMemory::stores_left = ~uint64_t{0};
@@ -167,7 +167,7 @@ struct DirectoryModel : rl::test_suite<DirectoryModel<bug, dies>, 2> {
     seen = found.generation;
   }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     if (index == 0) {
       Write();
       if (DaemonMemory::IsDead() && bug != Bug::kNoTakeUp) TakeUp();
@@ -180,7 +180,7 @@ struct DirectoryModel : rl::test_suite<DirectoryModel<bug, dies>, 2> {
     }
   }
 
-  void after() {
+  void after() override {
     // No entry is lost, whoever died when.
     const BasicDirectoryTable<NextMemory> table(file);
     for (const uint32_t position : {kFirst, kSecond}) {

@@ -6,24 +6,7 @@
 
 #include "absl/time/time.h"
 #include "shm/layout/session_layout.h"
-
-// Relacy puts macros in the place of words of the language and of the standard
-// library, so it comes after everything else, and they go.
-#include <relacy/relacy.hpp>
-#undef memory_order_relaxed
-#undef memory_order_consume
-#undef memory_order_acquire
-#undef memory_order_release
-#undef memory_order_acq_rel
-#undef memory_order_seq_cst
-#undef new
-#undef delete
-#undef malloc
-#undef calloc
-#undef realloc
-#undef free
-#undef assert
-#undef errno
+#include "tests/model/model.h"
 
 namespace shmd::model {
 

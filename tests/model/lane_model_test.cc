@@ -37,13 +37,13 @@ constexpr int kDaemon = 1;
 // More stores than either makes, so that it sometimes lives.
 constexpr unsigned kMostStores = 40;
 
-struct LaneSuite : rl::test_suite<LaneSuite, 2> {
+struct LaneSuite : Model<2> {
   World world;
   bool finished = false;  // the program's socket is closed
   uint64_t taken = 0;     // the last cookie, where nobody resubmits
   uint64_t freed_sent = 0;
 
-  void before() {
+  void before() override {
     for (auto& cell : world.cells) cell($).store(0, rl::mo_relaxed);
     world.bug = scenario.bug;
     world.victim = scenario.victim;
@@ -51,7 +51,7 @@ struct LaneSuite : rl::test_suite<LaneSuite, 2> {
     Sleep::seen_run = 0;
   }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     try {
       if (index == kProgram) {
         RunProgram();
@@ -244,8 +244,7 @@ rl::test_result_e Explore(const Scenario& what, unsigned executions,
   // Else it runs what has failed once more, to tell its history.
   params.output_history = !explain;
   params.execution_depth_limit = 5000;
-  rl::simulate<LaneSuite>(params);
-  return params.test_result;
+  return Search<LaneSuite>(params);
 }
 
 constexpr unsigned kExecutions = 50000;

@@ -8,23 +8,9 @@
 #include <atomic>
 #include <cstdint>
 #include <ostream>
-#include <relacy/relacy.hpp>
 #include <type_traits>
 
-// It takes words of the language; here they mean what they always do.
-#undef new
-#undef delete
-#undef malloc
-#undef calloc
-#undef realloc
-#undef free
-#undef assert
-#undef memory_order_relaxed
-#undef memory_order_consume
-#undef memory_order_acquire
-#undef memory_order_release
-#undef memory_order_acq_rel
-#undef memory_order_seq_cst
+#include "tests/model/model.h"
 
 namespace shmd::model {
 
@@ -164,7 +150,7 @@ struct Sound {
 
 // Runs a model many times, with every choice made by chance; whether it found
 // no fault.
-template <typename Suite>
+template <typename M>
 bool HoldsAtRandom(unsigned runs) {
   rl::test_params params;
   params.iteration_count = runs;
@@ -172,12 +158,12 @@ bool HoldsAtRandom(unsigned runs) {
   std::ostream nowhere(nullptr);
   params.output_stream = &nowhere;
   params.progress_stream = &nowhere;
-  return rl::simulate<Suite>(params);
+  return Search<M>(params) == rl::test_result_success;
 }
 
 // Runs a model in every way in which its threads interrupt each other at most
 // so often: what chance hardly ever finds is one long pause.
-template <typename Suite>
+template <typename M>
 bool HoldsWithInterruptions(unsigned interruptions) {
   rl::test_params params;
   params.search_type = rl::sched_bound;
@@ -185,7 +171,7 @@ bool HoldsWithInterruptions(unsigned interruptions) {
   std::ostream nowhere(nullptr);
   params.output_stream = &nowhere;
   params.progress_stream = &nowhere;
-  return rl::simulate<Suite>(params);
+  return Search<M>(params) == rl::test_result_success;
 }
 
 }  // namespace shmd::model

@@ -53,7 +53,7 @@ struct Program : Sound {
 NameKey Key() { return *NameKey::Of("a"); }
 
 template <Bug bug, bool dies>
-struct PinModel : rl::test_suite<PinModel<bug, dies>, 2> {
+struct PinModel : Model<2> {
   using DaemonMemory = ModelMemory<Daemon<bug>>;
   using ProgramMemory = ModelMemory<Program<bug>>;
   using HeirMemory = ModelMemory<Sound>;
@@ -67,7 +67,7 @@ struct PinModel : rl::test_suite<PinModel<bug, dies>, 2> {
     return reinterpret_cast<layout::SessionPage*>(page_bytes);
   }
 
-  void before() {
+  void before() override {
     words.Clear();
     DaemonMemory::stores_left = ~uint64_t{0};
     ProgramMemory::stores_left = ~uint64_t{0};
@@ -163,7 +163,7 @@ struct PinModel : rl::test_suite<PinModel<bug, dies>, 2> {
     return result;
   }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     if (index == 0) {
       RunDaemon();
     } else {
@@ -171,7 +171,7 @@ struct PinModel : rl::test_suite<PinModel<bug, dies>, 2> {
     }
   }
 
-  void after() {
+  void after() override {
     // Whoever has died, what is retired can be freed in the end, and no pin
     // stays of a program that lives.
     session_ended = session_ended || ProgramMemory::IsDead();

@@ -50,16 +50,16 @@ struct Guarded {
   void Died(int me) { must_tell = must_tell || OwnerNow() == NumberOf(me); }
 };
 
-struct MutexSuite : rl::test_suite<MutexSuite, kThreads> {
+struct MutexSuite : Model<kThreads> {
   SyncWorld world;
   Guarded guarded;
 
-  void before() {
+  void before() override {
     BeginSuite(&world, layout::SyncKind::kMutex);
     guarded.Begin();
   }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     const int me = static_cast<int>(index);
     ModelLocker locker(&Place::pages[me], NumberOf(me));
     Mutex mutex(PrimitiveAs<layout::MutexLayout>(), {1, 0}, &locker);
@@ -76,7 +76,7 @@ struct MutexSuite : rl::test_suite<MutexSuite, kThreads> {
         [&] { guarded.Died(me); }, [] {});
   }
 
-  void after() {
+  void after() override {
     RL_ASSERT(OwnerNow() == 0);
     CheckNobodyIsCounted();
   }
@@ -102,16 +102,16 @@ TEST(SyncMutexModelTest, FindsEachSeededBug) {
   ExpectFound<MutexSuite>(Bug::kSlotIsForgotten, kOneDies);
 }
 
-struct RwLockSuite : rl::test_suite<RwLockSuite, kThreads> {
+struct RwLockSuite : Model<kThreads> {
   SyncWorld world;
   Guarded guarded;
 
-  void before() {
+  void before() override {
     BeginSuite(&world, layout::SyncKind::kRwLock);
     guarded.Begin();
   }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     const int me = static_cast<int>(index);
     ModelLocker locker(&Place::pages[me], NumberOf(me));
     RwLock lock(PrimitiveAs<SmallRwLock>(), {1, 0}, &locker);
@@ -148,7 +148,7 @@ struct RwLockSuite : rl::test_suite<RwLockSuite, kThreads> {
     RL_ASSERT(lock.UnlockShared(&hold) == SyncResult::kDone);
   }
 
-  void after() {
+  void after() override {
     RL_ASSERT(OwnerNow() == 0);
     for (const uint32_t& reader : PrimitiveAs<SmallRwLock>()->readers) {
       RL_ASSERT(Words::At(&reader).load(rl::mo_relaxed, $) == 0);
@@ -176,12 +176,12 @@ TEST(SyncRwLockModelTest, FindsEachSeededBug) {
   ExpectFound<RwLockSuite>(Bug::kMenderIsSilent, kOneDies);
 }
 
-struct SeqValueSuite : rl::test_suite<SeqValueSuite, kThreads> {
+struct SeqValueSuite : Model<kThreads> {
   SyncWorld world;
 
-  void before() { BeginSuite(&world, layout::SyncKind::kSeqValue); }
+  void before() override { BeginSuite(&world, layout::SyncKind::kSeqValue); }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     const int me = static_cast<int>(index);
     ModelLocker locker(&Place::pages[me], NumberOf(me));
     auto* const copies = reinterpret_cast<uint64_t*>(
@@ -211,7 +211,7 @@ struct SeqValueSuite : rl::test_suite<SeqValueSuite, kThreads> {
     RL_ASSERT(read[1] == ~read[0] || (read[0] == 0 && read[1] == 0));
   }
 
-  void after() {
+  void after() override {
     RL_ASSERT(OwnerNow() == 0);
     CheckNobodyIsCounted();
   }

@@ -51,8 +51,7 @@ rl::test_result_e Explore(const Scenario& what, bool explain) {
   params.progress_stream = &nowhere;
   params.output_history = !explain;
   params.execution_depth_limit = 5000;
-  rl::simulate<Suite>(params);
-  return params.test_result;
+  return Search<Suite>(params);
 }
 
 template <typename Suite>

@@ -24,17 +24,17 @@ void Set(const uint32_t* word, uint32_t value) {
   Words::At(word).store(value, rl::mo_relaxed, $);
 }
 
-struct SemaphoreSuite : rl::test_suite<SemaphoreSuite, kThreads> {
+struct SemaphoreSuite : Model<kThreads> {
   SyncWorld world;
   rl::var<int> data;
 
-  void before() {
+  void before() override {
     BeginSuite(&world, layout::SyncKind::kSemaphore);
     Set(WordOfPrimitive(4), 1);
     data($) = 0;
   }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     const int me = static_cast<int>(index);
     ModelLocker locker(&Place::pages[me], NumberOf(me));
     Semaphore semaphore(PrimitiveAs<layout::SemaphoreLayout>(), {1, 0},
@@ -46,7 +46,7 @@ struct SemaphoreSuite : rl::test_suite<SemaphoreSuite, kThreads> {
     }
   }
 
-  void after() {
+  void after() override {
     RL_ASSERT(Words::At(WordOfPrimitive(4)).load(rl::mo_relaxed, $) == 1);
     CheckNobodyIsCounted();
   }
@@ -54,16 +54,16 @@ struct SemaphoreSuite : rl::test_suite<SemaphoreSuite, kThreads> {
 
 // Who gives two units may die, or who takes one and gives it back; what it
 // still owes comes from elsewhere.
-struct DyingSemaphoreSuite : rl::test_suite<DyingSemaphoreSuite, kThreads> {
+struct DyingSemaphoreSuite : Model<kThreads> {
   SyncWorld world;
   bool giver_dies = false;
 
-  void before() {
+  void before() override {
     BeginSuite(&world, layout::SyncKind::kSemaphore);
     giver_dies = rl::rand(2) == 0;
   }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     const int me = static_cast<int>(index);
     ModelLocker locker(&Place::pages[me], NumberOf(me));
     Semaphore semaphore(PrimitiveAs<layout::SemaphoreLayout>(), {1, 0},
@@ -89,7 +89,7 @@ struct DyingSemaphoreSuite : rl::test_suite<DyingSemaphoreSuite, kThreads> {
     if (!giver_dies && world.changes[0] == 1) semaphore.Release(1);
   }
 
-  void after() { CheckNobodyIsCounted(); }
+  void after() override { CheckNobodyIsCounted(); }
 };
 
 TEST(SyncSemaphoreModelTest, CountsAndNobodySleepsForEver) {
@@ -110,18 +110,18 @@ TEST(SyncSemaphoreModelTest, FindsEachSeededBug) {
 }
 
 // Each lets the next one through.
-struct AutomaticEventSuite : rl::test_suite<AutomaticEventSuite, kThreads> {
+struct AutomaticEventSuite : Model<kThreads> {
   SyncWorld world;
   rl::var<int> data;
 
-  void before() {
+  void before() override {
     BeginSuite(&world, layout::SyncKind::kEvent);
     Set(WordOfPrimitive(4), layout::kEventSet);
     Set(WordOfPrimitive(12), 1);
     data($) = 0;
   }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     const int me = static_cast<int>(index);
     ModelLocker locker(&Place::pages[me], NumberOf(me));
     Event event(PrimitiveAs<layout::EventLayout>(), {1, 0}, &locker);
@@ -137,7 +137,7 @@ struct AutomaticEventSuite : rl::test_suite<AutomaticEventSuite, kThreads> {
         [] {}, [&] { event.Set(); });
   }
 
-  void after() { CheckNobodyIsCounted(); }
+  void after() override { CheckNobodyIsCounted(); }
 };
 
 TEST(SyncEventModelTest, EachSetLetsOneThrough) {
@@ -158,16 +158,16 @@ TEST(SyncEventModelTest, FindsEachSeededBugOfAutomaticReset) {
 
 // One sets, and resets at once; the others were there before, or come later
 // and find the next one.
-struct ManualEventSuite : rl::test_suite<ManualEventSuite, kThreads> {
+struct ManualEventSuite : Model<kThreads> {
   SyncWorld world;
   bool resets = false;
 
-  void before() {
+  void before() override {
     BeginSuite(&world, layout::SyncKind::kEvent);
     resets = rl::rand(2) == 0;
   }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     const int me = static_cast<int>(index);
     ModelLocker locker(&Place::pages[me], NumberOf(me));
     Event event(PrimitiveAs<layout::EventLayout>(), {1, 0}, &locker);
@@ -185,7 +185,7 @@ struct ManualEventSuite : rl::test_suite<ManualEventSuite, kThreads> {
         [] {}, [&] { event.Set(); });
   }
 
-  void after() { CheckNobodyIsCounted(); }
+  void after() override { CheckNobodyIsCounted(); }
 };
 
 TEST(SyncEventModelTest, SetLetsAllThroughAlthoughItIsResetAtOnce) {
@@ -202,20 +202,20 @@ TEST(SyncEventModelTest, FindsEachSeededBugOfManualReset) {
   ExpectFound<ManualEventSuite>(Bug::kNobodyMends, kOneDies);
 }
 
-struct BarrierSuite : rl::test_suite<BarrierSuite, kThreads> {
+struct BarrierSuite : Model<kThreads> {
   static constexpr int kRounds = 2;
   SyncWorld world;
   rl::var<int> data[kThreads];
   int last = 0;
 
-  void before() {
+  void before() override {
     BeginSuite(&world, layout::SyncKind::kBarrier);
     Set(WordOfPrimitive(12), kThreads);
     for (auto& mine : data) mine($) = 0;
     last = 0;
   }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     const int me = static_cast<int>(index);
     ModelLocker locker(&Place::pages[me], NumberOf(me));
     Barrier barrier(PrimitiveAs<layout::BarrierLayout>(), {1, 0}, &locker);
@@ -244,7 +244,7 @@ struct BarrierSuite : rl::test_suite<BarrierSuite, kThreads> {
     }
   }
 
-  void after() {
+  void after() override {
     if (!scenario.one_dies) RL_ASSERT(last == kRounds);
     CheckNobodyIsCounted();
   }
@@ -270,19 +270,19 @@ TEST(SyncBarrierModelTest, FindsEachSeededBug) {
 
 // The last thread lays something down and signals; each of the others sees it
 // and passes the signal on.
-struct ConditionSuite : rl::test_suite<ConditionSuite, kThreads> {
+struct ConditionSuite : Model<kThreads> {
   static constexpr uint64_t kMutexAt = 256;
   SyncWorld world;
   rl::var<int> item;
   bool was_at_condition = false;
 
-  void before() {
+  void before() override {
     BeginSuite(&world, layout::SyncKind::kCondition);
     Set(WordOfPrimitive(kMutexAt), layout::SyncHead(layout::SyncKind::kMutex));
     item($) = 0;
   }
 
-  void thread(unsigned index) {
+  void thread(unsigned index) override {
     const int me = static_cast<int>(index);
     ModelLocker locker(&Place::pages[me], NumberOf(me));
     Condition condition(PrimitiveAs<layout::ConditionLayout>(), {1, 0},
@@ -322,7 +322,7 @@ struct ConditionSuite : rl::test_suite<ConditionSuite, kThreads> {
     return false;
   }
 
-  void after() { CheckNobodyIsCounted(); }
+  void after() override { CheckNobodyIsCounted(); }
 };
 
 TEST(SyncConditionModelTest, SignalIsNotLost) {
