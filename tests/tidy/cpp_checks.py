@@ -162,7 +162,8 @@ def check_interfaces(tree):
     for path, text in tree.cpp():
         code = without_comments_and_strings(text)
         for match in _CLASS.finditer(code):
-            bases += re.findall(r"(\w+)\s*(?:,|$)", (match.group(2) or "").strip())
+            bases += re.findall(r"(\w+)\s*(?:<[^,<>]*>)?\s*(?:,|$)",
+                                (match.group(2) or "").strip())
             body = _body(code, match.end() - 1)
             if re.search(r"\bvirtual\b[^;{]*=\s*0\s*;", body):
                 abstract[match.group(1)] = path
