@@ -56,10 +56,9 @@ def shmd_cc_static_binary(name, deps, **kwargs):
         **kwargs
     )
 
-# A test's own code runs once, so what optimizing it takes is not earned back. A
-# sanitizer's flags stay as they are.
-_TEST_COPTS = select({
-    "//bazel:optimized": ["-O0", "-U_FORTIFY_SOURCE"],
+# A test's own code runs once, so what optimizing it takes is not earned back.
+_TEST_COPTS = ["-O0"] + select({
+    "//bazel:optimized": ["-U_FORTIFY_SOURCE"],  # it wants optimization
     "//conditions:default": [],
 })
 
