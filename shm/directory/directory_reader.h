@@ -120,11 +120,12 @@ class BasicDirectoryReader {
         Memory::Load(&header()->size_bytes, std::memory_order_acquire),
         mapped_bytes_);
   }
-  bool HoldsEntry(uint32_t position) const {
+  // Whether `limit`, a limit_bytes(), leaves room for it.
+  static bool HoldsEntry(uint32_t position, uint64_t limit) {
     return layout::EntryOffsetBytes(position) >=
                sizeof(layout::DirectoryHeader) &&
            layout::EntryRestOffsetBytes(position) + layout::kPositionBytes <=
-               limit_bytes();
+               limit;
   }
   const layout::DirectoryEntry* Entry(uint32_t position) const {
     // SAFETY: callers have asked HoldsEntry() about this position.
@@ -137,10 +138,29 @@ class BasicDirectoryReader {
         base_ + layout::EntryRestOffsetBytes(position));
   }
 
+  // What nearly every look-up is: one bucket, one entry or none, nothing that
+  // changes meanwhile. kTryAgain when it is not that.
+  Lookup FindAtOnce(uint64_t hash, const NameKey& key,
+                    FoundObject* found) const;
+  Lookup FindInTurn(uint64_t hash, const NameKey& key,
+                    FoundObject* found) const;
   Lookup FindIn(uint64_t index, uint64_t hash, const NameKey& key,
                 FoundObject* found) const;
   Match LookAt(const uint64_t* cell, uint32_t tag, const NameKey& key,
                FoundObject* found) const;
+  // LookAt, once: kUnclear when the entry did not hold still.
+  Match GlanceAt(const uint64_t* cell, uint64_t limit, uint32_t tag,
+                 const NameKey& key, FoundObject* found) const;
+  const layout::DirectoryBucket* Buckets(const IndexSpan& span) const {
+    // SAFETY: the index was found to lie within the file.
+    return reinterpret_cast<const layout::DirectoryBucket*>(base_ +
+                                                            span.offset_bytes);
+  }
+  static unsigned TaggedCells(const layout::DirectoryBucket& bucket,
+                              uint32_t tag) {
+    return Memory::WordsWithTag(bucket.cells, tag) &
+           ((1U << layout::kCellsInBucket) - 1);
+  }
   bool HasName(uint32_t position, uint64_t control, const NameKey& key) const;
   void Copy(const layout::DirectoryEntry* entry, FoundObject* found) const;
   bool List(uint32_t position, ListedObject* listed) const;
@@ -159,7 +179,53 @@ using DirectoryReader = BasicDirectoryReader<layout::HostMemory>;
 template <typename Memory>
 ABSL_ATTRIBUTE_ALWAYS_INLINE inline Lookup BasicDirectoryReader<Memory>::Find(
     const NameKey& key, FoundObject* found) const {
-  const uint64_t hash = HashName(hash_seed_, key);
+  // A copy, whose members no store of anybody else can change: else each is
+  // loaded again after every word of the directory.
+  const BasicDirectoryReader self = *this;
+  const uint64_t hash = HashName(self.hash_seed_, key);
+  const Lookup result = self.FindAtOnce(hash, key, found);
+  if (ABSL_PREDICT_TRUE(result != Lookup::kTryAgain)) return result;
+  // Its own, so that no call is told where `found` is, and that can stay in
+  // registers.
+  FoundObject late;
+  const Lookup second = FindInTurn(hash, key, &late);
+  *found = late;
+  return second;
+}
+
+// Without a loop, or all that its next turn would need is carried along, out of
+// registers and back: a third of the instructions.
+template <typename Memory>
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline Lookup
+BasicDirectoryReader<Memory>::FindAtOnce(uint64_t hash, const NameKey& key,
+                                         FoundObject* found) const {
+  const uint64_t index =
+      Memory::Load(&header()->index, std::memory_order_acquire);
+  const IndexSpan span = IndexSpan::Of(index);
+  const uint64_t limit = limit_bytes();
+  if (span.buckets == 0 || span.end_bytes() > limit) return Lookup::kTryAgain;
+  const layout::DirectoryBucket& bucket =
+      Buckets(span)[hash & (span.buckets - 1)];
+  const uint32_t tag = static_cast<uint32_t>(hash >> 32);
+  const unsigned tagged = TaggedCells(bucket, tag);
+  Lookup result = Lookup::kAbsent;
+  if (tagged != 0) {
+    if (GlanceAt(&bucket.cells[__builtin_ctz(tagged)], limit, tag, key,
+                 found) != Match::kThis) {
+      return Lookup::kTryAgain;
+    }
+    result = Lookup::kFound;
+  } else if (Memory::Load(&bucket.passed_by, std::memory_order_acquire) != 0) {
+    return Lookup::kTryAgain;
+  }
+  return Memory::Load(&header()->index, std::memory_order_acquire) == index
+             ? result
+             : Lookup::kTryAgain;
+}
+
+template <typename Memory>
+ABSL_ATTRIBUTE_NOINLINE Lookup BasicDirectoryReader<Memory>::FindInTurn(
+    uint64_t hash, const NameKey& key, FoundObject* found) const {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const uint64_t index =
         Memory::Load(&header()->index, std::memory_order_acquire);
@@ -175,24 +241,21 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline Lookup BasicDirectoryReader<Memory>::Find(
 }
 
 template <typename Memory>
-ABSL_ATTRIBUTE_ALWAYS_INLINE inline Lookup BasicDirectoryReader<Memory>::FindIn(
-    uint64_t index, uint64_t hash, const NameKey& key,
-    FoundObject* found) const {
+Lookup BasicDirectoryReader<Memory>::FindIn(uint64_t index, uint64_t hash,
+                                            const NameKey& key,
+                                            FoundObject* found) const {
   if (index == 0) return Lookup::kAbsent;
   const IndexSpan span = IndexSpan::Of(index);
   if (span.buckets == 0 || span.end_bytes() > limit_bytes()) {
     return Lookup::kTryAgain;
   }
-  // SAFETY: the index was found to lie within the file.
-  const auto* const buckets = reinterpret_cast<const layout::DirectoryBucket*>(
-      base_ + span.offset_bytes);
+  const layout::DirectoryBucket* const buckets = Buckets(span);
   const uint32_t tag = static_cast<uint32_t>(hash >> 32);
   for (uint64_t probe = 0; probe < layout::kMaxProbes; ++probe) {
     const layout::DirectoryBucket& bucket =
         buckets[(hash + probe) & (span.buckets - 1)];
     // All at once: which cell it is cannot be predicted, that there is one can.
-    unsigned tagged = Memory::WordsWithTag(bucket.cells, tag) &
-                      ((1U << layout::kCellsInBucket) - 1);
+    unsigned tagged = TaggedCells(bucket, tag);
     for (; tagged != 0; tagged &= tagged - 1) {
       const Match match =
           LookAt(&bucket.cells[__builtin_ctz(tagged)], tag, key, found);
@@ -205,36 +268,48 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline Lookup BasicDirectoryReader<Memory>::FindIn(
 }
 
 template <typename Memory>
-ABSL_ATTRIBUTE_ALWAYS_INLINE inline typename BasicDirectoryReader<Memory>::Match
+typename BasicDirectoryReader<Memory>::Match
 BasicDirectoryReader<Memory>::LookAt(const uint64_t* cell, uint32_t tag,
                                      const NameKey& key,
                                      FoundObject* found) const {
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const uint64_t word = Memory::Load(cell, std::memory_order_acquire);
-    const uint32_t position = PositionOf(word);
-    if (position == 0 || TagOf(word) != tag) return Match::kOther;
-    if (!HoldsEntry(position)) return Match::kUnclear;
-    const layout::DirectoryEntry* const entry = Entry(position);
-    const uint64_t control =
-        Memory::Load(&entry->control, std::memory_order_acquire);
-    const bool readable = IsReadable(control);
-    const bool named = readable && HasName(position, control, key);
-    if (named) {
-      found->position = position;
-      found->control = control;
-      found->state = StateOf(control);
-      Copy(entry, found);
-    }
-    // Both as before: the cell points to this entry, which is not about to be
-    // linked only, and nothing in it changed in between. Otherwise the daemon
-    // is at it, and has changed the cell before it touched the entry.
-    if (Memory::Load(cell, std::memory_order_acquire) == word &&
-        Memory::Load(&entry->control, std::memory_order_acquire) == control &&
-        readable) {
-      return named ? Match::kThis : Match::kOther;
-    }
+  Match match = Match::kUnclear;
+  for (int i = 0; i < kAttempts && match == Match::kUnclear; ++i) {
+    // Told anew: the file may have grown for this entry.
+    match = GlanceAt(cell, limit_bytes(), tag, key, found);
   }
-  return Match::kUnclear;
+  return match;
+}
+
+template <typename Memory>
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline typename BasicDirectoryReader<Memory>::Match
+BasicDirectoryReader<Memory>::GlanceAt(const uint64_t* cell, uint64_t limit,
+                                       uint32_t tag, const NameKey& key,
+                                       FoundObject* found) const {
+  const uint64_t word = Memory::Load(cell, std::memory_order_acquire);
+  const uint32_t position = PositionOf(word);
+  if (TagOf(word) != tag) return Match::kOther;
+  if (!HoldsEntry(position, limit)) {
+    return position == 0 ? Match::kOther : Match::kUnclear;
+  }
+  const layout::DirectoryEntry* const entry = Entry(position);
+  const uint64_t control =
+      Memory::Load(&entry->control, std::memory_order_acquire);
+  if (!IsReadable(control)) return Match::kUnclear;
+  const bool named = HasName(position, control, key);
+  if (named) {
+    found->position = position;
+    found->control = control;
+    found->state = StateOf(control);
+    Copy(entry, found);
+  }
+  // Both as before: the cell points to this entry, which is not about to be
+  // linked only, and nothing in it changed in between. Otherwise the daemon
+  // is at it, and has changed the cell before it touched the entry.
+  if (Memory::Load(cell, std::memory_order_acquire) != word ||
+      Memory::Load(&entry->control, std::memory_order_acquire) != control) {
+    return Match::kUnclear;
+  }
+  return named ? Match::kThis : Match::kOther;
 }
 
 template <typename Memory>
@@ -242,19 +317,23 @@ inline bool BasicDirectoryReader<Memory>::HasName(uint32_t position,
                                                   uint64_t control,
                                                   const NameKey& key) const {
   const layout::DirectoryEntry* const entry = Entry(position);
-  uint64_t difference = NameLengthOf(control) ^ key.length;
+  // One after the other: whose hash has the same upper half is nearly always
+  // it.
+  if (NameLengthOf(control) != key.length) return false;
 #pragma GCC unroll 3
   for (size_t i = 0; i < layout::kHotNameWords; ++i) {
-    difference |=
-        key.words[i] ^ Memory::Load(&entry->name[i], std::memory_order_acquire);
+    if (Memory::Load(&entry->name[i], std::memory_order_acquire) !=
+        key.words[i]) {
+      return false;
+    }
   }
   for (size_t i = layout::kHotNameWords; i < key.used_words(); ++i) {
-    difference |=
-        key.words[i] ^
-        Memory::Load(&EntryRest(position)->name[i - layout::kHotNameWords],
-                     std::memory_order_acquire);
+    if (Memory::Load(&EntryRest(position)->name[i - layout::kHotNameWords],
+                     std::memory_order_acquire) != key.words[i]) {
+      return false;
+    }
   }
-  return difference == 0;
+  return true;
 }
 
 template <typename Memory>
@@ -305,7 +384,7 @@ template <typename Memory>
 template <typename Visit>
 bool BasicDirectoryReader<Memory>::ForEachInUse(Visit visit) const {
   return ForEachPosition([&](uint32_t position) {
-    if (!HoldsEntry(position)) return false;
+    if (!HoldsEntry(position, limit_bytes())) return false;
     const layout::DirectoryEntry* const entry = Entry(position);
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
       const uint64_t control =
@@ -329,7 +408,7 @@ bool BasicDirectoryReader<Memory>::ForEachInUse(Visit visit) const {
 template <typename Memory>
 bool BasicDirectoryReader<Memory>::List(uint32_t position,
                                         ListedObject* listed) const {
-  if (!HoldsEntry(position)) return false;
+  if (!HoldsEntry(position, limit_bytes())) return false;
   const layout::DirectoryEntry* const entry = Entry(position);
   const uint64_t control =
       Memory::Load(&entry->control, std::memory_order_acquire);
