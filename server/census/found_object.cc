@@ -36,15 +36,11 @@ constexpr size_t kMaxDepth = 16;
 
 absl::StatusOr<std::vector<std::string>> NamesIn(int folder) {
   std::vector<std::string> out;
-  // A descriptor of its own: closedir(3) closes it.
-  UniqueFd copy(openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!copy.valid()) {
+  const OpenFolder entries = OpenFolderAt(folder, ".");
+  if (entries == nullptr) {
     RETURN_IF_ERROR(CheckEnoughToLook(errno, "openat"));
     return out;
   }
-  const OpenFolder entries(fdopendir(copy.get()));
-  if (entries == nullptr) return ErrnoStatus(errno, "fdopendir");
-  copy.Release();
   while (const dirent* entry = readdir(entries.get())) {
     const absl::string_view name = entry->d_name;
     if (name == "." || name == "..") continue;

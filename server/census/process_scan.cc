@@ -125,15 +125,9 @@ class Scanner {
   // Returns an errno, 0 when it went well.
   int AddOpen(int process, ProcessUse& use) {
     if (wanted_.devices.empty()) return 0;
-    const int folder =
-        openat(process, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0) return errno;
-    const OpenFolder open_files(fdopendir(folder));
-    if (open_files == nullptr) {
-      const int error_number = errno;
-      close(folder);
-      return error_number;
-    }
+    const OpenFolder open_files = OpenFolderAt(process, "fd");
+    if (open_files == nullptr) return errno;
+    const int folder = dirfd(open_files.get());
     while (const dirent* entry = readdir(open_files.get())) {
       if (entry->d_name[0] == '.') continue;
       // Without asking a server for news, which may be slow or gone.
