@@ -254,6 +254,7 @@ nlohmann::ordered_json StatsToJson(const ChannelStats& stats) {
     json["published"] = std::to_string(one.published);
     json["oldest"] = std::to_string(one.oldest);
     json["is_waiting"] = one.is_waiting;
+    if (one.has_left) json["has_left"] = true;
     out["publishers"].push_back(std::move(json));
   }
   out["subscribers"] = nlohmann::ordered_json::array();
@@ -275,7 +276,7 @@ std::string StatsText(const ChannelStats& stats) {
     std::vector<std::string>& row = publishers.emplace_back(MemberCells(one));
     row.push_back(absl::StrCat(one.published));
     row.push_back(absl::StrCat(one.published - one.oldest));
-    row.push_back(one.is_waiting ? "waits" : "");
+    row.push_back(one.has_left ? "left" : one.is_waiting ? "waits" : "");
   }
   std::vector<std::vector<std::string>> subscribers;
   for (const auto& one : stats.subscribers) {

@@ -83,6 +83,7 @@ struct ChannelStats {
     uint64_t published = 0;   // messages, from its first on
     uint64_t oldest = 0;      // the number of the first that it still holds
     bool is_waiting = false;  // for a subscriber
+    bool has_left = false;    // and is kept for who has yet to open its ring
   };
   struct SubscriberStats : Member {
     SlowPolicy policy = SlowPolicy::kBlock;

@@ -175,6 +175,7 @@ ChannelStats StatsFromProto(const v1::ChannelStats& proto) {
     stats.published = one.published();
     stats.oldest = one.oldest();
     stats.is_waiting = one.is_waiting();
+    stats.has_left = one.has_left();
   }
   for (const auto& one : proto.subscribers()) {
     ChannelStats::SubscriberStats& stats = out.subscribers.emplace_back();

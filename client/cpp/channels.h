@@ -108,8 +108,8 @@ class Publisher {
   // acknowledged it. CHANNEL_BLOCKED. For programs that end.
   absl::Status Drain(absl::Time deadline = absl::InfiniteFuture());
   // Waits until at least so many subscribe, which get all that is published
-  // from then on while this publisher lives: who was there first may not have
-  // mapped its memory yet, and cannot once it has died. CHANNEL_BLOCKED.
+  // from then on, also when this publisher dies before they look.
+  // CHANNEL_BLOCKED.
   absl::Status AwaitSubscribers(size_t count,
                                 absl::Time deadline = absl::InfiniteFuture());
 

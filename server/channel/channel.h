@@ -79,6 +79,9 @@ struct MemberView {
   // Of who has used a grant; not remembered over a restart.
   std::optional<GrantKey> grant;
   uint64_t request = 0;  // of its JoinCommand
+  // Of a publisher that does not take part any more, but stays on the page
+  // until all have opened its ring who were there before it.
+  bool has_left = false;
 };
 
 // The segments that a member's session owns.

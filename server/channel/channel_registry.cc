@@ -229,6 +229,14 @@ absl::StatusOr<LiveChannel::Part> ChannelRegistry::OpenPart(
   return CallerNotAllowed(caller);
 }
 
+void ChannelRegistry::NoteOpened(const SessionId& session,
+                                 const ChannelName& name,
+                                 const PartRequest& request,
+                                 uint64_t subscriber) {
+  const ChannelPtr channel = FindAny(name);
+  if (channel != nullptr) channel->NoteOpened(session, request, subscriber);
+}
+
 void ChannelRegistry::NoteMember(const SessionId& session,
                                  const ChannelPtr& channel) {
   absl::MutexLock lock(&mutex_);
@@ -261,7 +269,7 @@ void ChannelRegistry::EndSession(const SessionId& session) {
   for (const ChannelPtr& channel : channels) {
     SHMD_FAILPOINT("channel.end_session");
     // Its segments are the session's, and go with it.
-    if (channel->RemoveSession(session) == 0) continue;
+    if (channel->RemoveSession(session).empty()) continue;
     SHMD_FAILPOINT("channel.session_ended");
     NoteChange(*channel);
   }

@@ -76,6 +76,10 @@ class ChannelRegistry {
                                              const ChannelName& name,
                                              const PartRequest& request,
                                              Access access);
+  // What OpenPart has found was handed over: to the session's subscriber of
+  // this generation, or any one of its (0).
+  void NoteOpened(const SessionId& session, const ChannelName& name,
+                  const PartRequest& request, uint64_t subscriber);
 
   // The page that a handle is of, if the session takes part in that channel:
   // whatever the modes, for who was let in by a grant. Null otherwise.
@@ -124,6 +128,12 @@ class ChannelRegistry {
   absl::StatusOr<MemberParts> MakeParts(const Caller& caller,
                                         const LiveChannel& channel,
                                         const MemberView& member);
+  // A place and parts for who joins.
+  absl::Status MakeMember(const Caller& caller, LiveChannel& channel,
+                          const JoinCommand& command, Joined* joined);
+  // Makes room of what only those need who have yet to open it. False when
+  // there was nothing of that.
+  bool ForgetDeparted(LiveChannel& channel);
   absl::Status Remove(const ChannelPtr& channel, const MemberView& member);
   void RemoveSegment(const EntryPtr& entry);
   void RemoveParts(const MemberParts& parts);

@@ -37,6 +37,21 @@ absl::StatusOr<MemberParts> ChannelRegistry::MakeParts(
   return formatted;
 }
 
+absl::Status ChannelRegistry::MakeMember(const Caller& caller,
+                                         LiveChannel& channel,
+                                         const JoinCommand& command,
+                                         Joined* joined) {
+  ASSIGN_OR_RETURN(joined->member, channel.Reserve(caller, command));
+  ASSIGN_OR_RETURN(joined->parts, MakeParts(caller, channel, joined->member));
+  return absl::OkStatus();
+}
+
+bool ChannelRegistry::ForgetDeparted(LiveChannel& channel) {
+  const std::vector<MemberParts> forgotten = channel.ForgetDeparted();
+  for (const MemberParts& parts : forgotten) RemoveParts(parts);
+  return !forgotten.empty();
+}
+
 absl::StatusOr<ChannelRegistry::Joined> ChannelRegistry::Join(
     const Caller& caller, JoinCommand command) {
   ASSIGN_OR_RETURN(const ChannelPtr channel, FindToJoin(caller, &command));
@@ -57,8 +72,11 @@ absl::StatusOr<ChannelRegistry::Joined> ChannelRegistry::Join(
     return joined;
   }
   ASSIGN_OR_RETURN(GrantRegistry::Use use, UseGrant(caller, *channel, command));
-  ASSIGN_OR_RETURN(joined.member, channel->Reserve(caller, command));
-  ASSIGN_OR_RETURN(joined.parts, MakeParts(caller, *channel, joined.member));
+  absl::Status made = MakeMember(caller, *channel, command, &joined);
+  if (absl::IsResourceExhausted(made) && ForgetDeparted(*channel)) {
+    made = MakeMember(caller, *channel, command, &joined);
+  }
+  RETURN_IF_ERROR(made);
   absl::Status published = use.Keep();
   if (published.ok()) published = channel->Publish(joined.member, joined.parts);
   SHMD_FAILPOINT("channel.joined");
@@ -100,13 +118,14 @@ void ChannelRegistry::Undo(const ChannelName& name, const Joined& joined) {
 absl::Status ChannelRegistry::Remove(const ChannelPtr& channel,
                                      const MemberView& member) {
   SHMD_FAILPOINT("channel.leave");
-  const std::optional<MemberParts> parts = channel->Remove(member);
-  if (!parts.has_value())
+  const std::vector<MemberParts> removed = channel->Remove(member);
+  if (removed.empty()) {
     return MemberNotFound(
         {channel->name(), member.kind, member.index, member.generation});
+  }
   SHMD_FAILPOINT("channel.left");
   ForgetMember(member.session, channel);
-  RemoveParts(*parts);
+  for (const MemberParts& parts : removed) RemoveParts(parts);
   SHMD_FAILPOINT("channel.parts_removed");
   NoteChange(*channel);
   return absl::OkStatus();

@@ -319,6 +319,195 @@ TEST_F(ChannelRegistryTest, ABellTellsItsDescriptorsToTheBudget) {
   EXPECT_EQ(registry().budget().used().descriptors, before - 2);
 }
 
+// Publishers that end before who was there first has opened their rings.
+class DepartedTest : public ChannelRegistryTest {
+ protected:
+  void MakeReader(ChannelKind kind) {
+    MakeChannel("c", kind);
+    reader_session_ = Begin();
+    reader_ = MustJoin(reader_session_, MemberKind::kSubscriber);
+  }
+  MemberView MustJoin(const SessionId& session,
+                      MemberKind kind = MemberKind::kPublisher) {
+    const auto joined = Join("c", session, kind);
+    EXPECT_TRUE(joined.ok()) << joined.status();
+    if (!joined.ok()) return MemberView();
+    if (kind == MemberKind::kPublisher) {
+      Map(joined->parts.part).As<layout::RingHeader>()[0].published = 1;
+    }
+    return joined->member;
+  }
+  // One that has joined and was killed.
+  MemberView Depart() {
+    const SessionId session = Begin();
+    const MemberView publisher = MustJoin(session);
+    End(session);
+    return publisher;
+  }
+  // Hands a part over as the attach socket does; empty when it is handed over.
+  std::string Open(PartKind kind, const MemberView& publisher,
+                   const MemberView& subscriber) {
+    const PartRequest request = {kind, publisher.index, publisher.generation};
+    const auto part = channels().OpenPart(
+        Root(), subscriber.session, {"default", "c"}, request,
+        kind == PartKind::kClaims ? Access::kReadWrite : Access::kRead);
+    if (!part.ok()) return ReasonOf(part);
+    const auto attached =
+        registry().AttachReserved(part->segment->entry, Access::kRead);
+    if (!attached.ok()) return ReasonOf(attached);
+    registry().Release(attached->view.entry);
+    channels().NoteOpened(subscriber.session, {"default", "c"}, request,
+                          subscriber.generation);
+    return "";
+  }
+  size_t OnPage() {
+    const auto stats = channels().Stats(Root(), {"default", "c"});
+    EXPECT_TRUE(stats.ok()) << stats.status();
+    return stats->publishers.size();
+  }
+  uint64_t UsedBytes() { return registry().budget().used().bytes; }
+
+  SessionId reader_session_;
+  MemberView reader_;
+};
+
+TEST_F(DepartedTest, TheirRingsStayUntilTheyAreOpened) {
+  MakeReader(ChannelKind::kPublish);
+  const auto before = registry().budget().used();
+  const MemberView publisher = Depart();
+  EXPECT_EQ(Get("c").publishers, 0u);
+  ASSERT_EQ(OnPage(), 1u);
+  EXPECT_TRUE(channels()
+                  .Stats(Root(), {"default", "c"})
+                  ->publishers[0]
+                  .publisher.has_left);
+  EXPECT_EQ(registry().budget().used().descriptors, before.descriptors + 1);
+  EXPECT_EQ(Open(PartKind::kRing, publisher, reader_), "");
+  EXPECT_EQ(OnPage(), 0u);
+  EXPECT_EQ(registry().budget().used().descriptors, before.descriptors);
+  EXPECT_EQ(Open(PartKind::kRing, publisher, reader_), "MEMBER_NOT_FOUND");
+}
+
+TEST_F(DepartedTest, WhatIsEmptyIsNotKept) {
+  MakeReader(ChannelKind::kPublish);
+  const SessionId session = Begin();
+  ASSERT_TRUE(Join("c", session).ok());
+  End(session);
+  EXPECT_EQ(OnPage(), 0u);
+}
+
+TEST_F(DepartedTest, AConsumerOpensTheClaimsLast) {
+  MakeReader(ChannelKind::kQueue);
+  const MemberView publisher = Depart();
+  EXPECT_EQ(Open(PartKind::kRing, publisher, reader_), "");
+  EXPECT_EQ(OnPage(), 1u);
+  EXPECT_EQ(Open(PartKind::kClaims, publisher, reader_), "");
+  EXPECT_EQ(OnPage(), 0u);
+}
+
+TEST_F(DepartedTest, WhoLeavesIsKeptAsWhoDies) {
+  MakeReader(ChannelKind::kPublish);
+  const SessionId session = Begin();
+  const MemberView publisher = MustJoin(session);
+  ASSERT_TRUE(channels().Leave(Root(), NameOf("c", publisher)).ok());
+  EXPECT_EQ(OnPage(), 1u);
+  // To leave again is to be forgotten.
+  ASSERT_TRUE(channels().Leave(Root(), NameOf("c", publisher)).ok());
+  EXPECT_EQ(OnPage(), 0u);
+}
+
+TEST_F(DepartedTest, EachSubscriberIsWaitedFor) {
+  MakeReader(ChannelKind::kPublish);
+  const MemberView twin = MustJoin(reader_session_, MemberKind::kSubscriber);
+  const SessionId other = Begin();
+  MustJoin(other, MemberKind::kSubscriber);
+  const MemberView publisher = Depart();
+  // Who comes later gets what there is, and is not waited for.
+  const MemberView late = MustJoin(Begin(), MemberKind::kSubscriber);
+  EXPECT_EQ(Open(PartKind::kRing, publisher, late), "");
+  EXPECT_EQ(Open(PartKind::kRing, publisher, reader_), "");
+  EXPECT_EQ(Open(PartKind::kRing, publisher, reader_), "");
+  End(other);
+  ASSERT_EQ(OnPage(), 1u);
+  EXPECT_EQ(Open(PartKind::kRing, publisher, twin), "");
+  EXPECT_EQ(OnPage(), 0u);
+}
+
+TEST_F(DepartedTest, NobodyIsKeptWhomAllHaveOpened) {
+  MakeReader(ChannelKind::kPublish);
+  const SessionId session = Begin();
+  const MemberView publisher = MustJoin(session);
+  EXPECT_EQ(Open(PartKind::kRing, publisher, reader_), "");
+  End(session);
+  EXPECT_EQ(OnPage(), 0u);
+  Depart();
+  ASSERT_EQ(OnPage(), 1u);
+  End(reader_session_);
+  EXPECT_EQ(OnPage(), 0u);
+  // Nor of one's own.
+  const SessionId both = Begin();
+  MustJoin(both, MemberKind::kSubscriber);
+  MustJoin(both);
+  End(both);
+  EXPECT_EQ(OnPage(), 0u);
+  EXPECT_EQ(registry().ListReserved().size(), 1u);
+}
+
+TEST_F(DepartedTest, TheOldestGoWhenTheyAreMany) {
+  MakeReader(ChannelKind::kPublish);
+  std::vector<MemberView> departed;
+  for (int i = 0; i < 20; ++i) departed.push_back(Depart());
+  EXPECT_EQ(OnPage(), 16u);
+  EXPECT_EQ(Open(PartKind::kRing, departed[3], reader_), "MEMBER_NOT_FOUND");
+  EXPECT_EQ(Open(PartKind::kRing, departed[4], reader_), "");
+}
+
+TEST_F(DepartedTest, TheLivingHaveTheirPlaces) {
+  MakeReader(ChannelKind::kPublish);
+  Depart();
+  const SessionId session = Begin();
+  for (size_t i = 0; i < layout::kMaxPublishers; ++i) MustJoin(session);
+  EXPECT_EQ(OnPage(), layout::kMaxPublishers);
+  EXPECT_EQ(ReasonOf(Join("c", session)), reason::kChannelFull);
+}
+
+TEST_F(DepartedTest, TheLivingHaveTheirMemory) {
+  MakeReader(ChannelKind::kPublish);
+  const MemberView departed = Depart();
+  Namespace changed = default_namespace_;
+  changed.name = "default";
+  changed.quota.bytes = UsedBytes();
+  namespaces().Replace(changed);
+  MustJoin(Begin());
+  EXPECT_EQ(Open(PartKind::kRing, departed, reader_), "MEMBER_NOT_FOUND");
+}
+
+TEST_F(DepartedTest, TheNextRunSeesWhoHasYetToOpen) {
+  MakeReader(ChannelKind::kPublish);
+  const SessionId session = Begin();
+  const MemberView unopened = MustJoin(session), opened = MustJoin(session);
+  for (const SegmentView& view : registry().ListReserved()) {
+    if (view.segment->role != SegmentRole::kReaderPage) continue;
+    Map(view).As<layout::ReaderPage>()[0].cursors[opened.index].generation =
+        opened.generation;
+  }
+  StartChannels();
+  End(session);
+  EXPECT_EQ(OnPage(), 1u);
+  EXPECT_EQ(Open(PartKind::kRing, unopened, reader_), "");
+  EXPECT_EQ(OnPage(), 0u);
+}
+
+TEST_F(DepartedTest, TheyGoWithTheirChannel) {
+  MakeReader(ChannelKind::kQueue);
+  Depart();
+  EXPECT_EQ(ReasonOf(channels().Delete(Root(), {"default", "c"}, false)),
+            reason::kChannelInUse);
+  ASSERT_TRUE(channels().Delete(Root(), {"default", "c"}, true).ok());
+  EXPECT_TRUE(registry().ListReserved().empty());
+  EXPECT_EQ(UsedBytes(), 0u);
+}
+
 // A grant of Root's channel.
 class ChannelGrantTest : public ChannelRegistryTest {
  protected:

@@ -4,20 +4,10 @@
 #include <limits>
 #include <utility>
 
-#include "absl/status/statusor.h"
-#include "base/status_macros.h"
-#include "shm/layout/memory_word.h"
-#include "shm/mapping.h"
+#include "server/channel/member_head.h"
 
 namespace shmd {
 namespace {
-
-using layout::HostMemory;
-
-template <typename Word>
-Word Read(const Word& word) {
-  return HostMemory::Load(&word, std::memory_order_acquire);
-}
 
 uint64_t AddWithinWord(uint64_t a, uint64_t b) {
   return a > std::numeric_limits<uint64_t>::max() - b
@@ -25,49 +15,20 @@ uint64_t AddWithinWord(uint64_t a, uint64_t b) {
              : a + b;
 }
 
-// The first sizeof(T) bytes of a member's segment, for reading alone. It cannot
-// get smaller.
-template <typename T>
-class Head {
- public:
-  Head(const SegmentRegistry& segments, const SegmentView& view) {
-    absl::StatusOr<ReadOnlyMapping> mapped = Map(segments, view);
-    if (mapped.ok()) mapping_ = *std::move(mapped);
-  }
-  // Null when it could not be mapped.
-  const T* get() const {
-    return mapping_.size_bytes() < sizeof(T) ? nullptr
-                                             : mapping_.As<T>().data();
-  }
-
- private:
-  static absl::StatusOr<ReadOnlyMapping> Map(const SegmentRegistry& segments,
-                                             const SegmentView& view) {
-    ASSIGN_OR_RETURN(const ObjectRef object,
-                     segments.OpenObject(view, Access::kRead));
-    MapOptions options;
-    options.size_bytes = view.segment->options.size_bytes;
-    options.length_bytes = sizeof(T);
-    return ReadOnlyMapping::Map(object, options);
-  }
-
-  ReadOnlyMapping mapping_;
-};
-
 // A publisher as subscribers are compared with it.
 struct Source {
   PublisherStats stats;
-  Head<layout::RingHeader> ring;
+  MemberHead<layout::RingHeader> ring;
 };
 
 Source ReadPublisher(const SegmentRegistry& segments, const MemberView& view,
                      const MemberParts& parts) {
-  Source source{{view}, Head<layout::RingHeader>(segments, parts.part)};
+  Source source{{view}, MemberHead<layout::RingHeader>(segments, parts.part)};
   const layout::RingHeader* const ring = source.ring.get();
   if (ring == nullptr) return source;
-  source.stats.published = Read(ring->published);
-  source.stats.oldest = Read(ring->oldest);
-  source.stats.is_waiting = Read(ring->waiting) != 0;
+  source.stats.published = ReadWord(ring->published);
+  source.stats.oldest = ReadWord(ring->oldest);
+  source.stats.is_waiting = !view.has_left && ReadWord(ring->waiting) != 0;
   return source;
 }
 
@@ -77,8 +38,8 @@ uint64_t LagBehind(const PublisherStats& publisher, const ChannelFields& fields,
                    const MemberView& subscriber,
                    const layout::ReaderCursor& cursor) {
   const uint64_t generation = publisher.publisher.generation;
-  uint64_t next = Read(cursor.released);
-  if (Read(cursor.generation) != generation) {
+  uint64_t next = ReadWord(cursor.released);
+  if (ReadWord(cursor.generation) != generation) {
     // It has not seen the publisher yet: of one that has come after it, it gets
     // all; of one that was there, what is kept for who comes late.
     const uint64_t kept = generation > subscriber.generation
@@ -96,23 +57,23 @@ SubscriberStats ReadSubscriber(const SegmentRegistry& segments,
                                const MemberView& view, const MemberParts& parts,
                                const std::vector<Source>& sources) {
   SubscriberStats stats{view};
-  const Head<layout::ReaderPage> head(segments, parts.part);
+  const MemberHead<layout::ReaderPage> head(segments, parts.part);
   const layout::ReaderPage* const page = head.get();
   if (page == nullptr) return stats;
-  stats.is_asleep = Read(page->header.asleep) != 0;
+  stats.is_asleep = ReadWord(page->header.asleep) != 0;
   for (const Source& source : sources) {
     const MemberView& publisher = source.stats.publisher;
     if (!ReadsFrom(view.role, publisher.role)) continue;
     const layout::ReaderCursor& cursor = page->cursors[publisher.index];
     stats.lag =
         AddWithinWord(stats.lag, LagBehind(source.stats, fields, view, cursor));
-    if (Read(cursor.generation) == publisher.generation) {
-      stats.lost = AddWithinWord(stats.lost, Read(cursor.lost));
+    if (ReadWord(cursor.generation) == publisher.generation) {
+      stats.lost = AddWithinWord(stats.lost, ReadWord(cursor.lost));
     }
     const layout::RingHeader* const ring = source.ring.get();
-    stats.is_cut_off =
-        stats.is_cut_off ||
-        (ring != nullptr && Read(ring->cut_off[view.index]) == view.generation);
+    stats.is_cut_off = stats.is_cut_off ||
+                       (ring != nullptr &&
+                        ReadWord(ring->cut_off[view.index]) == view.generation);
   }
   return stats;
 }

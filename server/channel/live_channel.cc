@@ -107,7 +107,9 @@ ChannelSnapshot LiveChannel::View() const {
   view.name = name_;
   view.fields = fields_;
   absl::MutexLock lock(&mutex_);
-  view.publishers = static_cast<uint32_t>(publishers_.size());
+  view.publishers = static_cast<uint32_t>(
+      std::count_if(publishers_.begin(), publishers_.end(),
+                    [](const auto& one) { return !one.second.view.has_left; }));
   view.subscribers = static_cast<uint32_t>(subscribers_.size());
   return view;
 }
@@ -136,7 +138,7 @@ std::optional<LiveChannel::Taken> LiveChannel::FindRequest(
   absl::MutexLock lock(&mutex_);
   if (command.request == 0) return std::nullopt;
   for (const auto& [index, member] : MembersOf(command.kind)) {
-    if (member.view.session == command.session &&
+    if (member.view.session == command.session && !member.view.has_left &&
         member.view.request == command.request) {
       return Taken{member.view, member.parts};
     }
@@ -153,6 +155,7 @@ absl::Status LiveChannel::Publish(const MemberView& view, MemberParts parts) {
   Member& member = MembersOf(view.kind)[view.index];
   member.view = view;
   member.parts = std::move(parts);
+  member.unopened = WhoIsToOpen(view);
   writer_.Add(view.kind, IdOf(view), fields);
   return absl::OkStatus();
 }
@@ -175,38 +178,46 @@ absl::StatusOr<MemberView> LiveChannel::Find(const MemberName& name) const {
   return member->view;
 }
 
-MemberParts LiveChannel::RemoveLocked(Members& members, Members::iterator& at) {
-  const MemberView& view = at->second.view;
+void LiveChannel::RemoveLocked(Members& members, Members::iterator& at,
+                               std::vector<MemberParts>* parts) {
+  const MemberView view = at->second.view;
   writer_.Remove(view.kind, IdOf(view));
-  MemberParts parts = std::move(at->second.parts);
+  if (view.has_left) LetGo(at->second.parts);
+  parts->push_back(std::move(at->second.parts));
   at = members.erase(at);
-  return parts;
+  if (view.kind != MemberKind::kSubscriber) return;
+  for (auto publisher = publishers_.begin(); publisher != publishers_.end();) {
+    StopAwaiting(view.generation, publisher, parts);
+  }
 }
 
-std::optional<MemberParts> LiveChannel::Remove(const MemberView& view) {
+std::vector<MemberParts> LiveChannel::Remove(const MemberView& view) {
+  std::vector<MemberParts> parts;
   absl::MutexLock lock(&mutex_);
   if (FindMember(view.kind, view.index, view.generation) == nullptr) {
-    return std::nullopt;
+    return parts;
   }
   Members& members = MembersOf(view.kind);
   auto at = members.find(view.index);
-  return RemoveLocked(members, at);
+  RemoveOrKeep(members, at, &parts);
+  return parts;
 }
 
-size_t LiveChannel::RemoveSession(const SessionId& session) {
+std::vector<MemberParts> LiveChannel::RemoveSession(const SessionId& session) {
+  std::vector<MemberParts> parts;
   absl::MutexLock lock(&mutex_);
-  size_t removed = 0;
-  for (Members* members : {&publishers_, &subscribers_}) {
+  // Its subscribers first: its publishers do not wait for those.
+  for (Members* members : {&subscribers_, &publishers_}) {
     for (auto at = members->begin(); at != members->end();) {
-      if (at->second.view.session == session) {
-        RemoveLocked(*members, at);
-        ++removed;
+      const MemberView& view = at->second.view;
+      if (view.session == session && !view.has_left) {
+        RemoveOrKeep(*members, at, &parts);
       } else {
         ++at;
       }
     }
   }
-  return removed;
+  return parts;
 }
 
 bool LiveChannel::HasMember(
@@ -215,7 +226,7 @@ bool LiveChannel::HasMember(
   const Members& members = MembersOf(kind);
   return std::any_of(members.begin(), members.end(), [&](const auto& one) {
     const MemberView& view = one.second.view;
-    return view.session == session && fits(view);
+    return view.session == session && !view.has_left && fits(view);
   });
 }
 
@@ -259,7 +270,9 @@ absl::StatusOr<std::vector<LiveChannel::Taken>> LiveChannel::Close(bool force) {
   for (Members* all : {&publishers_, &subscribers_}) {
     for (auto at = all->begin(); at != all->end();) {
       const MemberView view = at->second.view;
-      removed.push_back({view, RemoveLocked(*all, at)});
+      std::vector<MemberParts> parts;
+      RemoveLocked(*all, at, &parts);
+      removed.push_back({view, std::move(parts.front())});
     }
   }
   return removed;
@@ -302,7 +315,7 @@ std::vector<MemberParts> LiveChannel::RemoveLost() {
                                 !member.parts.claims.has_value();
       if (member.parts.part.entry == nullptr || lacks_claims ||
           !segments_->SessionExists(view.session)) {
-        lost.push_back(RemoveLocked(*members, at));
+        RemoveLocked(*members, at, &lost);
       } else {
         ++at;
       }

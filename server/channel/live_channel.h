@@ -54,7 +54,8 @@ class LiveChannel {
   // Who takes part already by the same request of the same session.
   std::optional<Taken> FindRequest(const JoinCommand& command) const;
   // A place and a generation for who is about to take part. CHANNEL_FULL,
-  // CHANNEL_NOT_FOUND when it is deleted.
+  // CHANNEL_NOT_FOUND when it is deleted. Who has left is not there to be full
+  // of: see ForgetDeparted.
   absl::StatusOr<MemberView> Reserve(const Caller& caller,
                                      const JoinCommand& command);
   // Lets everybody see who takes part. CHANNEL_NOT_FOUND when it is deleted
@@ -63,10 +64,23 @@ class LiveChannel {
 
   // MEMBER_NOT_FOUND.
   absl::StatusOr<MemberView> Find(const MemberName& name) const;
-  // Who has taken part no longer does; what is left to be removed.
-  std::optional<MemberParts> Remove(const MemberView& member);
-  // All of a session; their segments go with it. How many they were.
-  size_t RemoveSession(const SessionId& session);
+  // Who has taken part no longer does; what is left to be removed, its own
+  // first. Empty when it does not take part. Where each message is for peers, a
+  // publisher stays on the page, and its memory where it is, until all
+  // subscribers that were there before it have opened its ring: what they were
+  // to get, they get. What is removed may be the last to hold memory, which
+  // takes its time to give back.
+  std::vector<MemberParts> Remove(const MemberView& member);
+  // All of a session; their segments go with it.
+  std::vector<MemberParts> RemoveSession(const SessionId& session);
+  // Publishers that are there only for who has yet to open what they left, and
+  // are no longer. Frees places and memory that somebody else is in need of.
+  std::vector<MemberParts> ForgetDeparted();
+  // The session's subscriber of this generation (0: any one of its) has been
+  // handed a part of a publisher's. What nobody waits for any more then.
+  std::vector<MemberParts> NoteOpened(const SessionId& session,
+                                      const PartRequest& request,
+                                      uint64_t subscriber);
   // Whether who joins so makes the other end of a client or a server that the
   // grant has let in with one of the two: both are one use. For who holds
   // `joining`.
@@ -93,6 +107,8 @@ class LiveChannel {
   absl::StatusOr<Part> OpenPart(const Caller& caller, const SessionId& session,
                                 const PartRequest& request, Access access);
 
+  // Of an earlier run: which subscribers have yet to open which rings.
+  void ReadUnopened();
   // Of an earlier run. False when it is nobody's.
   bool AddPart(MemberKind kind, const SegmentView& part, bool is_claims,
                const PartPlace& place);
@@ -105,6 +121,9 @@ class LiveChannel {
     MemberView view;
     MemberParts parts;
     std::unique_ptr<Bell> bell;  // of a subscriber, once it was asked for
+    // Of a publisher: generations of the subscribers that were there before it
+    // and have yet to open what it writes.
+    std::vector<uint64_t> unopened;
   };
   using Members = std::map<uint32_t, Member>;  // by index
 
@@ -132,8 +151,29 @@ class LiveChannel {
                                     const SessionId& session, Member& of,
                                     Access access)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Takes it out of the page and of `members`; moves on to the next.
-  MemberParts RemoveLocked(Members& members, Members::iterator& at)
+  // Takes it out of the page and of `members`; moves on to the next. What is
+  // left goes to `parts`.
+  void RemoveLocked(Members& members, Members::iterator& at,
+                    std::vector<MemberParts>* parts)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The same, unless there are messages that somebody has yet to open, who
+  // finds them then.
+  void RemoveOrKeep(Members& members, Members::iterator& at,
+                    std::vector<MemberParts>* parts)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void MakeRoomForDeparted(std::vector<MemberParts>* parts)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Keeps the memory, though the segments be removed. False when they are
+  // already.
+  bool Hold(const MemberParts& parts);
+  void LetGo(const MemberParts& parts);
+  // The subscribers that get all that this one publishes.
+  std::vector<uint64_t> WhoIsToOpen(const MemberView& publisher) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // Nobody waits for this subscriber to open the publisher's ring any more.
+  // Moves on to the next publisher.
+  void StopAwaiting(uint64_t subscriber, Members::iterator& publisher,
+                    std::vector<MemberParts>* parts)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReadMembers();
 

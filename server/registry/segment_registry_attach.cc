@@ -206,7 +206,10 @@ absl::StatusOr<SegmentRegistry::Attached> SegmentRegistry::AttachReserved(
   attached.access = access;
   {
     absl::MutexLock lock(&mutex_);
-    if (entry->claimed || entry->removed) return SegmentNotFound();
+    // Who is removed is there as long as somebody has it.
+    if ((entry->claimed || entry->removed) && entry->attachments == 0) {
+      return SegmentNotFound();
+    }
     ++entry->attachments;
     attached.view = ViewOf(entry);
   }

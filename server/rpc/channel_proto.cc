@@ -242,6 +242,7 @@ void StatsToProto(const ChannelName& channel, const ChannelStats& stats,
     to->set_published(one.published);
     to->set_oldest(one.oldest);
     to->set_is_waiting(one.is_waiting);
+    to->set_has_left(one.publisher.has_left);
   }
   for (const SubscriberStats& one : stats.subscribers) {
     v1::ChannelStats::SubscriberStats* const to = proto->add_subscribers();

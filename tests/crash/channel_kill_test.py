@@ -1,7 +1,8 @@
 """Kills a program that takes part in channels: a publisher, a subscriber of
 each policy, a producer or a consumer of a queue, a caller or a server, at each
 named point that it comes by on its way with a message, in the middle of a
-payload, and from outside at a moment of chance. All the while another program
+payload, and from outside at a moment of chance; publishers also while nobody
+who subscribes gets to run. All the while another program
 has each of these parts, and compares every byte: others go on, at most the
 message that the dead had in hand is lost, none comes twice, none torn, and
 nothing is left over.
@@ -41,13 +42,21 @@ POINTS = {
 }
 
 
+# With all who are to get the messages asleep until the publisher is dead.
+UNHEARD = {"publisher": PUBLISHING, "producer": PUBLISHING}
+# Fewer than a ring holds: nobody makes room in it.
+MOST_UNHEARD = 24
+
+
 def cells():
     passed = {point for names in POINTS.values()
               for point in names if not point.startswith("actor.")}
     if passed != set(points.listed("channel")):
         raise AssertionError("failpoints.txt lists others")
     return [(point, role) for role, names in POINTS.items()
-            for point in names + ["outside"]]
+            for point in names + ["outside"]] + [
+        (point, role + " unheard") for role, names in UNHEARD.items()
+        for point in names]
 
 
 class Account:
@@ -98,17 +107,12 @@ class Peer:
         point, role, at_pass = case
         before = self.ledger.take(self.daemon)
         gone = self._account("forget").gone
-        if point == "outside":
-            actor = Actor("CHANNEL_ACTOR", role, self.daemon,
-                          ACTOR_FOR_EVER="1")
-            actor.await_line()
-            # The number makes it the same each time.
-            time.sleep(random.Random(at_pass).random() * 0.03)
-            actor.process.kill()
+        role, _, is_unheard = role.partition(" ")
+        if is_unheard:
+            actor, code, errors = self._run_unheard(point, role, at_pass)
         else:
-            actor = Actor("CHANNEL_ACTOR", role, self.daemon,
-                          SHMD_FAILPOINTS="%s=kill@%d" % (point, at_pass))
-        code, errors = actor.await_end()
+            actor = self._start(point, role, at_pass)
+            code, errors = actor.await_end()
         if code not in (0, -signal.SIGKILL):
             raise AssertionError("%d: %s" % (code, errors))
         actor.rewind()
@@ -124,7 +128,49 @@ class Peer:
             raise AssertionError("the daemon has died")
         if code == 0:
             raise kill_matrix.NotPassed()
-        return late
+        return 0.0 if is_unheard else late
+
+    def _start(self, point, role, at_pass):
+        if point != "outside":
+            return Actor("CHANNEL_ACTOR", role, self.daemon,
+                         SHMD_FAILPOINTS="%s=kill@%d" % (point, at_pass))
+        actor = Actor("CHANNEL_ACTOR", role, self.daemon, ACTOR_FOR_EVER="1")
+        actor.await_line()
+        # The number makes it the same each time.
+        time.sleep(random.Random(at_pass).random() * 0.03)
+        actor.process.kill()
+        return actor
+
+    def _run_unheard(self, point, role, at_pass):
+        self.witness.process.send_signal(signal.SIGSTOP)
+        try:
+            # It has published something by then.
+            actor = self._start(point, role, 2 + at_pass % MOST_UNHEARD)
+            code, errors = actor.await_end()
+            self._await_departure(role, actor.process.pid)
+        finally:
+            self.witness.process.send_signal(signal.SIGCONT)
+        return actor, code, errors
+
+    def _await_departure(self, role, pid):
+        """Until the daemon has seen the publisher's end, and nobody else its
+        messages."""
+        channel = {"publisher": "news", "producer": "work"}[role]
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            outcome = self.daemon.call(
+                "shmd.v1.ChannelService/GetChannelStats",
+                {"name": "namespaces/default/channels/" + channel})
+            if outcome.code != "OK":
+                raise AssertionError(outcome)
+            found = [one.get("has_left", False)
+                     for one in outcome.reply["publishers"]
+                     if one.get("pid") == pid]
+            if found in ([], [True]):
+                return
+            if time.monotonic() > deadline:
+                raise AssertionError("the daemon does not see an end")
+            time.sleep(0.002)
 
     def _expect_account(self, role, pid, lines):
         """What was acknowledged to the dead is so, and no more than what it had

@@ -28,7 +28,7 @@ def parse_arguments(default_rounds):
         os.environ.get("SHMD_CRASH_ROUNDS", default_rounds)))
     parser.add_argument("--minutes", type=float, default=float("inf"),
                         help="after these no further round is begun")
-    parser.add_argument("--only", default="", help="a regex of points")
+    parser.add_argument("--only", default="", help="a regex of points, each with whose it is")
     parser.add_argument("--program", default="")
     parser.add_argument("--stride", type=int, default=167,
                         help="of failed allocations: every so many-th")
@@ -81,7 +81,7 @@ class Matrix:
         self.rounds_done = 0
         self.passes = {}  # cell -> how often it is passed, once known
         self.cells = [cell for cell in cells
-                      if re.search(options.only, cell[0])]
+                      if re.search(options.only, "%s %s" % cell)]
         self._make_runner = make_runner
         self.failures, self.seconds = [], []
         self.kills = collections.Counter()

@@ -17,12 +17,17 @@ from stubs import channel_pb2
 CHANNELS = "shmd.v1.ChannelService/"
 OTHER = 1001
 DEADLINE_SECONDS = 60
+SLOTS, PAYLOAD = 16, 4096  # of small()
 
 # shm/layout/channel_layout.h
 PAGE_BYTES = 12288
 MEMBER_BYTES, PUBLISHERS_AT, SUBSCRIBERS_AT = 64, 4096, 8192
 CHANGE_AT, CLOSED_AT = 64, 128
 SEALS = 0x0001 | 0x0002 | 0x0004  # SEAL, SHRINK, GROW
+
+
+def small(**fields):
+    return {"slots": SLOTS, "payload_bytes": PAYLOAD, **fields}
 
 
 class Refused(Exception):

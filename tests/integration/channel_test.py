@@ -4,32 +4,25 @@ becomes of it."""
 import fcntl
 import itertools
 import os
-import signal
 import struct
-import time
 import unittest
 
 import attach_socket
 import isolation
 import raw_grpc
 from attach_socket import READ, READ_WRITE
-from channel_case import (CHANNELS, DEADLINE_SECONDS, OTHER, ChannelCase,
-                          Program)
+from channel_case import (CHANNELS, OTHER, PAYLOAD, SLOTS, ChannelCase,
+                          Program, small)
 from daemon_case import PARENT
 from stubs import channel_pb2
 
 CLIENT, SERVER = channel_pb2.CLIENT, channel_pb2.SERVER
 DROP_OLDEST = channel_pb2.Subscriber.DROP_OLDEST
-SLOTS, PAYLOAD = 16, 4096
 HEADER = 4096
 
 # shm/layout/channel_layout.h
 PUBLISHED, OLDEST, WAITING, CUT_OFF = 64, 128, 196, 512
 ASLEEP, CURSORS = 64, 4096
-
-
-def small(**fields):
-    return {"slots": SLOTS, "payload_bytes": PAYLOAD, **fields}
 
 
 class CreateTest(ChannelCase):
@@ -563,55 +556,6 @@ class BellTest(ChannelCase):
         used = self.ok("shmd.v1.NamespaceService/GetNamespace",
                        {"name": PARENT})["usage"]
         return int(used.get("descriptors", 0))
-
-
-class DeathTest(ChannelCase):
-
-    def wait_until(self, is_so):
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not is_so():
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.002)
-
-    def test_who_dies_takes_part_no_more(self):
-        name = self.channel(kind="QUEUE", **small())
-        reader = self.program()
-        subscriber = reader.subscribe(name)
-        page = reader.page(subscriber)
-        ready, told = os.pipe()
-        child = os.fork()
-        if child == 0:
-            try:
-                dying = Program(self.shmd)
-                publisher = dying.publish(name)
-                dying.subscribe(name)
-                ring = dying.memory(publisher.ring_handle)
-                ring[-5:] = b"alive"
-                os.write(told, publisher.SerializeToString())
-                signal.pause()
-            finally:
-                os._exit(1)
-        self.addCleanup(os.close, ready)
-        os.close(told)
-        publisher = channel_pb2.Publisher.FromString(os.read(ready, 4096))
-        ring = reader.part(name, "RING", publisher)
-        stats = self.stats(name)
-        self.assertEqual((len(stats[0]), len(stats[1])), (1, 2))
-        self.assertEqual(stats[0][0]["pid"], child)
-        before = page.change
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        self.wait_until(lambda: page.change != before)
-        self.wait_until(lambda: not page.publishers)
-        self.assertEqual(list(page.subscribers), [0])
-        self.assertEqual(page.subscribers[0][0], subscriber.generation)
-        self.assertEqual(ring[-5:], b"alive")
-        self.expect_refused("NOT_FOUND", "MEMBER_NOT_FOUND", reader.part,
-                            name, "RING", publisher)
-        stats = self.stats(name)
-        self.assertEqual((len(stats[0]), len(stats[1])), (0, 1))
-        self.wait_until(lambda: len(self.ok(
-            "ListSegments", {"parent": PARENT})["segments"]) == 2)
 
 
 class StatsTest(ChannelCase):
