@@ -11,18 +11,22 @@
 namespace shmd {
 namespace {
 
-// Longer than a program takes between two submissions of one piece of work, the
-// filling of some MiB among it; shorter than anybody would notice on a bill.
-constexpr absl::Duration kSpin = absl::Microseconds(150);
+// The longest that it looks for the next submission: longer than programs that
+// fill some MiB take between two; shorter than anybody would notice on a bill.
+constexpr uint64_t kLongestSpinNs = 400'000;
 // Between two looks at nothing: the first come one after another, the later
 // ones leave the processor's core to its other thread, which may be who fills.
 constexpr int kMaxPauses = 8;
-constexpr absl::Duration kLongestTurn = absl::Milliseconds(5);
+constexpr uint64_t kLongestTurnNs = 5'000'000;
+
+uint64_t NowNs() { return static_cast<uint64_t>(absl::GetCurrentTimeNanos()); }
 
 }  // namespace
 
 LaneServer::LaneServer(ObjectRegistry* objects)
-    : objects_(objects), thread_([this] { Run(); }) {}
+    : objects_(objects),
+      estimate_(kLongestSpinNs),
+      thread_([this] { Run(); }) {}
 
 LaneServer::~LaneServer() {
   {
@@ -69,29 +73,44 @@ bool LaneServer::Sleep(absl::Duration longest) {
   return !stopping_;
 }
 
+void LaneServer::Learn(uint64_t now_ns) {
+  const uint64_t took_ns = now_ns - idle_since_ns_;
+  if (has_slept_) {
+    estimate_.Slept(took_ns, /*has_spun=*/spin_ns_ > 0);
+  } else {
+    estimate_.Came(took_ns);
+  }
+}
+
 bool LaneServer::ServeUntilIdle() {
   const std::vector<std::shared_ptr<ObjectTable>> tables = objects_->Tables();
-  absl::Time idle_at = absl::Now() + kSpin;
   // A busy session must not keep what is due waiting.
-  const absl::Time due_at = absl::Now() + kLongestTurn;
+  const uint64_t due_ns = NowNs() + kLongestTurnNs;
   int pauses = 0;
   for (;;) {
     TakeRang(tables);
     bool served = false;
     for (const auto& table : tables) served = table->Serve() || served;
-    const absl::Time now = absl::Now();
-    if (now >= due_at) return false;
+    const uint64_t now_ns = NowNs();
     if (served) {
-      idle_at = now + kSpin;
+      if (is_idle_) Learn(now_ns);
+      is_idle_ = has_slept_ = false;
       pauses = 0;
-    } else if (now < idle_at) {
+    } else if (!is_idle_) {
+      is_idle_ = true;
+      idle_since_ns_ = now_ns;
+      spin_ns_ = estimate_.NextNs();
+    }
+    if (now_ns >= due_ns) return false;
+    if (served) continue;
+    if (now_ns - idle_since_ns_ < spin_ns_) {
       pauses = std::min(pauses + 1, kMaxPauses);
       for (int i = 0; i < pauses; ++i) HostSleep::Pause();
-    } else {
-      bool asleep = true;
-      for (const auto& table : tables) asleep = table->FallAsleep() && asleep;
-      if (asleep) return true;
+      continue;
     }
+    bool asleep = true;
+    for (const auto& table : tables) asleep = table->FallAsleep() && asleep;
+    if (asleep) return true;
   }
 }
 
@@ -99,6 +118,7 @@ void LaneServer::Run() {
   for (;;) {
     const bool all_ask = ServeUntilIdle();
     const absl::Duration longest = objects_->DoDue();
+    has_slept_ = has_slept_ || all_ask;
     if (!Sleep(all_ask ? longest : absl::ZeroDuration())) return;
   }
 }

@@ -2,19 +2,22 @@
 #define SHMD_SERVER_OBJECT_LANE_SERVER_H_
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "base/spin_estimate.h"
 #include "server/object/object_registry.h"
 
 namespace shmd {
 
 // The thread that serves what sessions submit in memory. It looks at all rings
-// for a short while after the last submission, and then sleeps until a session
-// asks to be looked at (AttachRequest.wake), or something is due.
+// for a while after the last submission, about twice as long as the last ones
+// took to come (SpinEstimate), and then sleeps until a session asks to be
+// looked at (AttachRequest.wake), or something is due.
 class LaneServer {
  public:
   // Borrows the registry.
@@ -28,6 +31,8 @@ class LaneServer {
 
  private:
   void Run();
+  // From a wait that is over: how long it took.
+  void Learn(uint64_t now_ns);
   void TakeRang(const std::vector<std::shared_ptr<ObjectTable>>& tables);
   // True when nothing has come for a while and all sessions have to ask; false
   // when it is time to look at what is due.
@@ -36,6 +41,13 @@ class LaneServer {
   bool Sleep(absl::Duration longest);
 
   ObjectRegistry* const objects_;
+  // Of the wait for the next submission; of its own thread alone.
+  SpinEstimate estimate_;
+  bool is_idle_ = true;
+  uint64_t idle_since_ns_ = 0;
+  uint64_t spin_ns_ = 0;
+  bool has_slept_ = true;
+
   std::atomic<bool> has_rung_{false};  // so that looking costs no lock
   absl::Mutex mutex_;
   std::vector<SessionId> rang_ ABSL_GUARDED_BY(mutex_);
