@@ -251,11 +251,29 @@ absl::Status AttachConnection::EnterNamespace(std::string name_space) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Handle> AttachConnection::HandleOfArena(absl::string_view name) {
+absl::StatusOr<SegmentRegistry::Attached> AttachConnection::AttachArena(
+    absl::string_view name, Access access) {
   ASSIGN_OR_RETURN(const SegmentName segment,
                    ParseArenaName("attach.arena", name));
   ASSIGN_OR_RETURN(const SegmentView view, registry_->Get(caller_, segment));
-  return registry_->WholeHandle(caller_, *view.segment);
+  // Who may find an arena may read it.
+  if (access == Access::kRead) {
+    return registry_->AttachReserved(view.entry, access);
+  }
+  return registry_->Attach(caller_,
+                           registry_->WholeHandle(caller_, *view.segment),
+                           access, session_.id);
+}
+
+absl::StatusOr<SegmentRegistry::Attached> AttachConnection::AttachHandle(
+    const Handle& handle, Access access) {
+  absl::StatusOr<SegmentRegistry::Attached> grant =
+      registry_->Attach(caller_, handle, access, session_.id);
+  if (!grant.ok() && channels_ != nullptr && access == Access::kRead) {
+    const EntryPtr page = channels_->FindOwnPage(session_.id, handle);
+    if (page != nullptr) grant = registry_->AttachReserved(page, access);
+  }
+  return grant;
 }
 
 absl::Status AttachConnection::Attach(const v1::Attach& request,
@@ -265,15 +283,12 @@ absl::Status AttachConnection::Attach(const v1::Attach& request,
   if (request.reference_case() == v1::Attach::kChannelPart) {
     return AttachPart(request.channel_part(), access, attachment, fd);
   }
-  ASSIGN_OR_RETURN(const Handle handle,
-                   request.reference_case() == v1::Attach::kArena
-                       ? HandleOfArena(request.arena())
-                       : ReadReference(request));
-  absl::StatusOr<SegmentRegistry::Attached> grant =
-      registry_->Attach(caller_, handle, access, session_.id);
-  if (!grant.ok() && channels_ != nullptr && access == Access::kRead) {
-    const EntryPtr page = channels_->FindOwnPage(session_.id, handle);
-    if (page != nullptr) grant = registry_->AttachReserved(page, access);
+  absl::StatusOr<SegmentRegistry::Attached> grant;
+  if (request.reference_case() == v1::Attach::kArena) {
+    grant = AttachArena(request.arena(), access);
+  } else {
+    ASSIGN_OR_RETURN(const Handle handle, ReadReference(request));
+    grant = AttachHandle(handle, access);
   }
   if (!grant.ok()) return grant.status();
   return Hold(*std::move(grant), attachment, fd);

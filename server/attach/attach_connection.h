@@ -64,7 +64,10 @@ class AttachConnection {
   // Where it asks to, else where it may at all; a session that was resumed
   // stays where it was.
   absl::Status EnterNamespace(std::string name_space);
-  absl::StatusOr<Handle> HandleOfArena(absl::string_view name);
+  absl::StatusOr<SegmentRegistry::Attached> AttachArena(absl::string_view name,
+                                                        Access access);
+  absl::StatusOr<SegmentRegistry::Attached> AttachHandle(const Handle& handle,
+                                                         Access access);
   absl::Status Attach(const v1::Attach& request, v1::Attachment* attachment,
                       UniqueFd* fd);
   absl::Status AttachPart(const v1::ChannelPart& request, Access access,

@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/synchronization/mutex.h"
 #include "server/registry/segment.h"
+#include "server/registry/shared_reader.h"
 #include "shm/kernel_object.h"
 
 namespace shmd {
@@ -24,6 +26,7 @@ struct SegmentEntry {
   // What the keeper has the memfd under; empty where it is not kept. Set before
   // others see the entry.
   std::string kept_name;
+  SharedReader arena_reader;  // of an arena in a memfd
 
   SegmentPtr segment;
   uint64_t attachments = 0;

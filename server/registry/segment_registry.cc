@@ -78,7 +78,10 @@ Budget::Use UseOf(const SegmentOptions& options, SegmentRole role) {
   use.bytes = RoundUpToPages(options.size_bytes, options.page_size_bytes);
   if (options.backend != BackendKind::kMappedFile) use.memory_bytes = use.bytes;
   use.segments = 1;
-  use.descriptors = options.backend == BackendKind::kMemfd ? 1 : 0;
+  if (options.backend == BackendKind::kMemfd) {
+    // Of an arena also the one that its readers share.
+    use.descriptors = role == SegmentRole::kArena ? 2 : 1;
+  }
   if (options.page_size_bytes > BasePageSizeBytes()) {
     use.huge_page_bytes = use.bytes;
   }

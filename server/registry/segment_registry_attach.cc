@@ -214,8 +214,13 @@ absl::StatusOr<SegmentRegistry::Attached> SegmentRegistry::AttachReserved(
     attached.view = ViewOf(entry);
   }
   const Segment& segment = *attached.view.segment;
-  absl::StatusOr<ObjectRef> object =
-      BackendOf(segment).Open(entry->object, access);
+  absl::StatusOr<ObjectRef> object;
+  if (segment.role == SegmentRole::kArena && access == Access::kRead &&
+      entry->object.memfd.valid()) {
+    object = entry->arena_reader.Get(entry->object.memfd.get());
+  } else {
+    object = BackendOf(segment).Open(entry->object, access);
+  }
   if (!object.ok()) {
     Release(entry);
     return object.status();

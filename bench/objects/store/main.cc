@@ -31,16 +31,20 @@ int Main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   PinTo(cpu);
   // Before there are threads.
-  const std::unique_ptr<Passer> passer = Require(Passer::Start(
-      Passer::Gives::kReopened, ObjectStoreOptions().arena_bytes));
-  PinProcessTo(passer->pid(), server_cpu);
+  Passers passers;
+  for (const Passer::Gives gives :
+       {Passer::Gives::kReopened, Passer::Gives::kSame}) {
+    passers.push_back(
+        Require(Passer::Start(gives, ObjectStoreOptions().arena_bytes)));
+    PinProcessTo(passers.back()->pid(), server_cpu);
+  }
   Client client = Require(Client::Connect(connect));
   ObjectStore store = Require(ObjectStore::Open(client));
   Operations operations;
   AddFloors(operations);
   AddWrites(operations, store);
   AddReads(operations, store, server_cpu);
-  AddFirstGets(operations, connect, *passer);
+  AddFirstGets(operations, connect, passers);
   return operations.Serve() ? 0 : 1;
 }
 

@@ -120,7 +120,7 @@ void AddReads(Operations& operations, ObjectStore& store, int other_cpu) {
 }
 
 void AddFirstGets(Operations& operations, const ConnectOptions& connect,
-                  Passer& passer) {
+                  const Passers& passers) {
   const auto getter = std::make_shared<std::unique_ptr<FirstGetter>>();
   const auto ready = [getter, &connect] {
     if (*getter == nullptr) *getter = std::make_unique<FirstGetter>(connect);
@@ -132,19 +132,23 @@ void AddFirstGets(Operations& operations, const ConnectOptions& connect,
   });
   // After the same: each was used once just before, and the same went before
   // that.
-  operations.Add("first_get_floor", [ready, &passer] {
-    const auto mapped = std::make_shared<sys::ScopedMmap>();
-    return Timed(
-        [mapped, &passer] {
-          *mapped = PassAndMap(passer);
-          Observe(mapped->data());
-        },
-        [mapped, ready, &passer] {
-          ready();
-          *mapped = PassAndMap(passer);
-          *mapped = sys::ScopedMmap();
-        });
-  });
+  const auto add_floor = [&](const char* name, Passer& passer) {
+    operations.Add(name, [ready, &passer] {
+      const auto mapped = std::make_shared<sys::ScopedMmap>();
+      return Timed(
+          [mapped, &passer] {
+            *mapped = PassAndMap(passer);
+            Observe(mapped->data());
+          },
+          [mapped, ready, &passer] {
+            ready();
+            *mapped = PassAndMap(passer);
+            *mapped = sys::ScopedMmap();
+          });
+    });
+  };
+  add_floor("first_get_floor", *passers[0]);
+  add_floor("first_get_floor_same", *passers[1]);
 }
 
 }  // namespace shmd::bench

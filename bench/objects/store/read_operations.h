@@ -1,6 +1,9 @@
 #ifndef SHMD_BENCH_OBJECTS_STORE_READ_OPERATIONS_H_
 #define SHMD_BENCH_OBJECTS_STORE_READ_OPERATIONS_H_
 
+#include <memory>
+#include <vector>
+
 #include "bench/objects/peers/operations.h"
 #include "bench/segments/passer.h"
 #include "client/cpp/objects.h"
@@ -10,9 +13,12 @@ namespace shmd::bench {
 // Gets and look-ups. A second reader runs on `other_cpu`.
 void AddReads(Operations& operations, ObjectStore& store, int other_cpu);
 
-// The first get from an arena, and what passes a descriptor and no more.
+using Passers = std::vector<std::unique_ptr<Passer>>;
+
+// The first get from an arena, and what passes a descriptor and no more: one of
+// `passers` that opens it anew each time, and one that does not.
 void AddFirstGets(Operations& operations, const ConnectOptions& connect,
-                  Passer& passer);
+                  const Passers& passers);
 
 }  // namespace shmd::bench
 
