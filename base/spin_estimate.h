@@ -16,12 +16,15 @@ inline constexpr uint64_t kMostSpinNs = 1'000'000'000;
 // thread-safe.
 class SpinEstimate {
  public:
-  // Waits that sleep at once between two spins in vain, at most.
+  // Waits that sleep at once between two spins in vain, at most, unless it is
+  // told otherwise.
   static constexpr uint32_t kMostPaused = 1023;
 
   // More than kMostSpinNs is as much.
-  explicit SpinEstimate(uint64_t most_ns)
-      : most_ns_(std::min(most_ns, kMostSpinNs)), typical_ns_(most_ns_ / 2) {}
+  explicit SpinEstimate(uint64_t most_ns, uint32_t most_paused = kMostPaused)
+      : most_ns_(std::min(most_ns, kMostSpinNs)),
+        most_paused_(most_paused),
+        typical_ns_(most_ns_ / 2) {}
 
   // Of the next wait; 0: it sleeps at once.
   uint64_t NextNs() {
@@ -45,7 +48,7 @@ class SpinEstimate {
   void Slept(uint64_t took_ns, bool has_spun) {
     Learn(took_ns);
     if (!has_spun) return;
-    pause_ = std::min(2 * pause_ + 1, kMostPaused);
+    pause_ = std::min(2 * pause_ + 1, most_paused_);
     paused_ = pause_;
   }
 
@@ -66,6 +69,7 @@ class SpinEstimate {
   }
 
   uint64_t most_ns_;
+  uint32_t most_paused_;
   uint64_t typical_ns_;
   uint32_t pause_ = 0;
   uint32_t paused_ = 0;  // waits that are left of it

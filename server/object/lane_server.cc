@@ -4,9 +4,9 @@
 #include <memory>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "shm/lane/host_sleep.h"
+#include "shm/sys/futex.h"
 
 namespace shmd {
 namespace {
@@ -14,18 +14,19 @@ namespace {
 // The longest that it looks for the next submission: longer than programs that
 // fill some MiB take between two; shorter than anybody would notice on a bill.
 constexpr uint64_t kLongestSpinNs = 400'000;
+// No session that submits just too late can have the others wait to be heard
+// for long.
+constexpr uint32_t kMostPaused = 63;
 // Between two looks at nothing: the first come one after another, the later
 // ones leave the processor's core to its other thread, which may be who fills.
 constexpr int kMaxPauses = 8;
 constexpr uint64_t kLongestTurnNs = 5'000'000;
 
-uint64_t NowNs() { return static_cast<uint64_t>(absl::GetCurrentTimeNanos()); }
-
 }  // namespace
 
 LaneServer::LaneServer(ObjectRegistry* objects)
     : objects_(objects),
-      estimate_(kLongestSpinNs),
+      estimate_(kLongestSpinNs, kMostPaused),
       thread_([this] { Run(); }) {}
 
 LaneServer::~LaneServer() {
@@ -85,13 +86,13 @@ void LaneServer::Learn(uint64_t now_ns) {
 bool LaneServer::ServeUntilIdle() {
   const std::vector<std::shared_ptr<ObjectTable>> tables = objects_->Tables();
   // A busy session must not keep what is due waiting.
-  const uint64_t due_ns = NowNs() + kLongestTurnNs;
+  const uint64_t due_ns = sys::MonotonicNs() + kLongestTurnNs;
   int pauses = 0;
   for (;;) {
     TakeRang(tables);
     bool served = false;
     for (const auto& table : tables) served = table->Serve() || served;
-    const uint64_t now_ns = NowNs();
+    const uint64_t now_ns = sys::MonotonicNs();
     if (served) {
       if (is_idle_) Learn(now_ns);
       is_idle_ = has_slept_ = false;
@@ -99,7 +100,7 @@ bool LaneServer::ServeUntilIdle() {
     } else if (!is_idle_) {
       is_idle_ = true;
       idle_since_ns_ = now_ns;
-      spin_ns_ = estimate_.NextNs();
+      spin_ns_ = HostSleep::MaxSpins() > 0 ? estimate_.NextNs() : 0;
     }
     if (now_ns >= due_ns) return false;
     if (served) continue;

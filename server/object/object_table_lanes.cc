@@ -20,7 +20,7 @@ using layout::SubmissionKind;
 // How often what was deleted while it was pinned is looked at again.
 constexpr absl::Duration kPinsLookedAt = absl::Milliseconds(5);
 // How often a ring is looked at for nothing, before its session has to ask.
-constexpr size_t kLooksForNothing = 2000;
+constexpr size_t kLooksForNothing = 4000;
 // So that one busy session cannot keep the others waiting.
 constexpr size_t kSubmissionsPerTurn = 64;
 
