@@ -81,6 +81,9 @@ uint32_t ObjectTable::NextArena() {
 
 void ObjectTable::AddArena(uint32_t number, SegmentView segment,
                            const SessionId& writer) {
+  if (segment.entry != nullptr && segment.entry->object.memfd.valid()) {
+    segment.entry->arena_reader.Open(segment.entry->object.memfd.get());
+  }
   absl::MutexLock lock(&mutex_);
   ArenaState arena;
   arena.size_bytes = segment.segment->options.size_bytes;

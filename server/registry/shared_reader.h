@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "base/status_macros.h"
@@ -16,16 +17,25 @@ namespace shmd {
 // offset and flags are of no use to who maps it. Thread-safe.
 class SharedReader {
  public:
-  // Opens it the first time.
+  // So that it need not be opened when somebody waits for it. What fails here
+  // Get tries again.
+  void Open(int memfd) {
+    absl::MutexLock lock(&mutex_);
+    OpenLocked(memfd).IgnoreError();
+  }
   absl::StatusOr<UniqueFd> Get(int memfd) {
     absl::MutexLock lock(&mutex_);
-    if (!reader_.valid()) {
-      ASSIGN_OR_RETURN(reader_, sys::Reopen(memfd, O_RDONLY));
-    }
+    RETURN_IF_ERROR(OpenLocked(memfd));
     return sys::Duplicate(reader_.get());
   }
 
  private:
+  absl::Status OpenLocked(int memfd) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (reader_.valid()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(reader_, sys::Reopen(memfd, O_RDONLY));
+    return absl::OkStatus();
+  }
+
   absl::Mutex mutex_;
   UniqueFd reader_ ABSL_GUARDED_BY(mutex_);
 };
