@@ -267,7 +267,10 @@ void AwaitStop(const sigset_t& stop_signals,
 // What is to be done for sessions that end.
 void CleanUpAfterSessions(SegmentRegistry& registry, ObjectRegistry& objects,
                           ChannelRegistry& channels, SyncRegistry& sync) {
-  registry.NotifyCleanUp([&sync] { sync.MendUnfinished(); });
+  registry.NotifyCleanUp([&] {
+    sync.MendUnfinished();
+    channels.LookAfterDeparted();
+  });
   registry.NotifySessionClosing(
       [&sync](const SessionTable::Ended& ended) { sync.EndSession(ended); });
   registry.NotifySessionEnd([&](const SessionId& session) {

@@ -358,7 +358,6 @@ absl::StatusOr<UniqueFd> AttachSocket::OpenPart(const Part& part) {
   proto.set_kind(PartKindToProto(part.kind));
   proto.set_index(part.index);
   proto.set_generation(part.generation);
-  proto.set_subscriber_generation(part.subscriber_generation);
   request.mutable_attach()->set_access(AccessToProto(part.access));
   ASSIGN_OR_RETURN(Grant grant, ExchangeAttach(request));
   if (grant.facts.id != 0) Detach(grant.facts.id);

@@ -55,7 +55,6 @@ class AttachSocket {
     PartKind kind = PartKind::kRing;
     uint32_t index = 0;
     uint64_t generation = 0;
-    uint64_t subscriber_generation = 0;  // for whom
     Access access = Access::kRead;
   };
   // How the session takes part in a channel: who it is, and what it maps, in

@@ -210,14 +210,13 @@ absl::Status ChannelPlace::status() const {
 }
 
 OpenPart ChannelPlace::Opener(bool publishes) const {
-  return [link = link_, channel = channel_, own = id_.generation,
+  return [link = link_, channel = channel_,
           publishes](const PartRequest& request) -> absl::StatusOr<UniqueFd> {
     AttachSocket::Part part;
     part.channel = channel;
     part.kind = PartKindOf(request.kind);
     part.index = request.index;
     part.generation = request.generation;
-    if (!publishes) part.subscriber_generation = own;
     // Of a bell publishers get the end to write to, also of their own.
     if (request.kind == PartKind::kClaims ||
         (request.kind == PartKind::kBell && publishes)) {

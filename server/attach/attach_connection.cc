@@ -317,10 +317,7 @@ absl::Status AttachConnection::AttachPart(const v1::ChannelPart& request,
   }
   ASSIGN_OR_RETURN(SegmentRegistry::Attached grant,
                    registry_->AttachReserved(part.segment->entry, access));
-  RETURN_IF_ERROR(Hold(std::move(grant), attachment, fd));
-  channels_->NoteOpened(session_.id, channel, wanted,
-                        request.subscriber_generation());
-  return absl::OkStatus();
+  return Hold(std::move(grant), attachment, fd);
 }
 
 absl::Status AttachConnection::Join(const v1::JoinChannelRequest& request,

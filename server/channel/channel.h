@@ -84,6 +84,10 @@ struct MemberView {
   bool has_left = false;
 };
 
+inline MemberId IdOf(const MemberView& view) {
+  return {view.index, view.generation};
+}
+
 // The segments that a member's session owns.
 struct MemberParts {
   SegmentView part;                   // ring, or page

@@ -48,9 +48,7 @@ absl::StatusOr<SegmentView> MakeChannelPage(SegmentRegistry* segments,
   create.id = ChannelSegmentId(command.name.id);
   create.options = OptionsOf(ownership, kChannelPageBytes);
   create.role = SegmentRole::kChannel;
-  ASSIGN_OR_RETURN(std::vector<SegmentView> made,
-                   segments->Create(caller, {std::move(create)}));
-  return std::move(made.front());
+  return segments->CreateOne(caller, std::move(create));
 }
 
 absl::StatusOr<MemberParts> MakeMemberParts(SegmentRegistry* segments,

@@ -43,7 +43,9 @@ absl::StatusOr<ChannelSnapshot> Existing(const Caller& caller,
 }  // namespace
 
 ChannelRegistry::ChannelRegistry(SegmentRegistry* segments)
-    : segments_(segments), events_(RandomEpoch(), kKeptChannelEvents) {}
+    : segments_(segments),
+      events_(RandomEpoch(), kKeptChannelEvents),
+      timer_(RandomUid()) {}
 
 ChannelRegistry::ChannelPtr ChannelRegistry::FindAny(
     const ChannelName& name) const {
@@ -214,7 +216,7 @@ absl::Status ChannelRegistry::Leave(const Caller& caller,
 absl::StatusOr<ChannelStats> ChannelRegistry::Stats(
     const Caller& caller, const ChannelName& name) const {
   ASSIGN_OR_RETURN(const ChannelPtr channel, FindReadable(caller, name));
-  return ReadStats(*segments_, *channel);
+  return ReadStats(*channel);
 }
 
 absl::StatusOr<LiveChannel::Part> ChannelRegistry::OpenPart(
@@ -222,19 +224,12 @@ absl::StatusOr<LiveChannel::Part> ChannelRegistry::OpenPart(
     const PartRequest& request, Access access) {
   const ChannelPtr channel = FindAny(name);
   if (channel != nullptr && channel->HasSession(session)) {
+    AwaitReaders(channel);
     return channel->OpenPart(caller, session, request, access);
   }
   // Who takes part need not be let in any more; who does not, has to be.
   RETURN_IF_ERROR(Find(caller, name).status());
   return CallerNotAllowed(caller);
-}
-
-void ChannelRegistry::NoteOpened(const SessionId& session,
-                                 const ChannelName& name,
-                                 const PartRequest& request,
-                                 uint64_t subscriber) {
-  const ChannelPtr channel = FindAny(name);
-  if (channel != nullptr) channel->NoteOpened(session, request, subscriber);
 }
 
 void ChannelRegistry::NoteMember(const SessionId& session,
@@ -258,6 +253,7 @@ void ChannelRegistry::ForgetMember(const SessionId& session,
 }
 
 void ChannelRegistry::EndSession(const SessionId& session) {
+  absl::MutexLock ending(&ending_);
   std::vector<ChannelPtr> channels;
   {
     absl::MutexLock lock(&mutex_);
@@ -271,6 +267,7 @@ void ChannelRegistry::EndSession(const SessionId& session) {
     // Its segments are the session's, and go with it.
     if (channel->RemoveSession(session).empty()) continue;
     SHMD_FAILPOINT("channel.session_ended");
+    AwaitReaders(channel);
     NoteChange(*channel);
   }
 }

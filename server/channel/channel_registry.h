@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "server/channel/channel.h"
 #include "server/channel/channel_events.h"
 #include "server/channel/channel_stats.h"
@@ -76,10 +77,6 @@ class ChannelRegistry {
                                              const ChannelName& name,
                                              const PartRequest& request,
                                              Access access);
-  // What OpenPart has found was handed over: to the session's subscriber of
-  // this generation, or any one of its (0).
-  void NoteOpened(const SessionId& session, const ChannelName& name,
-                  const PartRequest& request, uint64_t subscriber);
 
   // The page that a handle is of, if the session takes part in that channel:
   // whatever the modes, for who was let in by a grant. Null otherwise.
@@ -88,6 +85,10 @@ class ChannelRegistry {
   // A session has ended: it takes part in nothing any more. Never blocks for
   // long.
   void EndSession(const SessionId& session);
+
+  // To be called now and then, by a thread that may take its time: lets go of
+  // publishers that have left and are awaited no more.
+  void LookAfterDeparted();
 
   // The daemon stops. Where nothing keeps the pages, all who take part are told
   // that their channels end.
@@ -131,9 +132,16 @@ class ChannelRegistry {
   // A place and parts for who joins.
   absl::Status MakeMember(const Caller& caller, LiveChannel& channel,
                           const JoinCommand& command, Joined* joined);
-  // Makes room of what only those need who have yet to open it. False when
-  // there was nothing of that.
-  bool ForgetDeparted(LiveChannel& channel);
+  // Gives up what only those need who have yet to open it, where that may help
+  // against `refusal`. False when there was nothing of that.
+  bool MakeRoom(const Caller& caller, LiveChannel& channel,
+                const JoinCommand& command, const absl::Status& refusal);
+  // Removes what members leave. What nobody else has goes on the reaper's
+  // thread, because it may take its time.
+  void Discard(std::vector<MemberParts> parts);
+  // Has LookAfterDeparted called when those who are awaited may have opened
+  // what they are to read.
+  void AwaitReaders(const ChannelPtr& channel);
   absl::Status Remove(const ChannelPtr& channel, const MemberView& member);
   void RemoveSegment(const EntryPtr& entry);
   void RemoveParts(const MemberParts& parts);
@@ -147,10 +155,18 @@ class ChannelRegistry {
 
   SegmentRegistry* const segments_;
   ChannelEvents events_;
+  const Uid timer_;  // of no segment, in the queue of what expires
+  // Held while a session ends, so that who ends it too knows that it has.
+  absl::Mutex ending_;
   // Held while a channel's page is made or removed.
   absl::Mutex making_;
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(making_);
   absl::flat_hash_map<std::string, ById> by_namespace_ ABSL_GUARDED_BY(mutex_);
+  // Those with publishers that have left.
+  std::vector<ChannelPtr> departed_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration next_look_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();
+  absl::Duration until_next_look_ ABSL_GUARDED_BY(mutex_);
+  std::vector<MemberParts> discarded_ ABSL_GUARDED_BY(mutex_);
   // Where each session takes part.
   absl::flat_hash_map<SessionId, std::vector<ChannelPtr>> by_session_
       ABSL_GUARDED_BY(mutex_);

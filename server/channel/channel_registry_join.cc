@@ -46,12 +46,6 @@ absl::Status ChannelRegistry::MakeMember(const Caller& caller,
   return absl::OkStatus();
 }
 
-bool ChannelRegistry::ForgetDeparted(LiveChannel& channel) {
-  const std::vector<MemberParts> forgotten = channel.ForgetDeparted();
-  for (const MemberParts& parts : forgotten) RemoveParts(parts);
-  return !forgotten.empty();
-}
-
 absl::StatusOr<ChannelRegistry::Joined> ChannelRegistry::Join(
     const Caller& caller, JoinCommand command) {
   ASSIGN_OR_RETURN(const ChannelPtr channel, FindToJoin(caller, &command));
@@ -73,7 +67,7 @@ absl::StatusOr<ChannelRegistry::Joined> ChannelRegistry::Join(
   }
   ASSIGN_OR_RETURN(GrantRegistry::Use use, UseGrant(caller, *channel, command));
   absl::Status made = MakeMember(caller, *channel, command, &joined);
-  if (absl::IsResourceExhausted(made) && ForgetDeparted(*channel)) {
+  while (!made.ok() && MakeRoom(caller, *channel, command, made)) {
     made = MakeMember(caller, *channel, command, &joined);
   }
   RETURN_IF_ERROR(made);
@@ -118,15 +112,16 @@ void ChannelRegistry::Undo(const ChannelName& name, const Joined& joined) {
 absl::Status ChannelRegistry::Remove(const ChannelPtr& channel,
                                      const MemberView& member) {
   SHMD_FAILPOINT("channel.leave");
-  const std::vector<MemberParts> removed = channel->Remove(member);
+  std::vector<MemberParts> removed = channel->Remove(member);
   if (removed.empty()) {
     return MemberNotFound(
         {channel->name(), member.kind, member.index, member.generation});
   }
   SHMD_FAILPOINT("channel.left");
   ForgetMember(member.session, channel);
-  for (const MemberParts& parts : removed) RemoveParts(parts);
+  Discard(std::move(removed));
   SHMD_FAILPOINT("channel.parts_removed");
+  AwaitReaders(channel);
   NoteChange(*channel);
   return absl::OkStatus();
 }

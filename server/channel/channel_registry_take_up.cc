@@ -24,7 +24,6 @@ void ChannelRegistry::TakeUp() {
   TakeUpParts(reserved);
   for (const ChannelPtr& channel : All()) {
     for (const MemberParts& lost : channel->RemoveLost()) RemoveParts(lost);
-    channel->ReadUnopened();
     std::vector<SessionId> sessions;
     channel->Visit([&](const MemberView& member, const MemberParts&) {
       sessions.push_back(member.session);

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/error_reason.h"
 #include "server/registry/registry_fixture.h"
+#include "shm/channel/claim_words.h"
 #include "shm/layout/channel_layout.h"
 #include "shm/mapping.h"
 
@@ -324,8 +325,7 @@ class DepartedTest : public ChannelRegistryTest {
  protected:
   void MakeReader(ChannelKind kind) {
     MakeChannel("c", kind);
-    reader_session_ = Begin();
-    reader_ = MustJoin(reader_session_, MemberKind::kSubscriber);
+    reader_ = MustJoin(Begin(), MemberKind::kSubscriber);
   }
   MemberView MustJoin(const SessionId& session,
                       MemberKind kind = MemberKind::kPublisher) {
@@ -337,54 +337,78 @@ class DepartedTest : public ChannelRegistryTest {
     }
     return joined->member;
   }
-  // One that has joined and was killed.
+  // One that has published, and was killed.
   MemberView Depart() {
     const SessionId session = Begin();
     const MemberView publisher = MustJoin(session);
     End(session);
     return publisher;
   }
-  // Hands a part over as the attach socket does; empty when it is handed over.
+  // The reason of the refusal; empty when it is handed over.
   std::string Open(PartKind kind, const MemberView& publisher,
                    const MemberView& subscriber) {
-    const PartRequest request = {kind, publisher.index, publisher.generation};
     const auto part = channels().OpenPart(
-        Root(), subscriber.session, {"default", "c"}, request,
+        Root(), subscriber.session, {"default", "c"},
+        {kind, publisher.index, publisher.generation},
         kind == PartKind::kClaims ? Access::kReadWrite : Access::kRead);
     if (!part.ok()) return ReasonOf(part);
     const auto attached =
         registry().AttachReserved(part->segment->entry, Access::kRead);
     if (!attached.ok()) return ReasonOf(attached);
     registry().Release(attached->view.entry);
-    channels().NoteOpened(subscriber.session, {"default", "c"}, request,
-                          subscriber.generation);
     return "";
+  }
+  SegmentView PartOf(SegmentRole role, const MemberView& member) {
+    for (const SegmentView& view : registry().ListReserved()) {
+      const auto place = PartPlaceOf(role, view.segment->name.id);
+      if (view.segment->role == role && place.has_value() &&
+          place->generation == member.generation) {
+        return view;
+      }
+    }
+    ADD_FAILURE() << "no such part";
+    return {};
+  }
+  // As one that has mapped the ring says.
+  void Say(const MemberView& subscriber, const MemberView& publisher) {
+    Map(PartOf(SegmentRole::kReaderPage, subscriber))
+        .As<layout::ReaderPage>()[0]
+        .cursors[publisher.index]
+        .generation = publisher.generation;
   }
   size_t OnPage() {
     const auto stats = channels().Stats(Root(), {"default", "c"});
     EXPECT_TRUE(stats.ok()) << stats.status();
     return stats->publishers.size();
   }
-  uint64_t UsedBytes() { return registry().budget().used().bytes; }
+  // As the reaper does when it is time.
+  size_t OnPageLater() {
+    clock_.Advance(absl::Seconds(1));
+    channels().LookAfterDeparted();
+    return OnPage();
+  }
+  Budget::Use Used() { return registry().budget().used(); }
 
-  SessionId reader_session_;
   MemberView reader_;
 };
 
 TEST_F(DepartedTest, TheirRingsStayUntilTheyAreOpened) {
   MakeReader(ChannelKind::kPublish);
-  const auto before = registry().budget().used();
+  const Budget::Use before = Used();
   const MemberView publisher = Depart();
   EXPECT_EQ(Get("c").publishers, 0u);
-  ASSERT_EQ(OnPage(), 1u);
-  EXPECT_TRUE(channels()
-                  .Stats(Root(), {"default", "c"})
-                  ->publishers[0]
-                  .publisher.has_left);
-  EXPECT_EQ(registry().budget().used().descriptors, before.descriptors + 1);
+  ASSERT_EQ(OnPageLater(), 1u);
+  const auto stats = channels().Stats(Root(), {"default", "c"});
+  EXPECT_TRUE(stats->publishers[0].publisher.has_left);
+  EXPECT_EQ(Used().descriptors, before.descriptors + 1);
+  // What comes over is not there yet, and may have to be asked for again.
   EXPECT_EQ(Open(PartKind::kRing, publisher, reader_), "");
-  EXPECT_EQ(OnPage(), 0u);
-  EXPECT_EQ(registry().budget().used().descriptors, before.descriptors);
+  EXPECT_EQ(OnPageLater(), 1u);
+  EXPECT_EQ(Open(PartKind::kRing, publisher, reader_), "");
+  Say(reader_, publisher);
+  EXPECT_EQ(OnPageLater(), 0u);
+  EXPECT_EQ(Used().descriptors, before.descriptors);
+  EXPECT_EQ(Used().bytes, before.bytes);
   EXPECT_EQ(Open(PartKind::kRing, publisher, reader_), "MEMBER_NOT_FOUND");
 }
 
@@ -396,53 +420,79 @@ TEST_F(DepartedTest, WhatIsEmptyIsNotKept) {
   EXPECT_EQ(OnPage(), 0u);
 }
 
-TEST_F(DepartedTest, AConsumerOpensTheClaimsLast) {
+TEST_F(DepartedTest, WorkIsKeptUntilItIsDone) {
   MakeReader(ChannelKind::kQueue);
-  const MemberView publisher = Depart();
-  EXPECT_EQ(Open(PartKind::kRing, publisher, reader_), "");
-  EXPECT_EQ(OnPage(), 1u);
-  EXPECT_EQ(Open(PartKind::kClaims, publisher, reader_), "");
-  EXPECT_EQ(OnPage(), 0u);
-}
-
-TEST_F(DepartedTest, WhoLeavesIsKeptAsWhoDies) {
-  MakeReader(ChannelKind::kPublish);
   const SessionId session = Begin();
   const MemberView publisher = MustJoin(session);
-  ASSERT_TRUE(channels().Leave(Root(), NameOf("c", publisher)).ok());
-  EXPECT_EQ(OnPage(), 1u);
-  // To leave again is to be forgotten.
-  ASSERT_TRUE(channels().Leave(Root(), NameOf("c", publisher)).ok());
-  EXPECT_EQ(OnPage(), 0u);
+  const WritableMapping claims = Map(PartOf(SegmentRole::kClaims, publisher));
+  uint64_t* const words = reinterpret_cast<uint64_t*>(
+      claims.As<char>().data() + sizeof(layout::ClaimsHeader));
+  End(session);
+  // Whoever has the ring may die with what it has claimed.
+  Say(reader_, publisher);
+  words[0] = Claim::Word(0, layout::ClaimState::kClaimed, IdOf(reader_));
+  EXPECT_EQ(OnPageLater(), 1u);
+  const MemberView late = MustJoin(Begin(), MemberKind::kSubscriber);
+  EXPECT_EQ(Open(PartKind::kRing, publisher, late), "");
+  EXPECT_EQ(Open(PartKind::kClaims, publisher, late), "");
+  End(reader_.session);
+  EXPECT_EQ(OnPageLater(), 1u);
+  words[0] = Claim::Word(0, layout::ClaimState::kDone, IdOf(late));
+  EXPECT_EQ(OnPageLater(), 0u);
 }
 
-TEST_F(DepartedTest, EachSubscriberIsWaitedFor) {
+TEST_F(DepartedTest, WorkThatNobodyIsThereForGoes) {
+  MakeReader(ChannelKind::kQueue);
+  Depart();
+  EXPECT_EQ(OnPageLater(), 1u);
+  End(reader_.session);
+  EXPECT_EQ(OnPage(), 0u);
+  EXPECT_EQ(registry().ListReserved().size(), 1u);
+}
+
+TEST_F(DepartedTest, WhoIsSentAwayIsToldSo) {
   MakeReader(ChannelKind::kPublish);
-  const MemberView twin = MustJoin(reader_session_, MemberKind::kSubscriber);
+  const MemberView publisher = MustJoin(Begin());
+  ASSERT_TRUE(channels().Leave(Root(), NameOf("c", publisher)).ok());
+  // A second time changes nothing.
+  EXPECT_EQ(ReasonOf(channels().Leave(Root(), NameOf("c", publisher))),
+            "MEMBER_NOT_FOUND");
+  EXPECT_EQ(OnPage(), 1u);
+  for (const SegmentView& view : registry().ListReserved()) {
+    if (view.segment->role != SegmentRole::kChannel) continue;
+    const WritableMapping page = Map(view);
+    EXPECT_FALSE(ChannelView(page.As<layout::ChannelPage>().data())
+                     .HasPublisher(IdOf(publisher)));
+  }
+}
+
+TEST_F(DepartedTest, EachSubscriberThatWasFirstIsWaitedFor) {
+  MakeReader(ChannelKind::kPublish);
+  const MemberView twin = MustJoin(reader_.session, MemberKind::kSubscriber);
   const SessionId other = Begin();
   MustJoin(other, MemberKind::kSubscriber);
   const MemberView publisher = Depart();
-  // Who comes later gets what there is, and is not waited for.
+  // Who comes later has nothing to do with it.
   const MemberView late = MustJoin(Begin(), MemberKind::kSubscriber);
-  EXPECT_EQ(Open(PartKind::kRing, publisher, late), "");
-  EXPECT_EQ(Open(PartKind::kRing, publisher, reader_), "");
-  EXPECT_EQ(Open(PartKind::kRing, publisher, reader_), "");
+  EXPECT_EQ(Open(PartKind::kRing, publisher, late), "CALLER_NOT_ALLOWED");
+  Say(reader_, publisher);
+  EXPECT_EQ(OnPageLater(), 1u);
   End(other);
-  ASSERT_EQ(OnPage(), 1u);
+  EXPECT_EQ(OnPageLater(), 1u);
   EXPECT_EQ(Open(PartKind::kRing, publisher, twin), "");
-  EXPECT_EQ(OnPage(), 0u);
+  Say(twin, publisher);
+  EXPECT_EQ(OnPageLater(), 0u);
 }
 
 TEST_F(DepartedTest, NobodyIsKeptWhomAllHaveOpened) {
   MakeReader(ChannelKind::kPublish);
   const SessionId session = Begin();
-  const MemberView publisher = MustJoin(session);
-  EXPECT_EQ(Open(PartKind::kRing, publisher, reader_), "");
+  Say(reader_, MustJoin(session));
   End(session);
   EXPECT_EQ(OnPage(), 0u);
   Depart();
   ASSERT_EQ(OnPage(), 1u);
-  End(reader_session_);
+  End(reader_.session);
   EXPECT_EQ(OnPage(), 0u);
   // Nor of one's own.
   const SessionId both = Begin();
@@ -453,30 +503,37 @@ TEST_F(DepartedTest, NobodyIsKeptWhomAllHaveOpened) {
   EXPECT_EQ(registry().ListReserved().size(), 1u);
 }
 
-TEST_F(DepartedTest, TheOldestGoWhenTheyAreMany) {
-  MakeReader(ChannelKind::kPublish);
-  std::vector<MemberView> departed;
-  for (int i = 0; i < 20; ++i) departed.push_back(Depart());
-  EXPECT_EQ(OnPage(), 16u);
-  EXPECT_EQ(Open(PartKind::kRing, departed[3], reader_), "MEMBER_NOT_FOUND");
-  EXPECT_EQ(Open(PartKind::kRing, departed[4], reader_), "");
-}
-
 TEST_F(DepartedTest, TheLivingHaveTheirPlaces) {
   MakeReader(ChannelKind::kPublish);
-  Depart();
+  const MemberView first = Depart(), second = Depart();
   const SessionId session = Begin();
-  for (size_t i = 0; i < layout::kMaxPublishers; ++i) MustJoin(session);
-  EXPECT_EQ(OnPage(), layout::kMaxPublishers);
+  for (size_t i = 2; i < layout::kMaxPublishers; ++i) MustJoin(session);
+  EXPECT_EQ(Open(PartKind::kRing, first, reader_), "");
+  MustJoin(session);
+  EXPECT_EQ(Open(PartKind::kRing, first, reader_), "MEMBER_NOT_FOUND");
+  EXPECT_EQ(Open(PartKind::kRing, second, reader_), "");
+  MustJoin(session);
   EXPECT_EQ(ReasonOf(Join("c", session)), reason::kChannelFull);
 }
 
-TEST_F(DepartedTest, TheLivingHaveTheirMemory) {
+TEST_F(DepartedTest, SubscribersNeedNoPublishersPlace) {
+  MakeReader(ChannelKind::kPublish);
+  Depart();
+  const SessionId session = Begin();
+  for (size_t i = 1; i < layout::kMaxSubscribers; ++i) {
+    MustJoin(session, MemberKind::kSubscriber);
+  }
+  EXPECT_EQ(ReasonOf(Join("c", session, MemberKind::kSubscriber)),
+            reason::kChannelFull);
+  EXPECT_EQ(OnPage(), 1u);
+}
+
+TEST_F(DepartedTest, TheLivingHaveTheirOwnMemory) {
   MakeReader(ChannelKind::kPublish);
   const MemberView departed = Depart();
   Namespace changed = default_namespace_;
   changed.name = "default";
-  changed.quota.bytes = UsedBytes();
+  changed.quota.bytes = Used().bytes;
   namespaces().Replace(changed);
   MustJoin(Begin());
   EXPECT_EQ(Open(PartKind::kRing, departed, reader_), "MEMBER_NOT_FOUND");
@@ -486,16 +543,23 @@ TEST_F(DepartedTest, TheNextRunSeesWhoHasYetToOpen) {
   MakeReader(ChannelKind::kPublish);
   const SessionId session = Begin();
   const MemberView unopened = MustJoin(session), opened = MustJoin(session);
-  for (const SegmentView& view : registry().ListReserved()) {
-    if (view.segment->role != SegmentRole::kReaderPage) continue;
-    Map(view).As<layout::ReaderPage>()[0].cursors[opened.index].generation =
-        opened.generation;
-  }
+  Say(reader_, opened);
   StartChannels();
   End(session);
   EXPECT_EQ(OnPage(), 1u);
   EXPECT_EQ(Open(PartKind::kRing, unopened, reader_), "");
+}
+
+TEST_F(DepartedTest, TheNextRunForgetsThem) {
+  MakeReader(ChannelKind::kQueue);
+  const MemberView publisher = MustJoin(Begin());
+  const Budget::Use before = Used();
+  ASSERT_TRUE(channels().Leave(Root(), NameOf("c", publisher)).ok());
+  ASSERT_EQ(OnPage(), 1u);
+  StartChannels();
   EXPECT_EQ(OnPage(), 0u);
+  EXPECT_EQ(registry().ListReserved().size(), 2u);
+  EXPECT_EQ(Used().segments + 2, before.segments);
 }
 
 TEST_F(DepartedTest, TheyGoWithTheirChannel) {
@@ -505,7 +569,7 @@ TEST_F(DepartedTest, TheyGoWithTheirChannel) {
             reason::kChannelInUse);
   ASSERT_TRUE(channels().Delete(Root(), {"default", "c"}, true).ok());
   EXPECT_TRUE(registry().ListReserved().empty());
-  EXPECT_EQ(UsedBytes(), 0u);
+  EXPECT_EQ(Used().bytes, 0u);
 }
 
 // A grant of Root's channel.

@@ -4,7 +4,7 @@
 #include <limits>
 #include <utility>
 
-#include "server/channel/member_head.h"
+#include "server/channel/member_memory.h"
 
 namespace shmd {
 namespace {
@@ -21,9 +21,8 @@ struct Source {
   MemberHead<layout::RingHeader> ring;
 };
 
-Source ReadPublisher(const SegmentRegistry& segments, const MemberView& view,
-                     const MemberParts& parts) {
-  Source source{{view}, MemberHead<layout::RingHeader>(segments, parts.part)};
+Source ReadPublisher(const MemberView& view, const MemberParts& parts) {
+  Source source{{view}, MemberHead<layout::RingHeader>(parts.part)};
   const layout::RingHeader* const ring = source.ring.get();
   if (ring == nullptr) return source;
   source.stats.published = ReadWord(ring->published);
@@ -52,12 +51,11 @@ uint64_t LagBehind(const PublisherStats& publisher, const ChannelFields& fields,
              : 0;
 }
 
-SubscriberStats ReadSubscriber(const SegmentRegistry& segments,
-                               const ChannelFields& fields,
+SubscriberStats ReadSubscriber(const ChannelFields& fields,
                                const MemberView& view, const MemberParts& parts,
                                const std::vector<Source>& sources) {
   SubscriberStats stats{view};
-  const MemberHead<layout::ReaderPage> head(segments, parts.part);
+  const MemberHead<layout::ReaderPage> head(parts.part);
   const layout::ReaderPage* const page = head.get();
   if (page == nullptr) return stats;
   stats.is_asleep = ReadWord(page->header.asleep) != 0;
@@ -80,8 +78,7 @@ SubscriberStats ReadSubscriber(const SegmentRegistry& segments,
 
 }  // namespace
 
-ChannelStats ReadStats(const SegmentRegistry& segments,
-                       const LiveChannel& channel) {
+ChannelStats ReadStats(const LiveChannel& channel) {
   std::vector<std::pair<MemberView, MemberParts>> members;
   channel.Visit([&](const MemberView& view, const MemberParts& parts) {
     members.emplace_back(view, parts);
@@ -89,13 +86,13 @@ ChannelStats ReadStats(const SegmentRegistry& segments,
   std::vector<Source> sources;
   for (const auto& [view, parts] : members) {
     if (view.kind != MemberKind::kPublisher) continue;
-    sources.push_back(ReadPublisher(segments, view, parts));
+    sources.push_back(ReadPublisher(view, parts));
   }
   ChannelStats stats;
   for (const auto& [view, parts] : members) {
     if (view.kind != MemberKind::kSubscriber) continue;
     stats.subscribers.push_back(
-        ReadSubscriber(segments, channel.fields(), view, parts, sources));
+        ReadSubscriber(channel.fields(), view, parts, sources));
   }
   for (const Source& source : sources) {
     stats.publishers.push_back(source.stats);

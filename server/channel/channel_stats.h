@@ -6,7 +6,6 @@
 
 #include "server/channel/channel.h"
 #include "server/channel/live_channel.h"
-#include "server/registry/segment_registry.h"
 
 namespace shmd {
 
@@ -33,8 +32,7 @@ struct ChannelStats {
 // What the members' own pages tell, each word read once. They may tell
 // anything: no number here is more than what was said. One whose pages cannot
 // be mapped has only zeroes.
-ChannelStats ReadStats(const SegmentRegistry& segments,
-                       const LiveChannel& channel);
+ChannelStats ReadStats(const LiveChannel& channel);
 
 }  // namespace shmd
 

@@ -45,10 +45,9 @@ MemberView ViewOf(MemberKind kind, const shmd::Member& member) {
   view.uid = member.fields.uid;
   view.pid = member.fields.pid;
   view.request = member.fields.request;
+  view.has_left = member.fields.has_left;
   return view;
 }
-
-MemberId IdOf(const MemberView& view) { return {view.index, view.generation}; }
 
 }  // namespace
 
@@ -155,7 +154,6 @@ absl::Status LiveChannel::Publish(const MemberView& view, MemberParts parts) {
   Member& member = MembersOf(view.kind)[view.index];
   member.view = view;
   member.parts = std::move(parts);
-  member.unopened = WhoIsToOpen(view);
   writer_.Add(view.kind, IdOf(view), fields);
   return absl::OkStatus();
 }
@@ -174,7 +172,7 @@ absl::StatusOr<MemberView> LiveChannel::Find(const MemberName& name) const {
   absl::MutexLock lock(&mutex_);
   const Member* const member =
       FindMember(name.kind, name.index, name.generation);
-  if (member == nullptr) return MemberNotFound(name);
+  if (member == nullptr || member->view.has_left) return MemberNotFound(name);
   return member->view;
 }
 
@@ -185,21 +183,18 @@ void LiveChannel::RemoveLocked(Members& members, Members::iterator& at,
   if (view.has_left) LetGo(at->second.parts);
   parts->push_back(std::move(at->second.parts));
   at = members.erase(at);
-  if (view.kind != MemberKind::kSubscriber) return;
-  for (auto publisher = publishers_.begin(); publisher != publishers_.end();) {
-    StopAwaiting(view.generation, publisher, parts);
-  }
 }
 
 std::vector<MemberParts> LiveChannel::Remove(const MemberView& view) {
   std::vector<MemberParts> parts;
   absl::MutexLock lock(&mutex_);
-  if (FindMember(view.kind, view.index, view.generation) == nullptr) {
-    return parts;
-  }
+  const Member* const found =
+      FindMember(view.kind, view.index, view.generation);
+  if (found == nullptr || found->view.has_left) return parts;
   Members& members = MembersOf(view.kind);
   auto at = members.find(view.index);
   RemoveOrKeep(members, at, &parts);
+  ForgetReadLocked(&parts);
   return parts;
 }
 
@@ -217,6 +212,7 @@ std::vector<MemberParts> LiveChannel::RemoveSession(const SessionId& session) {
       }
     }
   }
+  if (!parts.empty()) ForgetReadLocked(&parts);
   return parts;
 }
 
@@ -308,12 +304,13 @@ std::vector<MemberParts> LiveChannel::RemoveLost() {
   absl::MutexLock lock(&mutex_);
   for (Members* members : {&publishers_, &subscribers_}) {
     for (auto at = members->begin(); at != members->end();) {
-      const Member& member = at->second;
+      Member& member = at->second;
       const MemberView& view = member.view;
       const bool lacks_claims = view.kind == MemberKind::kPublisher &&
                                 HasClaims(fields_.kind, view.role) &&
                                 !member.parts.claims.has_value();
-      if (member.parts.part.entry == nullptr || lacks_claims ||
+      if (std::exchange(member.view.has_left, false) ||
+          member.parts.part.entry == nullptr || lacks_claims ||
           !segments_->SessionExists(view.session)) {
         RemoveLocked(*members, at, &lost);
       } else {

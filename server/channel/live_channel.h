@@ -37,6 +37,9 @@ class LiveChannel {
   static absl::StatusOr<std::shared_ptr<LiveChannel>> TakeUp(
       SegmentRegistry* segments, const SegmentView& page, ChannelName name);
 
+  // Lets go of what it holds of those that have left.
+  ~LiveChannel();
+
   const ChannelName& name() const { return name_; }
   const ChannelFields& fields() const { return fields_; }
   Ownership ownership() const { return OwnershipOf(fields_); }
@@ -54,8 +57,7 @@ class LiveChannel {
   // Who takes part already by the same request of the same session.
   std::optional<Taken> FindRequest(const JoinCommand& command) const;
   // A place and a generation for who is about to take part. CHANNEL_FULL,
-  // CHANNEL_NOT_FOUND when it is deleted. Who has left is not there to be full
-  // of: see ForgetDeparted.
+  // CHANNEL_NOT_FOUND when it is deleted.
   absl::StatusOr<MemberView> Reserve(const Caller& caller,
                                      const JoinCommand& command);
   // Lets everybody see who takes part. CHANNEL_NOT_FOUND when it is deleted
@@ -65,22 +67,18 @@ class LiveChannel {
   // MEMBER_NOT_FOUND.
   absl::StatusOr<MemberView> Find(const MemberName& name) const;
   // Who has taken part no longer does; what is left to be removed, its own
-  // first. Empty when it does not take part. Where each message is for peers, a
-  // publisher stays on the page, and its memory where it is, until all
-  // subscribers that were there before it have opened its ring: what they were
-  // to get, they get. What is removed may be the last to hold memory, which
-  // takes its time to give back.
+  // first. Empty when it does not take part. Where messages are for peers, a
+  // publisher stays on the page, as one that has left, and its memory where it
+  // is, while there is something to read for who was there before it and has
+  // yet to open its ring; in a queue, while there is work and anybody to do it.
   std::vector<MemberParts> Remove(const MemberView& member);
   // All of a session; their segments go with it.
   std::vector<MemberParts> RemoveSession(const SessionId& session);
-  // Publishers that are there only for who has yet to open what they left, and
-  // are no longer. Frees places and memory that somebody else is in need of.
-  std::vector<MemberParts> ForgetDeparted();
-  // The session's subscriber of this generation (0: any one of its) has been
-  // handed a part of a publisher's. What nobody waits for any more then.
-  std::vector<MemberParts> NoteOpened(const SessionId& session,
-                                      const PartRequest& request,
-                                      uint64_t subscriber);
+  // Publishers that have left and are awaited no more.
+  std::vector<MemberParts> ForgetRead();
+  // The first of those that have left, of one user or of any, awaited or not.
+  std::optional<MemberParts> ForgetOldest(std::optional<uid_t> uid);
+  bool HasDeparted() const;
   // Whether who joins so makes the other end of a client or a server that the
   // grant has let in with one of the two: both are one use. For who holds
   // `joining`.
@@ -107,13 +105,11 @@ class LiveChannel {
   absl::StatusOr<Part> OpenPart(const Caller& caller, const SessionId& session,
                                 const PartRequest& request, Access access);
 
-  // Of an earlier run: which subscribers have yet to open which rings.
-  void ReadUnopened();
   // Of an earlier run. False when it is nobody's.
   bool AddPart(MemberKind kind, const SegmentView& part, bool is_claims,
                const PartPlace& place);
-  // Removes those that lack a part or whose session is not awaited; their
-  // segments.
+  // Removes those that have left, that lack a part, or whose session is not
+  // awaited; their segments.
   std::vector<MemberParts> RemoveLost();
 
  private:
@@ -121,9 +117,6 @@ class LiveChannel {
     MemberView view;
     MemberParts parts;
     std::unique_ptr<Bell> bell;  // of a subscriber, once it was asked for
-    // Of a publisher: generations of the subscribers that were there before it
-    // and have yet to open what it writes.
-    std::vector<uint64_t> unopened;
   };
   using Members = std::map<uint32_t, Member>;  // by index
 
@@ -161,20 +154,17 @@ class LiveChannel {
   void RemoveOrKeep(Members& members, Members::iterator& at,
                     std::vector<MemberParts>* parts)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void MakeRoomForDeparted(std::vector<MemberParts>* parts)
+  // Forgets who has left and is awaited no more.
+  void ForgetReadLocked(std::vector<MemberParts>* parts)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether somebody is to read what the publisher has written and can have no
+  // more than the page to find it by.
+  bool IsAwaited(const Member& publisher) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // Keeps the memory, though the segments be removed. False when they are
   // already.
   bool Hold(const MemberParts& parts);
   void LetGo(const MemberParts& parts);
-  // The subscribers that get all that this one publishes.
-  std::vector<uint64_t> WhoIsToOpen(const MemberView& publisher) const
-      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  // Nobody waits for this subscriber to open the publisher's ring any more.
-  // Moves on to the next publisher.
-  void StopAwaiting(uint64_t subscriber, Members::iterator& publisher,
-                    std::vector<MemberParts>* parts)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReadMembers();
 
   SegmentRegistry* const segments_;

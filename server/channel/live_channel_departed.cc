@@ -1,106 +1,100 @@
-// Publishers that have left, or were killed, before everybody who was there
-// first had opened their rings.
+// Publishers that have left, or were killed, before all who are to read what
+// they had published had opened their rings.
 
 #include <algorithm>
 #include <utility>
 
 #include "server/channel/live_channel.h"
-#include "server/channel/member_head.h"
+#include "server/channel/member_memory.h"
+#include "shm/channel/claim_words.h"
 
 namespace shmd {
 namespace {
 
-// Of one channel; then the oldest go.
-constexpr size_t kMaxDeparted = 16;
-
-// The part of a publisher's that a subscriber opens last.
-PartKind LastPart(layout::ChannelKind kind, const MemberView& publisher) {
-  return HasClaims(kind, publisher.role) ? PartKind::kClaims : PartKind::kRing;
+// Whether a message in the queue's ring is neither acknowledged nor cancelled.
+// Where that cannot be found out, there may be one.
+bool HasWork(const ChannelFields& fields, uint64_t oldest, uint64_t published,
+             const MemberParts& parts) {
+  const MemberMemory memory(*parts.claims, ClaimsBytes(fields.slots));
+  if (memory.data() == nullptr) return true;
+  const auto* const words = reinterpret_cast<const uint64_t*>(
+      memory.data() + sizeof(layout::ClaimsHeader));
+  const uint64_t count = std::min<uint64_t>(published - oldest, fields.slots);
+  for (uint64_t i = published - count; i != published; ++i) {
+    const layout::ClaimState state =
+        Claim::State(ReadWord(words[i & (fields.slots - 1)]), i);
+    if (state == layout::ClaimState::kFree ||
+        state == layout::ClaimState::kClaimed) {
+      return true;
+    }
+  }
+  return false;
 }
 
-bool HasMessages(const SegmentRegistry& segments, const MemberParts& parts) {
-  const MemberHead<layout::RingHeader> ring(segments, parts.part);
-  return ring.get() != nullptr &&
-         ReadWord(ring.get()->published) != ReadWord(ring.get()->oldest);
+// Whether there is anything to read.
+bool HasMessages(const ChannelFields& fields, const MemberParts& parts) {
+  const MemberMemory memory(parts.part, sizeof(layout::RingHeader));
+  if (memory.data() == nullptr) return true;
+  const auto& ring =
+      *reinterpret_cast<const layout::RingHeader*>(memory.data());
+  const uint64_t published = ReadWord(ring.published);
+  const uint64_t oldest = ReadWord(ring.oldest);
+  if (published == oldest) return false;
+  return !parts.claims.has_value() || HasWork(fields, oldest, published, parts);
+}
+
+bool HasOpened(const MemberParts& reader, const MemberView& publisher) {
+  const MemberMemory memory(reader.part, sizeof(layout::ReaderPage));
+  if (memory.data() == nullptr) return false;
+  const auto& page =
+      *reinterpret_cast<const layout::ReaderPage*>(memory.data());
+  return ReadWord(page.cursors[publisher.index].generation) ==
+         publisher.generation;
 }
 
 }  // namespace
 
-std::vector<uint64_t> LiveChannel::WhoIsToOpen(
-    const MemberView& publisher) const {
-  std::vector<uint64_t> subscribers;
+bool LiveChannel::IsAwaited(const Member& publisher) const {
   // Requests are not served after their client's end, and a server's clients
   // learn of its.
-  if (publisher.kind != MemberKind::kPublisher ||
-      publisher.role != layout::MemberRole::kPeer) {
-    return subscribers;
-  }
-  for (const auto& [index, subscriber] : subscribers_) {
-    if (subscriber.view.generation < publisher.generation) {
-      subscribers.push_back(subscriber.view.generation);
-    }
-  }
-  return subscribers;
-}
-
-void LiveChannel::ReadUnopened() {
-  std::vector<MemberParts> none;  // nobody of an earlier run has left
-  absl::MutexLock lock(&mutex_);
-  for (auto& [index, publisher] : publishers_) {
-    publisher.unopened = WhoIsToOpen(publisher.view);
-  }
-  for (const auto& [index, subscriber] : subscribers_) {
-    const MemberHead<layout::ReaderPage> page(*segments_,
-                                              subscriber.parts.part);
-    if (page.get() == nullptr) continue;
-    for (auto at = publishers_.begin(); at != publishers_.end();) {
-      const uint64_t opened =
-          ReadWord(page.get()->cursors[at->first].generation);
-      if (opened == at->second.view.generation) {
-        StopAwaiting(subscriber.view.generation, at, &none);
-      } else {
-        ++at;
-      }
-    }
-  }
+  if (publisher.view.role != layout::MemberRole::kPeer) return false;
+  // Work is for any consumer, as long as it is not done.
+  const bool is_work = publisher.parts.claims.has_value();
+  return std::any_of(
+             subscribers_.begin(), subscribers_.end(),
+             [&](const auto& one) {
+               const Member& reader = one.second;
+               return is_work ||
+                      (reader.view.generation < publisher.view.generation &&
+                       !HasOpened(reader.parts, publisher.view));
+             }) &&
+         HasMessages(fields_, publisher.parts);
 }
 
 void LiveChannel::RemoveOrKeep(Members& members, Members::iterator& at,
                                std::vector<MemberParts>* parts) {
   Member& member = at->second;
-  if (member.view.has_left || member.unopened.empty() ||
-      !HasMessages(*segments_, member.parts) || !Hold(member.parts)) {
+  if (member.view.kind != MemberKind::kPublisher || !IsAwaited(member) ||
+      !Hold(member.parts)) {
     RemoveLocked(members, at, parts);
     return;
   }
-  MakeRoomForDeparted(parts);
+  writer_.MarkLeft(IdOf(member.view));
   member.view.has_left = true;
   parts->push_back(member.parts);
   ++at;
 }
 
-void LiveChannel::MakeRoomForDeparted(std::vector<MemberParts>* parts) {
-  size_t departed = 0;
-  auto oldest = publishers_.end();
-  for (auto at = publishers_.begin(); at != publishers_.end(); ++at) {
-    const MemberView& view = at->second.view;
-    if (!view.has_left) continue;
-    ++departed;
-    if (oldest == publishers_.end() ||
-        view.generation < oldest->second.view.generation) {
-      oldest = at;
-    }
+LiveChannel::~LiveChannel() {
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [index, publisher] : publishers_) {
+    if (publisher.view.has_left) LetGo(publisher.parts);
   }
-  if (departed >= kMaxDeparted) RemoveLocked(publishers_, oldest, parts);
 }
 
 bool LiveChannel::Hold(const MemberParts& parts) {
-  // As if they were attached: they count until they are let go.
-  if (!segments_->AttachReserved(parts.part.entry, Access::kRead).ok()) {
-    return false;
-  }
-  if (!parts.claims.has_value() ||
-      segments_->AttachReserved(parts.claims->entry, Access::kRead).ok()) {
+  if (!segments_->Hold(parts.part.entry)) return false;
+  if (!parts.claims.has_value() || segments_->Hold(parts.claims->entry)) {
     return true;
   }
   segments_->Release(parts.part.entry);
@@ -112,57 +106,44 @@ void LiveChannel::LetGo(const MemberParts& parts) {
   if (parts.claims.has_value()) segments_->Release(parts.claims->entry);
 }
 
-void LiveChannel::StopAwaiting(uint64_t subscriber,
-                               Members::iterator& publisher,
-                               std::vector<MemberParts>* parts) {
-  std::vector<uint64_t>& unopened = publisher->second.unopened;
-  unopened.erase(std::remove(unopened.begin(), unopened.end(), subscriber),
-                 unopened.end());
-  if (publisher->second.view.has_left && unopened.empty()) {
-    RemoveLocked(publishers_, publisher, parts);
-  } else {
-    ++publisher;
-  }
-}
-
-std::vector<MemberParts> LiveChannel::ForgetDeparted() {
-  std::vector<MemberParts> parts;
-  absl::MutexLock lock(&mutex_);
+void LiveChannel::ForgetReadLocked(std::vector<MemberParts>* parts) {
   for (auto at = publishers_.begin(); at != publishers_.end();) {
-    if (at->second.view.has_left) {
-      RemoveLocked(publishers_, at, &parts);
+    if (at->second.view.has_left && !IsAwaited(at->second)) {
+      RemoveLocked(publishers_, at, parts);
     } else {
       ++at;
     }
   }
+}
+
+std::vector<MemberParts> LiveChannel::ForgetRead() {
+  std::vector<MemberParts> parts;
+  absl::MutexLock lock(&mutex_);
+  ForgetReadLocked(&parts);
   return parts;
 }
 
-std::vector<MemberParts> LiveChannel::NoteOpened(const SessionId& session,
-                                                 const PartRequest& request,
-                                                 uint64_t subscriber) {
-  std::vector<MemberParts> parts;
+bool LiveChannel::HasDeparted() const {
   absl::MutexLock lock(&mutex_);
-  const auto at = publishers_.find(request.index);
-  if (at == publishers_.end() ||
-      at->second.view.generation != request.generation ||
-      request.kind != LastPart(fields_.kind, at->second.view)) {
-    return parts;
-  }
-  for (const auto& [index, member] : subscribers_) {
-    const MemberView& view = member.view;
-    const std::vector<uint64_t>& unopened = at->second.unopened;
-    if (view.session != session ||
-        (subscriber != 0 && view.generation != subscriber) ||
-        std::find(unopened.begin(), unopened.end(), view.generation) ==
-            unopened.end()) {
-      continue;
+  return std::any_of(publishers_.begin(), publishers_.end(),
+                     [](const auto& one) { return one.second.view.has_left; });
+}
+
+std::optional<MemberParts> LiveChannel::ForgetOldest(std::optional<uid_t> uid) {
+  absl::MutexLock lock(&mutex_);
+  auto oldest = publishers_.end();
+  for (auto at = publishers_.begin(); at != publishers_.end(); ++at) {
+    const MemberView& view = at->second.view;
+    if (!view.has_left || (uid.has_value() && view.uid != *uid)) continue;
+    if (oldest == publishers_.end() ||
+        view.generation < oldest->second.view.generation) {
+      oldest = at;
     }
-    auto publisher = at;
-    StopAwaiting(view.generation, publisher, &parts);
-    break;
   }
-  return parts;
+  if (oldest == publishers_.end()) return std::nullopt;
+  std::vector<MemberParts> parts;
+  RemoveLocked(publishers_, oldest, &parts);
+  return std::move(parts.front());
 }
 
 }  // namespace shmd

@@ -23,8 +23,11 @@ bool LiveChannel::MayOpen(const SessionId& session, PartKind kind,
   const auto publishes_to = [&](const MemberView& own) {
     return ReadsFrom(of.role, own.role);
   };
+  // What has left is there for who would have read it had it looked in time.
   const auto reads = [&](const MemberView& own) {
-    return ReadsFrom(own.role, of.role);
+    return ReadsFrom(own.role, of.role) &&
+           (!of.has_left || fields_.kind == layout::ChannelKind::kQueue ||
+            own.generation < of.generation);
   };
   const auto claims = [&](const MemberView& own) {
     return Claims(fields_.kind, own.role);

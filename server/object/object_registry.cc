@@ -42,12 +42,6 @@ std::string PageId(SegmentRole role, const SessionId& session) {
       UidToHex(session));
 }
 
-absl::StatusOr<SegmentView> OnlyOne(
-    absl::StatusOr<std::vector<SegmentView>> made) {
-  RETURN_IF_ERROR(made.status());
-  return std::move(made->front());
-}
-
 int Descriptor(const ObjectRef& object) {
   return std::get<UniqueFd>(object).get();
 }
@@ -180,7 +174,7 @@ absl::StatusOr<std::shared_ptr<ObjectTable>> ObjectRegistry::FindOrMakeTable(
   command.role = SegmentRole::kDirectory;
   SHMD_FAILPOINT("directory.create");
   ASSIGN_OR_RETURN(const SegmentView directory,
-                   OnlyOne(segments_->Create(self_, {command})));
+                   segments_->CreateOne(self_, command));
   SHMD_FAILPOINT("directory.created");
   absl::StatusOr<std::shared_ptr<ObjectTable>> table = MakeTable(directory);
   if (!table.ok()) {
@@ -212,7 +206,7 @@ absl::StatusOr<SegmentView> ObjectRegistry::FindOrMakePage(
   command.lifetime = Lifetime::kSession;
   command.owner_session = session;
   command.role = role;
-  return OnlyOne(segments_->Create(caller, {command}));
+  return segments_->CreateOne(caller, command);
 }
 
 absl::StatusOr<std::unique_ptr<Lane>> ObjectRegistry::OpenLane(
@@ -279,7 +273,7 @@ absl::StatusOr<ObjectRegistry::NewArena> ObjectRegistry::CreateArena(
   create.role = SegmentRole::kArena;
   SHMD_FAILPOINT("arena.create");
   ASSIGN_OR_RETURN(arena.segment,
-                   OnlyOne(segments_->Create(caller, {std::move(create)})));
+                   segments_->CreateOne(caller, std::move(create)));
   SHMD_FAILPOINT("arena.created");
   table->AddArena(arena.number, arena.segment, command.session);
   // The session may have ended before its arena was there to be left.

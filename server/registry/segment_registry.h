@@ -25,6 +25,7 @@
 #include "server/registry/event_log.h"
 #include "server/registry/expiry_queue.h"
 #include "server/registry/grant_registry.h"
+#include "server/registry/index_key.h"
 #include "server/registry/namespace_table.h"
 #include "server/registry/request_log.h"
 #include "server/registry/segment_entry.h"
@@ -72,6 +73,8 @@ class SegmentRegistry {
   // All or none; the status of a batch names the `index` at fault.
   absl::StatusOr<std::vector<SegmentView>> Create(
       const Caller& caller, std::vector<CreateCommand> commands);
+  absl::StatusOr<SegmentView> CreateOne(const Caller& caller,
+                                        CreateCommand command);
   absl::StatusOr<SegmentView> Adopt(const Caller& caller, AdoptCommand command);
   absl::StatusOr<SegmentView> Get(const Caller& caller,
                                   const SegmentName& name);
@@ -133,6 +136,9 @@ class SegmentRegistry {
   // The same of what the daemon has made for itself, for who was let in
   // already. SEGMENT_NOT_FOUND when it is gone.
   absl::StatusOr<Attached> AttachReserved(const EntryPtr& entry, Access access);
+  // Counts an attachment without a descriptor, until Release: its memory stays,
+  // though it be removed. False when it is gone.
+  bool Hold(const EntryPtr& entry);
   void Release(const EntryPtr& entry);
 
   // The grant and the handle with its secret.
@@ -439,22 +445,6 @@ class SegmentRegistry {
 // What identifies a kernel object; empty for a memfd, which cannot be found
 // twice.
 std::string ObjectKey(const ObjectName& name);
-
-// The registry's key of a name: "namespace/id". Without a heap, for names of
-// the lengths that are allowed.
-class IndexKey {
- public:
-  explicit IndexKey(const SegmentName& name)
-      : bytes_(name.name_space.begin(), name.name_space.end()) {
-    bytes_.push_back('/');
-    bytes_.insert(bytes_.end(), name.id.begin(), name.id.end());
-  }
-
-  absl::string_view view() const { return {bytes_.data(), bytes_.size()}; }
-
- private:
-  absl::InlinedVector<char, kMaxNamespaceBytes + 1 + kMaxSegmentIdBytes> bytes_;
-};
 
 // ETAG_MISMATCH (ABORTED) unless `etag` is empty or the segment's own.
 absl::Status CheckEtag(const Segment& segment, const std::string& etag);

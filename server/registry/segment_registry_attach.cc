@@ -200,17 +200,23 @@ absl::StatusOr<SegmentRegistry::Attached> SegmentRegistry::Attach(
   return attached;
 }
 
+bool SegmentRegistry::Hold(const EntryPtr& entry) {
+  absl::MutexLock lock(&mutex_);
+  // Who is removed is there as long as somebody has it.
+  if ((entry->claimed || entry->removed) && entry->attachments == 0) {
+    return false;
+  }
+  ++entry->attachments;
+  return true;
+}
+
 absl::StatusOr<SegmentRegistry::Attached> SegmentRegistry::AttachReserved(
     const EntryPtr& entry, Access access) {
   Attached attached;
   attached.access = access;
+  if (!Hold(entry)) return SegmentNotFound();
   {
     absl::MutexLock lock(&mutex_);
-    // Who is removed is there as long as somebody has it.
-    if ((entry->claimed || entry->removed) && entry->attachments == 0) {
-      return SegmentNotFound();
-    }
-    ++entry->attachments;
     attached.view = ViewOf(entry);
   }
   const Segment& segment = *attached.view.segment;

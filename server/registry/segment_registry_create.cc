@@ -206,6 +206,15 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::FindRepeated(
   return views;
 }
 
+absl::StatusOr<SegmentView> SegmentRegistry::CreateOne(const Caller& caller,
+                                                       CreateCommand command) {
+  std::vector<CreateCommand> commands;
+  commands.push_back(std::move(command));
+  ASSIGN_OR_RETURN(std::vector<SegmentView> made,
+                   Create(caller, std::move(commands)));
+  return std::move(made.front());
+}
+
 absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Create(
     const Caller& caller, std::vector<CreateCommand> commands) {
   absl::flat_hash_set<absl::string_view> request_ids;

@@ -29,12 +29,6 @@ SegmentOptions OwnedOptions(const Caller& owner, mode_t mode,
   return options;
 }
 
-absl::StatusOr<SegmentView> OnlyOne(
-    absl::StatusOr<std::vector<SegmentView>> made) {
-  RETURN_IF_ERROR(made.status());
-  return std::move(made->front());
-}
-
 // The largest primitive, less the copies of a value, which nobody mends.
 constexpr uint64_t kWindowBytes = sizeof(layout::RwLockLayout);
 
@@ -135,7 +129,7 @@ absl::StatusOr<SyncPagePtr> SyncRegistry::MakePage(
   command.owner_session = session;
   command.role = SegmentRole::kSyncPage;
   ASSIGN_OR_RETURN(const SegmentView view,
-                   OnlyOne(segments_->Create(caller, {std::move(command)})));
+                   segments_->CreateOne(caller, std::move(command)));
   absl::StatusOr<SyncPagePtr> page =
       SyncPageFile::Open(*segments_, locker, view, /*is_new=*/true);
   if (!page.ok()) segments_->RemoveReserved(view.entry).IgnoreError();
@@ -339,7 +333,7 @@ absl::StatusOr<SegmentView> SyncRegistry::CreatePrimitive(
   create.labels = LabelsOf(command.spec);
   create.role = SegmentRole::kSyncPrimitive;
   const absl::StatusOr<SegmentView> made =
-      OnlyOne(segments_->Create(caller, {std::move(create)}));
+      segments_->CreateOne(caller, std::move(create));
   if (!made.ok()) return OfSyncPrimitive(made.status(), name);
   SHMD_FAILPOINT("sync.made");
   // Until the head is there others are told that nothing is.

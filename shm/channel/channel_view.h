@@ -32,6 +32,7 @@ struct MemberFields {
   int32_t pid = 0;
   uint64_t join_time_ns = 0;
   uint64_t request = 0;
+  bool has_left = false;  // of publishers: layout::kHasLeft
 };
 
 struct Member {
@@ -63,6 +64,14 @@ class BasicChannelView {
                         std::memory_order_acquire);
   }
 
+  // Whether a publisher takes part, and has not left.
+  bool HasPublisher(const MemberId& id) const {
+    const layout::ChannelMember* const member =
+        At(MemberKind::kPublisher, id.index);
+    return generation(MemberKind::kPublisher, id.index) == id.generation &&
+           Word(&member->policy) != layout::kHasLeft;
+  }
+
   // All of one generation, or nullopt for nobody; `index` is below 64.
   std::optional<Member> Get(MemberKind kind, uint32_t index) const {
     const layout::ChannelMember* const from = At(kind, index);
@@ -82,6 +91,10 @@ class BasicChannelView {
       member.fields.pid = Word(&from->pid);
       member.fields.join_time_ns = Word(&from->join_time_ns);
       member.fields.request = Word(&from->request);
+      if (kind == MemberKind::kPublisher) {
+        member.fields.has_left = Word(&from->policy) == layout::kHasLeft;
+        member.fields.policy = layout::SlowPolicy::kNone;
+      }
       // What a daemon leaves open means this.
       if (member.fields.role == layout::MemberRole::kNone) {
         member.fields.role = layout::MemberRole::kPeer;

@@ -52,6 +52,10 @@ class BasicChannelWriter {
   // nothing changes, when it is not there.
   bool Remove(MemberKind kind, const MemberId& id);
 
+  // Tells all that a publisher takes part no more, though it stays on the list
+  // for who has yet to read it.
+  void MarkLeft(const MemberId& id);
+
   // Tells all that the channel was deleted.
   void Close();
 
@@ -148,6 +152,12 @@ bool BasicChannelWriter<Memory>::Remove(MemberKind kind, const MemberId& id) {
   Set(&At(kind, id.index)->generation, uint64_t{0});
   Changed();
   return true;
+}
+
+template <typename Memory>
+void BasicChannelWriter<Memory>::MarkLeft(const MemberId& id) {
+  Set(&At(MemberKind::kPublisher, id.index)->policy, layout::kHasLeft);
+  Changed();
 }
 
 template <typename Memory>

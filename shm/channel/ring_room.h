@@ -115,8 +115,7 @@ class BasicRingRoom {
     seen_change_ = view_.change();
     complete_ = readers_.Refresh();
     // Who deletes a channel says so before it ends the parts.
-    const bool is_gone = view_.generation(MemberKind::kPublisher,
-                                          self_.index) != self_.generation;
+    const bool is_gone = !view_.HasPublisher(self_);
     if (view_.closed()) {
       status_ = ClosedError();
     } else if (is_gone) {

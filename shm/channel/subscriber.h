@@ -197,6 +197,7 @@ class BasicRingSubscriber {
   // Maps the rings of who has joined; those of who has left go when they are
   // read.
   void Refresh();
+  bool IsToRead(const Member& member) const;
   bool Join(const Member& member);
   Source* FindAlive(uint32_t index);
   void DropExhausted();
@@ -367,11 +368,14 @@ void BasicRingSubscriber<Memory, Wait>::Refresh() {
     const std::optional<Member> member = view_.Get(MemberKind::kPublisher, i);
     Source* const source = FindAlive(i);
     if (source != nullptr) {
-      if (member.has_value() && source->publisher() == member->id) continue;
+      if (member.has_value() && source->publisher() == member->id &&
+          !member->fields.has_left) {
+        continue;
+      }
       source->End();
       has_ended_ = true;
     }
-    if (member.has_value() && member->fields.role == OtherRole(parts_.role)) {
+    if (member.has_value() && IsToRead(*member)) {
       complete_ = Join(*member) && complete_;
     }
   }
@@ -383,6 +387,17 @@ void BasicRingSubscriber<Memory, Wait>::Refresh() {
       reader_.self.generation;
   is_closed_ = view_.closed();
   if (is_gone && !is_closed_) status_ = MemberGoneError();
+}
+
+// Of who has left it reads what it would have read had it looked in time.
+template <typename Memory, typename Wait>
+bool BasicRingSubscriber<Memory, Wait>::IsToRead(const Member& member) const {
+  if (member.fields.role != OtherRole(parts_.role)) return false;
+  if (!member.fields.has_left) return true;
+  const bool was_first = reader_.self.generation < member.id.generation;
+  return (was_first || reader_.claims) &&
+         Memory::Load(&page_->cursors[member.id.index].generation,
+                      std::memory_order_relaxed) != member.id.generation;
 }
 
 // False when it has to be tried again.
@@ -408,6 +423,10 @@ bool BasicRingSubscriber<Memory, Wait>::Join(const Member& member) {
   sources_.push_back(std::make_unique<Source>(
       &reader_, member.id, *std::move(ring), std::move(claims)));
   sources_.back()->Begin();
+  if (member.fields.has_left) {
+    sources_.back()->End();
+    has_ended_ = true;
+  }
   return true;
 }
 

@@ -76,7 +76,7 @@ enum class MemberRole : uint32_t {
 struct ChannelMember {
   uint64_t generation;  // 0: nobody. Never given out twice within a channel
   uint32_t role;        // MemberRole
-  uint32_t policy;      // SlowPolicy, of subscribers
+  uint32_t policy;      // SlowPolicy, of subscribers; of publishers kHasLeft
   uint64_t part_bytes;  // of its ring or page
   // For the daemon and for people.
   uint64_t session[2];
@@ -97,6 +97,10 @@ static_assert(offsetof(ChannelMember, uid) == 40);
 static_assert(offsetof(ChannelMember, pid) == 44);
 static_assert(offsetof(ChannelMember, join_time_ns) == 48);
 static_assert(offsetof(ChannelMember, request) == 56);
+
+// Of a publisher that takes part no more, but stays on the page until those
+// have opened its ring who are to read it.
+inline constexpr uint32_t kHasLeft = 256;  // no SlowPolicy
 
 struct ChannelHeader {
   uint64_t magic;

@@ -10,7 +10,9 @@ from channel_case import DEADLINE_SECONDS, ChannelCase, Program, small
 from daemon_case import PARENT
 from stubs import channel_pb2
 
-PUBLISHED = 64  # of a ring: shm/layout/channel_layout.h
+# shm/layout/channel_layout.h
+PUBLISHED, CURSORS = 64, 4096
+HAS_LEFT = 256
 
 
 class DeathTest(ChannelCase):
@@ -63,13 +65,12 @@ class DeathTest(ChannelCase):
 
 
     def test_what_the_dead_published_is_there_for_who_looks_later(self):
-        name = self.channel(kind="QUEUE", **small())
-        reader, other = self.program(), self.program()
+        name = self.channel(**small())
+        reader = self.program()
         subscriber = reader.subscribe(name)
+        cursors = reader.memory(subscriber.page_handle)
         writer = self.program()
         publisher = writer.publish(name)
-        # Who comes later is not waited for.
-        other.subscribe(name)
         ring = writer.memory(publisher.ring_handle)
         struct.pack_into("<Q", ring, PUBLISHED, 1)
         ring[-5:] = b"heard"
@@ -78,12 +79,31 @@ class DeathTest(ChannelCase):
         self.wait_until(lambda: self.stats(name)[0][0].get("has_left"))
         self.assertEqual(self.ok("shmd.v1.ChannelService/GetChannel", {
             "name": name}).get("publisher_count", 0), 0)
+        self.assertEqual(page.publishers[publisher.index][2], HAS_LEFT)
+        for _ in range(2):  # as often as it takes
+            self.assertEqual(reader.part(name, "RING", publisher)[-5:],
+                             b"heard")
         self.assertEqual(list(page.publishers), [publisher.index])
-        self.assertEqual(reader.part(name, "RING", publisher)[-5:], b"heard")
-        self.assertEqual(list(page.publishers), [publisher.index])
-        reader.part(name, "CLAIMS", publisher)
+        struct.pack_into("<Q", cursors, CURSORS + 64 * publisher.index + 8,
+                         publisher.generation)
         self.wait_until(lambda: not page.publishers)
         self.assertEqual(self.stats(name)[0], [])
+
+    def test_who_is_sent_away_is_no_publisher_any_more(self):
+        name = self.channel(**small())
+        reader, writer = self.program(), self.program()
+        reader.subscribe(name)
+        publisher = writer.publish(name)
+        page = writer.page(publisher)
+        struct.pack_into("<Q", writer.memory(publisher.ring_handle),
+                         PUBLISHED, 1)
+        delete = "shmd.v1.ChannelService/DeletePublisher"
+        self.ok(delete, {"name": publisher.name})
+        self.assertEqual(page.publishers[publisher.index][2], HAS_LEFT)
+        # An answer that was lost costs nothing.
+        self.refused("NOT_FOUND", "MEMBER_NOT_FOUND", delete,
+                     {"name": publisher.name})
+        self.assertEqual(list(page.publishers), [publisher.index])
 
 
 if __name__ == "__main__":

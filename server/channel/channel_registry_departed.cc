@@ -1,0 +1,89 @@
+// Publishers that have left before all had opened their rings who are to read
+// them.
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "base/error_reason.h"
+#include "server/channel/channel_registry.h"
+
+namespace shmd {
+namespace {
+
+// Who has been handed a ring has mapped it within a moment; who is stopped may
+// take for ever.
+constexpr absl::Duration kFirstLook = absl::Milliseconds(10);
+constexpr absl::Duration kLookInterval = absl::Seconds(1);
+
+}  // namespace
+
+void ChannelRegistry::AwaitReaders(const ChannelPtr& channel) {
+  if (!channel->HasDeparted()) return;
+  const absl::Duration now = segments_->clock().SinceBoot();
+  absl::MutexLock lock(&mutex_);
+  if (std::find(departed_.begin(), departed_.end(), channel) ==
+      departed_.end()) {
+    departed_.push_back(channel);
+  }
+  until_next_look_ = kFirstLook;
+  next_look_ = now + until_next_look_;
+  segments_->expiries().Set(timer_, next_look_);
+}
+
+void ChannelRegistry::LookAfterDeparted() {
+  std::vector<MemberParts> discarded;
+  std::vector<ChannelPtr> channels;
+  const absl::Duration now = segments_->clock().SinceBoot();
+  {
+    absl::MutexLock lock(&mutex_);
+    discarded.swap(discarded_);
+    if (now < next_look_) return;
+    channels.swap(departed_);
+    next_look_ = absl::InfiniteDuration();
+  }
+  for (const ChannelPtr& channel : channels) Discard(channel->ForgetRead());
+  channels.erase(std::remove_if(channels.begin(), channels.end(),
+                                [](const auto& channel) {
+                                  return !channel->HasDeparted();
+                                }),
+                 channels.end());
+  if (channels.empty()) return;
+  absl::MutexLock lock(&mutex_);
+  for (ChannelPtr& channel : channels) {
+    if (std::find(departed_.begin(), departed_.end(), channel) ==
+        departed_.end()) {
+      departed_.push_back(std::move(channel));
+    }
+  }
+  // Sooner where somebody has left meanwhile.
+  until_next_look_ = std::min(2 * until_next_look_, kLookInterval);
+  next_look_ = std::min(next_look_, now + until_next_look_);
+  segments_->expiries().Set(timer_, next_look_);
+}
+
+bool ChannelRegistry::MakeRoom(const Caller& caller, LiveChannel& channel,
+                               const JoinCommand& command,
+                               const absl::Status& refusal) {
+  if (!absl::IsResourceExhausted(refusal)) return false;
+  const bool is_full = GetErrorReason(refusal) == reason::kChannelFull;
+  if (is_full && command.kind == MemberKind::kSubscriber) return false;
+  std::optional<MemberParts> parts = channel.ForgetOldest(caller.uid);
+  // Others' memory is in nobody's way but theirs; places are everybody's.
+  if (!parts.has_value() && is_full) parts = channel.ForgetOldest(std::nullopt);
+  if (!parts.has_value()) return false;
+  Discard({*std::move(parts)});
+  return true;
+}
+
+void ChannelRegistry::Discard(std::vector<MemberParts> parts) {
+  if (parts.empty()) return;
+  for (const MemberParts& one : parts) RemoveParts(one);
+  {
+    absl::MutexLock lock(&mutex_);
+    std::move(parts.begin(), parts.end(), std::back_inserter(discarded_));
+  }
+  segments_->expiries().Wake();
+}
+
+}  // namespace shmd
