@@ -265,7 +265,9 @@ void ChannelRegistry::EndSession(const SessionId& session) {
   for (const ChannelPtr& channel : channels) {
     SHMD_FAILPOINT("channel.end_session");
     // Its segments are the session's, and go with it.
-    if (channel->RemoveSession(session).empty()) continue;
+    std::vector<MemberParts> left = channel->RemoveSession(session);
+    if (left.empty()) continue;
+    GiveBackLater(std::move(left));
     SHMD_FAILPOINT("channel.session_ended");
     AwaitReaders(channel);
     NoteChange(*channel);

@@ -136,9 +136,11 @@ class ChannelRegistry {
   // against `refusal`. False when there was nothing of that.
   bool MakeRoom(const Caller& caller, LiveChannel& channel,
                 const JoinCommand& command, const absl::Status& refusal);
-  // Removes what members leave. What nobody else has goes on the reaper's
-  // thread, because it may take its time.
+  // Removes what members leave.
   void Discard(std::vector<MemberParts> parts);
+  // Of memory that nobody else has, on the reaper's thread, because it may take
+  // its time.
+  void GiveBackLater(std::vector<MemberParts> parts);
   // Has LookAfterDeparted called when those who are awaited may have opened
   // what they are to read.
   void AwaitReaders(const ChannelPtr& channel);

@@ -27,7 +27,8 @@ void ChannelRegistry::AwaitReaders(const ChannelPtr& channel) {
     departed_.push_back(channel);
   }
   until_next_look_ = kFirstLook;
-  next_look_ = now + until_next_look_;
+  // Never put off: who asks again and again is not the only one.
+  next_look_ = std::min(next_look_, now + until_next_look_);
   segments_->expiries().Set(timer_, next_look_);
 }
 
@@ -65,20 +66,27 @@ void ChannelRegistry::LookAfterDeparted() {
 bool ChannelRegistry::MakeRoom(const Caller& caller, LiveChannel& channel,
                                const JoinCommand& command,
                                const absl::Status& refusal) {
-  if (!absl::IsResourceExhausted(refusal)) return false;
-  const bool is_full = GetErrorReason(refusal) == reason::kChannelFull;
-  if (is_full && command.kind == MemberKind::kSubscriber) return false;
-  std::optional<MemberParts> parts = channel.ForgetOldest(caller.uid);
-  // Others' memory is in nobody's way but theirs; places are everybody's.
-  if (!parts.has_value() && is_full) parts = channel.ForgetOldest(std::nullopt);
-  if (!parts.has_value()) return false;
-  Discard({*std::move(parts)});
+  if (!absl::IsResourceExhausted(refusal) ||
+      command.kind != MemberKind::kPublisher) {
+    return false;
+  }
+  std::vector<MemberParts> parts = channel.ForgetOldest(caller.uid);
+  // Places are everybody's.
+  if (parts.empty() && GetErrorReason(refusal) == reason::kChannelFull) {
+    parts = channel.ForgetOldest(std::nullopt);
+  }
+  if (parts.empty()) return false;
+  Discard(std::move(parts));
   return true;
 }
 
 void ChannelRegistry::Discard(std::vector<MemberParts> parts) {
   if (parts.empty()) return;
   for (const MemberParts& one : parts) RemoveParts(one);
+  GiveBackLater(std::move(parts));
+}
+
+void ChannelRegistry::GiveBackLater(std::vector<MemberParts> parts) {
   {
     absl::MutexLock lock(&mutex_);
     std::move(parts.begin(), parts.end(), std::back_inserter(discarded_));

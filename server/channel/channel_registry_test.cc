@@ -503,6 +503,41 @@ TEST_F(DepartedTest, NobodyIsKeptWhomAllHaveOpened) {
   EXPECT_EQ(registry().ListReserved().size(), 1u);
 }
 
+TEST_F(DepartedTest, TheOldestGoWhenOneUserHasMany) {
+  MakeReader(ChannelKind::kPublish);
+  std::vector<MemberView> departed;
+  for (int i = 0; i < 20; ++i) departed.push_back(Depart());
+  EXPECT_EQ(OnPage(), 16u);
+  EXPECT_EQ(Open(PartKind::kRing, departed[3], reader_), "MEMBER_NOT_FOUND");
+  EXPECT_EQ(Open(PartKind::kRing, departed[4], reader_), "");
+}
+
+TEST_F(DepartedTest, TheLastMessageNeedNotBeCounted) {
+  MakeReader(ChannelKind::kPublish);
+  const SessionId session = Begin();
+  const auto joined = Join("c", session);
+  ASSERT_TRUE(joined.ok());
+  // It was killed between the message's number and the count.
+  const WritableMapping ring = Map(joined->parts.part);
+  reinterpret_cast<layout::RingSlot*>(ring.As<char>().data() +
+                                      sizeof(layout::RingHeader))
+      ->sequence = 1;
+  End(session);
+  EXPECT_EQ(OnPage(), 1u);
+}
+
+TEST_F(DepartedTest, WhoAsksAgainAndAgainPutsNothingOff) {
+  MakeReader(ChannelKind::kPublish);
+  const MemberView publisher = Depart();
+  Say(reader_, publisher);
+  for (int i = 0; i < 20; ++i) {
+    clock_.Advance(absl::Milliseconds(1));
+    Open(PartKind::kRing, publisher, reader_);
+    channels().LookAfterDeparted();
+  }
+  EXPECT_EQ(OnPage(), 0u);
+}
+
 TEST_F(DepartedTest, TheLivingHaveTheirPlaces) {
   MakeReader(ChannelKind::kPublish);
   const MemberView first = Depart(), second = Depart();

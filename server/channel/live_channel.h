@@ -77,7 +77,7 @@ class LiveChannel {
   // Publishers that have left and are awaited no more.
   std::vector<MemberParts> ForgetRead();
   // The first of those that have left, of one user or of any, awaited or not.
-  std::optional<MemberParts> ForgetOldest(std::optional<uid_t> uid);
+  std::vector<MemberParts> ForgetOldest(std::optional<uid_t> uid);
   bool HasDeparted() const;
   // Whether who joins so makes the other end of a client or a server that the
   // grant has let in with one of the two: both are one use. For who holds
@@ -156,6 +156,11 @@ class LiveChannel {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Forgets who has left and is awaited no more.
   void ForgetReadLocked(std::vector<MemberParts>* parts)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  size_t CountDeparted(uid_t uid) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // False when there is none.
+  bool ForgetOldestLocked(std::optional<uid_t> uid,
+                          std::vector<MemberParts>* parts)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether somebody is to read what the publisher has written and can have no
   // more than the page to find it by.

@@ -11,6 +11,11 @@
 namespace shmd {
 namespace {
 
+// Of one user, in one channel: somebody who is killed and started again and
+// again must not fill the quota, and the daemon, for a reader that stands
+// still.
+constexpr size_t kMaxDeparted = 16;
+
 // Whether a message in the queue's ring is neither acknowledged nor cancelled.
 // Where that cannot be found out, there may be one.
 bool HasWork(const ChannelFields& fields, uint64_t oldest, uint64_t published,
@@ -31,13 +36,26 @@ bool HasWork(const ChannelFields& fields, uint64_t oldest, uint64_t published,
   return false;
 }
 
+// Messages that were shown. The last may not be counted yet by who was killed.
+uint64_t Published(const layout::RingHeader& ring,
+                   const ChannelFields& fields) {
+  const auto* const slots =
+      reinterpret_cast<const layout::RingSlot*>(&ring + 1);
+  const uint64_t published = ReadWord(ring.published);
+  const uint64_t sequence =
+      ReadWord(slots[published & (fields.slots - 1)].sequence);
+  return sequence == published + 1 ? published + 1 : published;
+}
+
 // Whether there is anything to read.
 bool HasMessages(const ChannelFields& fields, const MemberParts& parts) {
-  const MemberMemory memory(parts.part, sizeof(layout::RingHeader));
+  const MemberMemory memory(
+      parts.part, sizeof(layout::RingHeader) +
+                      uint64_t{fields.slots} * sizeof(layout::RingSlot));
   if (memory.data() == nullptr) return true;
   const auto& ring =
       *reinterpret_cast<const layout::RingHeader*>(memory.data());
-  const uint64_t published = ReadWord(ring.published);
+  const uint64_t published = Published(ring, fields);
   const uint64_t oldest = ReadWord(ring.oldest);
   if (published == oldest) return false;
   return !parts.claims.has_value() || HasWork(fields, oldest, published, parts);
@@ -78,6 +96,9 @@ void LiveChannel::RemoveOrKeep(Members& members, Members::iterator& at,
       !Hold(member.parts)) {
     RemoveLocked(members, at, parts);
     return;
+  }
+  if (CountDeparted(member.view.uid) >= kMaxDeparted) {
+    ForgetOldestLocked(member.view.uid, parts);
   }
   writer_.MarkLeft(IdOf(member.view));
   member.view.has_left = true;
@@ -129,8 +150,15 @@ bool LiveChannel::HasDeparted() const {
                      [](const auto& one) { return one.second.view.has_left; });
 }
 
-std::optional<MemberParts> LiveChannel::ForgetOldest(std::optional<uid_t> uid) {
-  absl::MutexLock lock(&mutex_);
+size_t LiveChannel::CountDeparted(uid_t uid) const {
+  return static_cast<size_t>(std::count_if(
+      publishers_.begin(), publishers_.end(), [uid](const auto& one) {
+        return one.second.view.has_left && one.second.view.uid == uid;
+      }));
+}
+
+bool LiveChannel::ForgetOldestLocked(std::optional<uid_t> uid,
+                                     std::vector<MemberParts>* parts) {
   auto oldest = publishers_.end();
   for (auto at = publishers_.begin(); at != publishers_.end(); ++at) {
     const MemberView& view = at->second.view;
@@ -140,10 +168,16 @@ std::optional<MemberParts> LiveChannel::ForgetOldest(std::optional<uid_t> uid) {
       oldest = at;
     }
   }
-  if (oldest == publishers_.end()) return std::nullopt;
+  if (oldest == publishers_.end()) return false;
+  RemoveLocked(publishers_, oldest, parts);
+  return true;
+}
+
+std::vector<MemberParts> LiveChannel::ForgetOldest(std::optional<uid_t> uid) {
   std::vector<MemberParts> parts;
-  RemoveLocked(publishers_, oldest, &parts);
-  return std::move(parts.front());
+  absl::MutexLock lock(&mutex_);
+  ForgetOldestLocked(uid, &parts);
+  return parts;
 }
 
 }  // namespace shmd

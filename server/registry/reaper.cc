@@ -14,8 +14,9 @@ Reaper::~Reaper() {
 void Reaper::Run() {
   while (!stopping_) {
     registry_->expiries().WaitForNext(registry_->clock().SinceBoot());
-    registry_->CleanUpSessions();
     registry_->RemoveExpired();
+    // Last, so that what is set to be looked at in it is not taken for done.
+    registry_->CleanUpSessions();
   }
 }
 

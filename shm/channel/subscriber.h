@@ -14,6 +14,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/error.h"
+#include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 #include "shm/channel/call_status.h"
@@ -406,10 +408,12 @@ bool BasicRingSubscriber<Memory, Wait>::Join(const Member& member) {
   const absl::StatusOr<UniqueFd> ring_fd =
       open_part_({PartKind::kRing, member.id.index, member.id.generation});
   if (!ring_fd.ok()) return absl::IsNotFound(ring_fd.status());
-  // What is no ring is nobody's.
+  // What is no ring is nobody's; there may be room for a ring later.
   absl::StatusOr<MappedRing> ring =
       MappedRing::Map(ring_fd->get(), member.id.generation, /*writable=*/false);
-  if (!ring.ok()) return true;
+  if (!ring.ok()) {
+    return GetErrorReason(ring.status()) == reason::kObjectUnsuitable;
+  }
   std::optional<MappedClaims> claims;
   if (reader_.claims) {
     const absl::StatusOr<UniqueFd> claims_fd =
@@ -417,7 +421,9 @@ bool BasicRingSubscriber<Memory, Wait>::Join(const Member& member) {
     if (!claims_fd.ok()) return absl::IsNotFound(claims_fd.status());
     absl::StatusOr<MappedClaims> mapped =
         MappedClaims::Map(claims_fd->get(), member.id.generation, ring->slots);
-    if (!mapped.ok()) return true;
+    if (!mapped.ok()) {
+      return GetErrorReason(mapped.status()) == reason::kObjectUnsuitable;
+    }
     claims = *std::move(mapped);
   }
   sources_.push_back(std::make_unique<Source>(
