@@ -83,11 +83,11 @@ class ChannelRegistry {
   EntryPtr FindOwnPage(const SessionId& session, const Handle& handle) const;
 
   // A session has ended: it takes part in nothing any more. Never blocks for
-  // long.
+  // long: what it leaves goes with LookAfterDeparted.
   void EndSession(const SessionId& session);
 
   // To be called now and then, by a thread that may take its time: lets go of
-  // publishers that have left and are awaited no more.
+  // publishers that have left and are awaited no more, and of what was left.
   void LookAfterDeparted();
 
   // The daemon stops. Where nothing keeps the pages, all who take part are told

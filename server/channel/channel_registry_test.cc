@@ -53,6 +53,7 @@ class ChannelRegistryTest : public RegistryTest {
     channels_->TakeUp();
     registry().NotifySessionEnd(
         [this](const SessionId& session) { channels_->EndSession(session); });
+    registry().NotifyCleanUp([this] { channels_->LookAfterDeparted(); });
   }
   ChannelRegistry& channels() { return *channels_; }
 

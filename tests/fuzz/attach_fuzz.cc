@@ -37,6 +37,7 @@ class Daemon {
     Expect(registry_.TakeUpStored({}).ok());
     registry_.NotifySessionEnd(
         [this](const SessionId& session) { channels_.EndSession(session); });
+    registry_.NotifyCleanUp([this] { channels_.LookAfterDeparted(); });
     CreateCommand command;
     command.name_space = kDefaultNamespace;
     command.id = "segment";
