@@ -117,6 +117,26 @@ TEST(ChannelTest, LoansAreInTheRingAndReturnedWhenNotPublished) {
             reason::kChannelBlocked);
 }
 
+TEST(ChannelTest, VeryLargePlacesAreUsedAgainAsSoonAsTheyAreReleased) {
+  constexpr uint64_t kLarge = 8 << 20;
+  MadeChannel channel(Small(8, 4 * kLarge));
+  auto subscriber = Subscriber(channel);
+  auto publisher = Publisher(channel);
+  const char* first = nullptr;
+  for (int i = 0; i < 3; ++i) {
+    auto loan = publisher->Borrow(kLarge, kNow);
+    ASSERT_TRUE(loan.ok()) << loan.status();
+    if (i == 0) first = loan->data();
+    EXPECT_EQ(loan->data(), first);
+    ASSERT_TRUE(publisher->Publish(*std::move(loan)).ok());
+    EXPECT_TRUE(subscriber->Receive(Soon()).ok());
+  }
+  // Not before.
+  auto held = publisher->Borrow(kLarge, kNow);
+  ASSERT_TRUE(publisher->Publish(*std::move(held)).ok());
+  EXPECT_NE(publisher->Borrow(kLarge, kNow)->data(), first);
+}
+
 TEST(ChannelTest, SizesThatNeverFitAreRefusedInWords) {
   MadeChannel channel(Small());
   auto publisher = Publisher(channel);

@@ -176,6 +176,9 @@ class BasicRingRoom {
   // is about to write it.
   static constexpr uint64_t kEagerBytes = 32768;
   static constexpr uint64_t kEagerMessages = 8;
+  // From here on a look is nothing beside what it takes to fill a place that
+  // has got cold.
+  static constexpr uint64_t kVeryLargeBytes = 8 << 20;
   static constexpr uint64_t kLeastSleepNs = 1'000'000;
   static constexpr uint32_t kTurnsBetweenLooks = 8;
   // Messages from one try to map a newcomer's page to the next.
@@ -190,6 +193,8 @@ class BasicRingRoom {
 
   // nullopt when somebody has to be waited for.
   std::optional<Extent> FindRoom(uint64_t bytes) {
+    // What was just read is in the cache that all processors share.
+    if (bytes >= kVeryLargeBytes && first_ < published_) Reclaim();
     for (;;) {
       if (published_ + places_.loans - first_ < kept_.size()) {
         const std::optional<Extent> place = places_.Allocate(bytes);
