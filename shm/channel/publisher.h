@@ -198,6 +198,7 @@ class BasicRingPublisher {
     }
     Slots::Fill(slot, fields);
     room_.Keep(number, loan.Take(), options.to);
+    room_.NotePace(fields.time_ns);
     return slot;
   }
 

@@ -82,6 +82,11 @@ class BasicRingRoom {
     const uint64_t now_ns = mode_ == Mode::kOne ? Wait::RecentNs() : 0;
     kept_[number & mask()] = {place, to, now_ns};
   }
+  // When the last message was filled in.
+  void NotePace(uint64_t time_ns) {
+    is_slow_ = time_ns - last_time_ns_ >= kSlowNs;
+    last_time_ns_ = time_ns;
+  }
   // After they were shown.
   void Published(uint64_t count) {
     published_ += count;
@@ -176,9 +181,10 @@ class BasicRingRoom {
   // is about to write it.
   static constexpr uint64_t kEagerBytes = 32768;
   static constexpr uint64_t kEagerMessages = 8;
-  // From here on a look is nothing beside what it takes to fill a place that
-  // has got cold.
+  // From here on, where messages take as long as it takes to fill them, a look
+  // before each is nothing beside filling a place that has got cold.
   static constexpr uint64_t kVeryLargeBytes = 8 << 20;
+  static constexpr uint64_t kSlowNs = 500'000;
   static constexpr uint64_t kLeastSleepNs = 1'000'000;
   static constexpr uint32_t kTurnsBetweenLooks = 8;
   // Messages from one try to map a newcomer's page to the next.
@@ -194,7 +200,7 @@ class BasicRingRoom {
   // nullopt when somebody has to be waited for.
   std::optional<Extent> FindRoom(uint64_t bytes) {
     // What was just read is in the cache that all processors share.
-    if (bytes >= kVeryLargeBytes && first_ < published_) Reclaim();
+    if (is_slow_ && bytes >= kVeryLargeBytes && first_ < published_) Reclaim();
     for (;;) {
       if (published_ + places_.loans - first_ < kept_.size()) {
         const std::optional<Extent> place = places_.Allocate(bytes);
@@ -434,6 +440,8 @@ class BasicRingRoom {
   absl::Status status_;
   uint64_t published_ = 0;
   uint64_t first_ = 0;  // that is not taken back yet
+  uint64_t last_time_ns_ = 0;
+  bool is_slow_ = false;  // messages come at such a pace
   uint64_t announced_ = 0;
   uint64_t sleeps_ = 0;
   uint32_t tries_ = 0;
