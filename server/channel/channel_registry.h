@@ -9,6 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -165,7 +166,7 @@ class ChannelRegistry {
   mutable absl::Mutex mutex_ ABSL_ACQUIRED_AFTER(making_);
   absl::flat_hash_map<std::string, ById> by_namespace_ ABSL_GUARDED_BY(mutex_);
   // Those with publishers that have left.
-  std::vector<ChannelPtr> departed_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_set<ChannelPtr> departed_ ABSL_GUARDED_BY(mutex_);
   absl::Duration next_look_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteDuration();
   absl::Duration until_next_look_ ABSL_GUARDED_BY(mutex_);
   std::vector<MemberParts> discarded_ ABSL_GUARDED_BY(mutex_);

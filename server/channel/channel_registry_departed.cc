@@ -2,6 +2,7 @@
 // them.
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/error.h"
@@ -22,10 +23,7 @@ void ChannelRegistry::AwaitReaders(const ChannelPtr& channel) {
   if (!channel->HasDeparted()) return;
   const absl::Duration now = segments_->clock().SinceBoot();
   absl::MutexLock lock(&mutex_);
-  if (std::find(departed_.begin(), departed_.end(), channel) ==
-      departed_.end()) {
-    departed_.push_back(channel);
-  }
+  departed_.insert(channel);
   until_next_look_ = kFirstLook;
   // Never put off: who asks again and again is not the only one.
   next_look_ = std::min(next_look_, now + until_next_look_);
@@ -34,7 +32,7 @@ void ChannelRegistry::AwaitReaders(const ChannelPtr& channel) {
 
 void ChannelRegistry::LookAfterDeparted() {
   std::vector<MemberParts> discarded;
-  std::vector<ChannelPtr> channels;
+  absl::flat_hash_set<ChannelPtr> channels;
   const absl::Duration now = segments_->clock().SinceBoot();
   {
     absl::MutexLock lock(&mutex_);
@@ -44,19 +42,11 @@ void ChannelRegistry::LookAfterDeparted() {
     next_look_ = absl::InfiniteDuration();
   }
   for (const ChannelPtr& channel : channels) Discard(channel->ForgetRead());
-  channels.erase(std::remove_if(channels.begin(), channels.end(),
-                                [](const auto& channel) {
-                                  return !channel->HasDeparted();
-                                }),
-                 channels.end());
+  absl::erase_if(channels,
+                 [](const auto& channel) { return !channel->HasDeparted(); });
   if (channels.empty()) return;
   absl::MutexLock lock(&mutex_);
-  for (ChannelPtr& channel : channels) {
-    if (std::find(departed_.begin(), departed_.end(), channel) ==
-        departed_.end()) {
-      departed_.push_back(std::move(channel));
-    }
-  }
+  departed_.merge(channels);
   // Sooner where somebody has left meanwhile.
   until_next_look_ = std::min(2 * until_next_look_, kLookInterval);
   next_look_ = std::min(next_look_, now + until_next_look_);

@@ -62,12 +62,10 @@ bool HasMessages(const ChannelFields& fields, const MemberParts& parts) {
 }
 
 bool HasOpened(const MemberParts& reader, const MemberView& publisher) {
-  const MemberMemory memory(reader.part, sizeof(layout::ReaderPage));
-  if (memory.data() == nullptr) return false;
-  const auto& page =
-      *reinterpret_cast<const layout::ReaderPage*>(memory.data());
-  return ReadWord(page.cursors[publisher.index].generation) ==
-         publisher.generation;
+  const MemberHead<layout::ReaderPage> page(reader.part);
+  return page.get() != nullptr &&
+         ReadWord(page.get()->cursors[publisher.index].generation) ==
+             publisher.generation;
 }
 
 }  // namespace

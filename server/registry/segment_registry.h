@@ -236,6 +236,8 @@ class SegmentRegistry {
   Clock& clock() { return *parts_.clock; }
 
  private:
+  bool HoldLocked(SegmentEntry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   enum class RemoveKind { kDelete, kDisown };
 
   // A create between its reservation and its end.

@@ -202,11 +202,15 @@ absl::StatusOr<SegmentRegistry::Attached> SegmentRegistry::Attach(
 
 bool SegmentRegistry::Hold(const EntryPtr& entry) {
   absl::MutexLock lock(&mutex_);
+  return HoldLocked(*entry);
+}
+
+bool SegmentRegistry::HoldLocked(SegmentEntry& entry) {
   // Who is removed is there as long as somebody has it.
-  if ((entry->claimed || entry->removed) && entry->attachments == 0) {
+  if ((entry.claimed || entry.removed) && entry.attachments == 0) {
     return false;
   }
-  ++entry->attachments;
+  ++entry.attachments;
   return true;
 }
 
@@ -214,9 +218,9 @@ absl::StatusOr<SegmentRegistry::Attached> SegmentRegistry::AttachReserved(
     const EntryPtr& entry, Access access) {
   Attached attached;
   attached.access = access;
-  if (!Hold(entry)) return SegmentNotFound();
   {
     absl::MutexLock lock(&mutex_);
+    if (!HoldLocked(*entry)) return SegmentNotFound();
     attached.view = ViewOf(entry);
   }
   const Segment& segment = *attached.view.segment;

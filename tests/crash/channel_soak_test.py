@@ -45,6 +45,7 @@ class Actor:
 
     def __init__(self, soak, life, *arguments, policy=None):
         self.life, self.policy = life, policy
+        self.number = soak.lives
         self.was_killed = False
         self.error = None
         self.process = subprocess.Popen(
@@ -154,11 +155,7 @@ class Soak:
 
     def _new(self, role):
         self.lives += 1
-        actor = self._start(role, "%s%d" % (role, self.lives))
-        actor.number = self.lives
-        return actor
-
-    def _start(self, role, life):
+        life = "%s%d" % (role, self.lives)
         if role == "camera":
             return Source(self, life, "pub", "frames", "--lines").start()
         if role == "producer":
