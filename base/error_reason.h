@@ -105,6 +105,7 @@ inline constexpr char kDirectoryFull[] = "DIRECTORY_FULL";
 inline constexpr char kObjectIdInvalid[] = "OBJECT_ID_INVALID";
 inline constexpr char kArenaNotFound[] = "ARENA_NOT_FOUND";
 inline constexpr char kSegmentReserved[] = "SEGMENT_RESERVED";
+inline constexpr char kAnswersUnread[] = "ANSWERS_UNREAD";
 inline constexpr char kArenaShared[] = "ARENA_SHARED";
 inline constexpr char kObjectsInUse[] = "OBJECTS_IN_USE";
 

@@ -60,20 +60,19 @@ void Lane::TellFreed(uint32_t arena, uint64_t offset_bytes,
 void Lane::TellArenaGone(uint32_t arena) {
   // A program that does not listen keeps some address space, and no more of
   // the daemon's memory than this.
-  constexpr size_t kMostKeptBack = 65536;
-  if (kept_back() >= kMostKeptBack) return;
+  if (is_deaf()) return;
   layout::Answer answer = {};
   answer.kind = static_cast<uint32_t>(layout::AnswerKind::kArenaGone);
   answer.arena = arena;
   Freed(answer);
 }
 
-void Lane::Flush() {
-  if (Publish()) pages_.WakeProgram();
+uint64_t Lane::ForEachPin(absl::FunctionRef<void(uint32_t)> visit) const {
+  return shmd::ForEachPin(pages_.session(), visit);
 }
 
-void Lane::CollectPins(absl::flat_hash_set<uint32_t>* positions) const {
-  shmd::CollectPins(pages_.session(), positions);
+void Lane::Flush() {
+  if (Publish()) pages_.WakeProgram();
 }
 
 }  // namespace shmd

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/access/caller.h"
@@ -42,7 +42,8 @@ class Lane : public SessionLane {
   // Lets the program see its answers, and wakes it if it sleeps.
   void Flush();
 
-  void CollectPins(absl::flat_hash_set<uint32_t>* positions) const;
+  // Calls `visit(position)` as ForEachPin does; how many slots it looked at.
+  uint64_t ForEachPin(absl::FunctionRef<void(uint32_t)> visit) const;
   // Calls `visit(position)` for what was pinned since the last call, as far as
   // the page still has it: any numbers at all.
   template <typename Visit>

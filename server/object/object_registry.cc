@@ -12,14 +12,16 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/access/policy.h"
+#include "shm/sys/file.h"
 
 namespace shmd {
 namespace {
 
 constexpr char kDirectoryId[] = "shmd.directory";
 
-// How often a directory that is empty but in use is looked at again.
-constexpr absl::Duration kUsersAwaited = absl::Milliseconds(5);
+// How often what cannot be done yet is looked at again: a directory that is
+// empty but in use, say.
+constexpr absl::Duration kLookedAtAgain = absl::Milliseconds(5);
 
 constexpr DirectoryOptions kOptions = {kMaxObjects, kMemoryReserveBytes};
 
@@ -306,10 +308,30 @@ absl::Duration ObjectRegistry::DoDue() {
   for (const auto& table : Tables()) {
     next = std::min(next, table->DoDue());
     room_maker_.RemoveEmptyArenas(*table);
+    if (table->HasUnusedPages() && !GiveBackUnusedPages(table)) {
+      next = std::min(next, kLookedAtAgain);
+    }
     some_unused = some_unused || table->IsEmpty();
   }
-  if (some_unused && !RemoveUnused()) next = std::min(next, kUsersAwaited);
+  if (some_unused && !RemoveUnused()) next = std::min(next, kLookedAtAgain);
   return next;
+}
+
+bool ObjectRegistry::GiveBackUnusedPages(std::shared_ptr<ObjectTable> table) {
+  if (is_tidying_.exchange(true)) return false;
+  tidier_.Run([this, table = std::move(table)] {
+    for (const ObjectTable::UnusedPages& one : table->TakeUnusedPages()) {
+      for (const Extent& run : one.runs) {
+        const absl::Status status =
+            sys::PunchHole(one.arena.entry->object.memfd.get(),
+                           run.offset_bytes, run.size_bytes);
+        // They stay until the arena goes.
+        if (!status.ok()) Log(LogLevel::kError, status.message());
+      }
+    }
+    is_tidying_ = false;
+  });
+  return true;
 }
 
 bool ObjectRegistry::RemoveUnused() {

@@ -15,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 #include "base/clock.h"
+#include "base/worker_pool.h"
 #include "server/object/arena_sealer.h"
 #include "server/object/object.h"
 #include "server/object/object_table.h"
@@ -127,6 +128,9 @@ class ObjectRegistry {
   absl::Status TakeUpLanes(const std::vector<SegmentView>& reserved);
   // False when one has to wait until calls have let it go.
   bool RemoveUnused();
+  // On a thread of its own: to look at all objects takes time, and so does the
+  // kernel to free pages. False while that is at work for another table.
+  bool GiveBackUnusedPages(std::shared_ptr<ObjectTable> table);
 
   SegmentRegistry* const segments_;
   const Caller self_;
@@ -139,6 +143,8 @@ class ObjectRegistry {
   ArenaSealer sealer_;  // ends before the tables
   RoomMaker room_maker_;
   std::atomic<size_t> room_waiters_{0};  // by RPC
+  std::atomic<bool> is_tidying_{false};
+  WorkerPool tidier_{1};
   // The last: its thread uses the others.
   RoomServer room_server_;
 };

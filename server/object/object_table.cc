@@ -53,8 +53,19 @@ absl::Status ObjectExists(const NameKey& name) {
       .With("object", name.id());
 }
 
+absl::Status TooManyRetired(size_t more) {
+  return Exhausted(reason::kDirectoryFull, "objects that are pinned still",
+                   more, 0, "objects");
+}
+
 uint64_t UnixNanos(absl::Time time) {
   return static_cast<uint64_t>(std::max<int64_t>(absl::ToUnixNanos(time), 0));
+}
+
+absl::Status ArenaOver(uint32_t arena) {
+  return Error(absl::StatusCode::kNotFound, reason::kArenaNotFound,
+               "the session that wrote the arena has ended")
+      .With("arena", arena);
 }
 
 }  // namespace
@@ -73,30 +84,6 @@ ObjectTable::ObjectTable(DirectoryWriter directory, SegmentView segment,
       signal_(parts.signal),
       wake_(std::move(parts.wake)),
       directory_(std::move(directory)) {}
-
-uint32_t ObjectTable::NextArena() {
-  absl::MutexLock lock(&mutex_);
-  return directory_.NextArena();
-}
-
-void ObjectTable::AddArena(uint32_t number, SegmentView segment,
-                           const SessionId& writer) {
-  if (segment.entry != nullptr && segment.entry->object.memfd.valid()) {
-    segment.entry->arena_reader.Open(segment.entry->object.memfd.get());
-  }
-  absl::MutexLock lock(&mutex_);
-  ArenaState arena;
-  arena.size_bytes = segment.segment->options.size_bytes;
-  arena.owner = segment.segment->options.owner;
-  if (IsSpillArena(segment.segment->options, segment.segment->role)) {
-    arena.spilled = std::make_unique<ExtentAllocator>(arena.size_bytes);
-  } else {
-    arena.writer = writer;
-  }
-  arena.is_sealed = segment.segment->state == SegmentState::kSealed;
-  arena.segment = std::move(segment);
-  arenas_[number] = std::move(arena);
-}
 
 void ObjectTable::AddLane(const SessionId& session,
                           std::unique_ptr<Lane> lane) {
@@ -125,11 +112,24 @@ absl::Status ObjectTable::CheckPublish(const ObjectUser& user,
           ? arena->second.writer == user.session
           : user.is_administrator || user.uid == arena->second.owner;
   if (!is_writer) return NotAllowed(user);
+  if (!arena->second.writer.has_value()) return ArenaOver(command.arena);
+  RETURN_IF_ERROR(CheckListens(*arena->second.writer));
   if (command.strict ? arena->second.objects > 0
                      : arena->second.is_sealing || arena->second.is_sealed) {
     return ArenaShared(command.arena);
   }
   return CheckRange(command, arena->second.size_bytes);
+}
+
+absl::Status ObjectTable::CheckListens(const SessionId& writer) const {
+  const auto lane = lanes_.find(writer);
+  if (lane == lanes_.end() || !lane->second->is_deaf()) {
+    return absl::OkStatus();
+  }
+  return Exhausted(reason::kAnswersUnread,
+                   "answers that the arena's writer "
+                   "has not read",
+                   1, 0, "answers");
 }
 
 absl::Status ObjectTable::CheckName(const ObjectUser& user,
@@ -159,10 +159,7 @@ absl::StatusOr<uint32_t> ObjectTable::PublishLocked(
   const uint32_t existing = directory_.Find(command.name);
   if (existing != 0 && IsRepeated(user, existing, command)) return existing;
   RETURN_IF_ERROR(CheckName(user, command, existing));
-  if (retired_.size() >= kMaxRetiredObjects) {
-    return Exhausted(reason::kDirectoryFull, "objects that are pinned still", 1,
-                     0, "objects");
-  }
+  if (retired_.size() >= kMaxRetiredObjects) return TooManyRetired(1);
   const absl::Time now = clock_->WallTime();
   EntryFields fields;
   fields.arena = command.arena;
@@ -183,14 +180,14 @@ absl::StatusOr<uint32_t> ObjectTable::PublishLocked(
   RETURN_IF_ERROR(directory_.Publish(command.name, fields, &position));
   SHMD_FAILPOINT("object.published");
   ++arena.objects;
+  NoteUsed(fields);
   uses_.Touch(position);
   if (events_ != nullptr) {
     NoteEvent(ObjectEvent::Type::kCreated, command.name, fields);
   }
   if (existing != 0) Retire(existing);
   if (fields.expire_time_ns != 0) {
-    expiries_.emplace(fields.expire_time_ns,
-                      std::make_pair(position, fields.generation));
+    expiries_.insert({fields.expire_time_ns, position});
   }
   AnswerWaiters(command.name, fields.generation);
   return position;
@@ -209,6 +206,9 @@ absl::StatusOr<ObjectView> ObjectTable::Publish(const ObjectUser& user,
 absl::Status ObjectTable::CheckAllLocked(
     const ObjectUser& user, absl::Span<const PublishCommand> commands) const {
   absl::flat_hash_map<std::string, size_t> names;
+  if (retired_.size() + commands.size() > kMaxRetiredObjects) {
+    return TooManyRetired(commands.size());
+  }
   for (size_t i = 0; i < commands.size(); ++i) {
     const PublishCommand& command = commands[i];
     absl::Status status = CheckPublish(user, command);
@@ -229,8 +229,9 @@ absl::Status ObjectTable::CheckAll(
 absl::StatusOr<std::vector<ObjectView>> ObjectTable::PublishAll(
     const ObjectUser& user, absl::Span<const PublishCommand> commands) {
   absl::MutexLock lock(&mutex_);
-  // What can be refused is refused before anything was done.
-  const absl::Status refused = CheckAllLocked(user, commands);
+  // What can be refused, or lack memory, is refused before anything was done.
+  absl::Status refused = CheckAllLocked(user, commands);
+  if (refused.ok()) refused = directory_.Reserve(commands.size());
   if (!refused.ok()) {
     for (const PublishCommand& command : commands) DropUnused(command);
     Settle();
@@ -240,7 +241,8 @@ absl::StatusOr<std::vector<ObjectView>> ObjectTable::PublishAll(
   for (size_t i = 0; i < commands.size(); ++i) {
     const absl::StatusOr<uint32_t> position = PublishLocked(user, commands[i]);
     if (!position.ok()) {
-      // Nothing that this batch published stays; what it replaced is gone.
+      // Only when names hash alike beyond what the index holds of them. Nothing
+      // that this batch published stays; what it replaced is gone.
       for (const ObjectView& view : views) {
         directory_.Unlink(view.position);
         Retire(view.position);
@@ -322,6 +324,9 @@ void ObjectTable::Retire(uint32_t position) {
   retired.offset_bytes = entry.offset_bytes;
   retired.generation = entry.generation;
   retired_.push_back(retired);
+  if (entry.expire_time_ns != 0) {
+    expiries_.erase({entry.expire_time_ns, position});
+  }
   if (events_ == nullptr) return;
   const NameKey name = directory_.key(position);
   // Who was replaced was told of by that.
@@ -432,6 +437,7 @@ void ObjectTable::EndSession(const SessionId& session) {
   }
   for (const uint32_t number : orphaned) {
     arenas_[number].writer.reset();
+    NoteWriterEnded(number);
     // As if one object more had gone.
     ++arenas_[number].objects;
     LeaveArena(number);
@@ -443,29 +449,9 @@ void ObjectTable::Settle() {
   FreeRetired();
   FlushAnswers();
   if (!retired_.empty() || !expiries_.empty() || !empty_arenas_.empty() ||
-      lanes_.empty()) {
+      !untidy_arenas_.empty() || lanes_.empty()) {
     wake_();
   }
-}
-
-void ObjectTable::LeaveArena(uint32_t number) {
-  const auto found = arenas_.find(number);
-  if (found == arenas_.end()) return;
-  ArenaState& arena = found->second;
-  if (--arena.objects > 0) return;
-  // In what is sealed nothing can be put any more.
-  if (arena.writer.has_value() && !arena.is_sealed) return;
-  empty_arenas_.push_back(std::move(arena.segment));
-  arenas_.erase(found);
-  for (const auto& [session, lane] : lanes_) {
-    lane->TellArenaGone(number);
-    MarkDirty(*lane);
-  }
-}
-
-std::vector<SegmentView> ObjectTable::TakeEmptyArenas() {
-  absl::MutexLock lock(&mutex_);
-  return std::exchange(empty_arenas_, {});
 }
 
 bool ObjectTable::IsEmpty() const {

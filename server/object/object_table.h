@@ -6,7 +6,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -35,6 +37,8 @@ inline constexpr size_t kMaxArenas = 65536;
 inline constexpr size_t kMaxObjectWaiters = 32;      // by RPC, each a thread
 inline constexpr size_t kMaxAwaitsOfLane = 64;       // by a ring
 inline constexpr size_t kMaxRetiredObjects = 65536;  // waiting for their pins
+// So that nobody waits for long while all objects are looked at.
+inline constexpr uint64_t kEntriesAtOnce = 4096;
 
 // The objects of one namespace: its directory, the arenas they lie in, and the
 // sessions that take part without calls. Thread-safe; makes no system call but
@@ -124,6 +128,14 @@ class ObjectTable : public std::enable_shared_from_this<ObjectTable> {
   void EndSession(const SessionId& session);
   // Arenas that nobody writes and nothing is in, to be removed by the caller.
   std::vector<SegmentView> TakeEmptyArenas();
+  // object_table_arenas.cc. Whole pages of arenas that nobody writes any more,
+  // and that nothing is in and nothing will be: to be given back to the kernel.
+  struct UnusedPages {
+    SegmentView arena;
+    std::vector<Extent> runs;
+  };
+  bool HasUnusedPages() const;
+  std::vector<UnusedPages> TakeUnusedPages();
   // Nobody takes part, and there is nothing.
   bool IsEmpty() const;
 
@@ -174,7 +186,10 @@ class ObjectTable : public std::enable_shared_from_this<ObjectTable> {
     uint64_t size_bytes = 0;
     uid_t owner = 0;
     std::optional<SessionId> writer;
-    uint64_t objects = 0;  // that lie in it, retired ones too
+    uint64_t objects = 0;     // that lie in it, retired ones too
+    uint64_t used_bytes = 0;  // by these
+    // Freed since its unused pages were last given back, when nobody writes it.
+    uint64_t freed_bytes = 0;
     // Which parts have spilled objects; null where a session writes, or wrote.
     std::unique_ptr<ExtentAllocator> spilled;
     bool is_sealing = false;
@@ -187,6 +202,15 @@ class ObjectTable : public std::enable_shared_from_this<ObjectTable> {
     uint64_t offset_bytes = 0;
     uint64_t generation = 0;
   };
+  // Of a live object that has an end, by moment.
+  struct Expiry {
+    uint64_t time_ns = 0;
+    uint32_t position = 0;
+    bool operator<(const Expiry& other) const {
+      return std::tie(time_ns, position) <
+             std::tie(other.time_ns, other.position);
+    }
+  };
   struct LaneWait {
     SessionId session;
     uint64_t cookie = 0;
@@ -195,6 +219,10 @@ class ObjectTable : public std::enable_shared_from_this<ObjectTable> {
 
   absl::Status CheckPublish(const ObjectUser& user,
                             const PublishCommand& command) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether an arena's writer reads what it is told, so that what is freed does
+  // not pile up.
+  absl::Status CheckListens(const SessionId& writer) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether an object of that name is in the way; `existing` is its position.
   absl::Status CheckName(const ObjectUser& user, const PublishCommand& command,
@@ -279,6 +307,17 @@ class ObjectTable : public std::enable_shared_from_this<ObjectTable> {
   absl::Duration EndOldWaits() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Duration RemoveExpired() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FreeRetired() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The next FreeRetired looks at the pins, however long that takes.
+  void LookAtPinsNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    pins_looked_at_ = 0;
+  }
+  // The retired ones that are pinned.
+  Positions PinnedOfRetired() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The arena's account of what it is used for.
+  void NoteUsed(const EntryFields& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NoteFreed(uint32_t arena, const EntryFields& entry)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NoteWriterEnded(uint32_t arena) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Free(const Retired& retired) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void LeaveArena(uint32_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void MarkDirty(Lane& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -297,19 +336,23 @@ class ObjectTable : public std::enable_shared_from_this<ObjectTable> {
   DirectoryWriter directory_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<uint32_t, ArenaState> arenas_ ABSL_GUARDED_BY(mutex_);
   std::vector<SegmentView> empty_arenas_ ABSL_GUARDED_BY(mutex_);
+  // That nobody writes, and that have pages nothing is in.
+  absl::flat_hash_set<uint32_t> untidy_arenas_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<SessionId, std::unique_ptr<Lane>> lanes_
       ABSL_GUARDED_BY(mutex_);
   // Those that are looked at, and those with answers to be flushed.
   BasicLaneSet<Lane> hot_lanes_ ABSL_GUARDED_BY(mutex_);
   std::vector<Lane*> dirty_lanes_ ABSL_GUARDED_BY(mutex_);
   std::vector<Retired> retired_ ABSL_GUARDED_BY(mutex_);
+  // How many slots the last look at pins went through, and when the next may
+  // begin, since boot.
+  uint64_t pins_looked_at_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Duration next_look_at_pins_ ABSL_GUARDED_BY(mutex_);
   // Being copied by the daemon itself, which is as good as a pin.
   absl::flat_hash_set<uint32_t> copied_ ABSL_GUARDED_BY(mutex_);
   UseOrder uses_ ABSL_GUARDED_BY(mutex_);
   std::function<void(const RoomAsk&)> ask_for_room_ ABSL_GUARDED_BY(mutex_);
-  // By moment; the generation tells whether the entry is still the same.
-  std::multimap<uint64_t, std::pair<uint32_t, uint64_t>> expiries_
-      ABSL_GUARDED_BY(mutex_);
+  std::set<Expiry> expiries_ ABSL_GUARDED_BY(mutex_);
   std::multimap<std::string, LaneWait> lane_waits_ ABSL_GUARDED_BY(mutex_);
   // Null while nobody watches.
   std::shared_ptr<ObjectEvents> events_ ABSL_GUARDED_BY(mutex_);

@@ -23,6 +23,12 @@ constexpr absl::Duration kPinsLookedAt = absl::Milliseconds(5);
 constexpr size_t kLooksForNothing = 4000;
 // So that one busy session cannot keep the others waiting.
 constexpr size_t kSubmissionsPerTurn = 64;
+// Nor many objects that have the same end.
+constexpr int kExpiredAtOnce = 4096;
+// A look at so many slots is nothing; one at more is followed by a pause ten
+// times as long, so that no session can take the daemon's time by its pins.
+constexpr uint64_t kFewPins = 512;
+const absl::Duration kPauseForPin = absl::Nanoseconds(50);
 
 PublishCommand CommandOf(const Submission& submission, const NameKey& name) {
   PublishCommand command;
@@ -217,11 +223,10 @@ absl::Duration ObjectTable::EndOldWaits() {
     const auto lane = lanes_.find(wait->second.session);
     if (lane != lanes_.end()) {
       --lane->second->awaits;
-      lane->second->Answer(
-          wait->second.cookie,
-          Error(absl::StatusCode::kNotFound, reason::kObjectNotFound,
-                "there is no such object"),
-          0);
+      Answer(*lane->second, wait->second.cookie,
+             Error(absl::StatusCode::kNotFound, reason::kObjectNotFound,
+                   "there is no such object"),
+             0);
     }
     wait = lane_waits_.erase(wait);
   }
@@ -230,17 +235,14 @@ absl::Duration ObjectTable::EndOldWaits() {
 
 absl::Duration ObjectTable::RemoveExpired() {
   const absl::Time now = clock_->WallTime();
-  while (!expiries_.empty()) {
-    const auto [moment, object] = *expiries_.begin();
-    const absl::Duration left = UntilNanos(moment, now);
+  for (int i = 0; !expiries_.empty(); ++i) {
+    if (i == kExpiredAtOnce) return absl::ZeroDuration();
+    const Expiry first = *expiries_.begin();
+    const absl::Duration left = UntilNanos(first.time_ns, now);
     if (left > absl::ZeroDuration()) return left;
-    expiries_.erase(expiries_.begin());
-    const auto [position, generation] = object;
     SHMD_FAILPOINT("object.expire");
-    if (directory_.fields(position).generation == generation &&
-        directory_.Unlink(position)) {
-      Retire(position);
-    }
+    directory_.Unlink(first.position);
+    Retire(first.position);
   }
   return absl::InfiniteDuration();
 }
@@ -257,9 +259,12 @@ absl::Duration ObjectTable::DoDue() {
 
 void ObjectTable::FreeRetired() {
   if (retired_.empty()) return;
+  if (pins_looked_at_ > kFewPins && clock_->SinceBoot() < next_look_at_pins_) {
+    return;  // DoDue comes again
+  }
   // Each was retired before its pins are read here, so whoever has it pinned
   // now had it pinned before, or will find that it is retired.
-  const Positions pinned = CollectAllPins();
+  const Positions pinned = PinnedOfRetired();
   SHMD_FAILPOINT("object.free");
   size_t kept = 0;
   for (const Retired& one : retired_) {
@@ -273,7 +278,24 @@ void ObjectTable::FreeRetired() {
   retired_.resize(kept);
 }
 
+ObjectTable::Positions ObjectTable::PinnedOfRetired() {
+  Positions pinned = copied_;
+  pins_looked_at_ = 0;
+  const absl::flat_hash_set<uint32_t>& retired = directory_.retired();
+  for (const auto& [session, lane] : lanes_) {
+    pins_looked_at_ += lane->ForEachPin([&](uint32_t position) {
+      if (retired.contains(position)) pinned.insert(position);
+    });
+  }
+  if (pins_looked_at_ > kFewPins) {
+    next_look_at_pins_ = clock_->SinceBoot() +
+                         kPauseForPin * static_cast<double>(pins_looked_at_);
+  }
+  return pinned;
+}
+
 void ObjectTable::Free(const Retired& retired) {
+  NoteFreed(retired.arena, directory_.fields(retired.position));
   directory_.Free(retired.position);
   const auto arena = arenas_.find(retired.arena);
   if (arena == arenas_.end()) return;
@@ -303,10 +325,10 @@ void ObjectTable::TakeUp() {
       return;
     }
     ++arena->second.objects;
+    NoteUsed(entry);
     found.emplace_back(entry.generation, position);
     if (entry.expire_time_ns != 0) {
-      expiries_.emplace(entry.expire_time_ns,
-                        std::make_pair(position, entry.generation));
+      expiries_.insert({entry.expire_time_ns, position});
     }
   });
   // Their memory is gone.
@@ -315,8 +337,10 @@ void ObjectTable::TakeUp() {
     directory_.Free(position);
   }
   for (const uint32_t position : directory_.retired()) {
-    const auto arena = arenas_.find(directory_.fields(position).arena);
+    const EntryFields entry = directory_.fields(position);
+    const auto arena = arenas_.find(entry.arena);
     if (arena != arenas_.end()) ++arena->second.objects;
+    NoteUsed(entry);
     Retire(position);
   }
   // Of uses nothing is known but the order of the publications.

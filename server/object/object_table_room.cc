@@ -15,8 +15,6 @@
 namespace shmd {
 namespace {
 
-// So that nobody waits for long while all objects are looked at.
-constexpr uint64_t kEntriesAtOnce = 4096;
 constexpr size_t kGroupsAtOnce = 64;
 // From here on a payload begins at a page, as its writer has it.
 constexpr uint64_t kPageAlignedFromBytes = 64 << 10;
@@ -50,7 +48,9 @@ void ObjectTable::AddRecentUses() {
 
 ObjectTable::Positions ObjectTable::CollectAllPins() const {
   Positions pinned = copied_;
-  for (const auto& [session, lane] : lanes_) lane->CollectPins(&pinned);
+  for (const auto& [session, lane] : lanes_) {
+    lane->ForEachPin([&](uint32_t position) { pinned.insert(position); });
+  }
   return pinned;
 }
 
@@ -153,6 +153,7 @@ uint64_t ObjectTable::Evict(absl::Span<const VictimGroup> groups) {
       }
       freed_bytes += group.freed_bytes;
     }
+    LookAtPinsNow();
     Settle();
     groups = groups.subspan(std::min(kGroupsAtOnce, groups.size()));
   }
@@ -255,8 +256,7 @@ bool ObjectTable::MoveTo(const Candidate& victim, uint32_t arena,
     NoteEvent(ObjectEvent::Type::kCreated, directory_.key(position), fields);
   }
   if (fields.expire_time_ns != 0) {
-    expiries_.emplace(fields.expire_time_ns,
-                      std::make_pair(position, fields.generation));
+    expiries_.insert({fields.expire_time_ns, position});
   }
   return true;
 }
@@ -273,6 +273,7 @@ bool ObjectTable::EndSpill(const VictimGroup& group, const SpillPlaces& places,
     arenas_[places.arena].spilled->Free(places.extents[i]);
     LeaveArena(places.arena);
   }
+  LookAtPinsNow();
   Settle();
   return all_moved;
 }

@@ -1,53 +1,21 @@
 // What goes when room is made, against a simple account of the same.
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <map>
 #include <memory>
-#include <optional>
 #include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/error.h"
-#include "base/error_reason.h"
 #include "gtest/gtest.h"
 #include "server/object/object_table.h"
-#include "shm/directory/directory_reader.h"
-#include "shm/directory/pins.h"
-#include "shm/sys/memory.h"
+#include "server/object/object_table_fixture.h"
 
 namespace shmd {
 namespace {
 
-constexpr uint64_t kArenaBytes = 1 << 20;
-constexpr uint64_t kObjectBytes = 64;
-constexpr SessionId kMine = {1};
-constexpr SessionId kOther = {2};
-constexpr uint32_t kArenaOfMine = 1, kArenaOfOther = 2;
-
-UniqueFd MakePage(size_t size_bytes) {
-  UniqueFd fd(memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  EXPECT_EQ(ftruncate(fd.get(), static_cast<off_t>(size_bytes)), 0);
-  EXPECT_EQ(
-      fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL),
-      0);
-  return fd;
-}
-
-SegmentView View(uint64_t size_bytes) {
-  auto segment = std::make_shared<Segment>();
-  segment->name = {"default", "it"};
-  segment->options.size_bytes = size_bytes;
-  segment->options.page_size_bytes = 4096;
-  return {nullptr, segment, 0};
-}
-
-class RoomModelTest : public ::testing::Test {
+class RoomModelTest : public ObjectTableFixture {
  protected:
   struct Known {
     uint32_t position = 0;
@@ -57,58 +25,11 @@ class RoomModelTest : public ::testing::Test {
     std::vector<uint32_t> pins;  // slots
   };
 
-  void SetUp() override {
-    auto writer = DirectoryWriter::Create({/*max_entries=*/4096, 0});
-    ASSERT_TRUE(writer.ok()) << writer.status();
-    auto fd = writer->ReadOnlyFd();
-    ASSERT_TRUE(fd.ok()) << fd.status();
-    sys::MmapRequest request;
-    request.fd = fd->get();
-    request.length_bytes = writer->max_size_bytes();
-    auto memory = sys::ScopedMmap::Map(request);
-    ASSERT_TRUE(memory.ok()) << memory.status();
-    memory_ = *std::move(memory);
-    auto reader = DirectoryReader::Open(memory_.data(), memory_.size_bytes());
-    ASSERT_TRUE(reader.ok()) << reader.status();
-    reader_.emplace(*reader);
-    ObjectTable::Parts parts;
-    parts.clock = &clock_;
-    parts.wake = [] {};
-    table_ = std::make_unique<ObjectTable>(*std::move(writer), View(4096),
-                                           std::move(parts));
-    const UniqueFd page = MakePage(sizeof(layout::SessionPage));
-    const UniqueFd answers = MakePage(sizeof(layout::AnswersPage));
-    auto lane = Lane::Open(page.get(), answers.get(), kOther, Caller());
-    ASSERT_TRUE(lane.ok()) << lane.status();
-    table_->AddLane(kOther, *std::move(lane));
-    sys::MmapRequest of_page;
-    of_page.fd = page.get();
-    of_page.length_bytes = sizeof(layout::SessionPage);
-    of_page.writable = true;
-    auto mapped = sys::ScopedMmap::Map(of_page);
-    ASSERT_TRUE(mapped.ok()) << mapped.status();
-    page_ = *std::move(mapped);
-    // SAFETY: a page of that layout, which Lane::Open has made ready.
-    pins_ = std::make_unique<PinSet>(
-        static_cast<layout::SessionPage*>(page_.data()));
-    table_->AddArena(kArenaOfMine, View(kArenaBytes), kMine);
-    table_->AddArena(kArenaOfOther, View(kArenaBytes), kOther);
-  }
-
-  static NameKey Key(const std::string& id) { return *NameKey::Of(id); }
-
   void Publish(const SessionId& session, const std::string& id,
                uint8_t priority) {
-    PublishCommand command;
-    command.name = Key(id);
-    command.arena = session == kMine ? kArenaOfMine : kArenaOfOther;
-    command.offset_bytes = kObjectBytes * next_place_++;
-    command.size_bytes = kObjectBytes;
+    PublishCommand command = Command(session, id);
     command.priority = priority;
-    ObjectUser user;
-    user.uid = 0;
-    user.session = session;
-    const auto made = table_->Publish(user, command);
+    const auto made = table_->Publish(Session(session), command);
     ASSERT_TRUE(made.ok()) << made.status();
     if (session != kMine) return;
     Known known;
@@ -158,15 +79,9 @@ class RoomModelTest : public ::testing::Test {
     return least == nullptr ? "" : least->first;
   }
 
-  FakeClock clock_;
-  sys::ScopedMmap memory_, page_;
-  std::optional<DirectoryReader> reader_;
-  std::unique_ptr<ObjectTable> table_;
-  std::unique_ptr<PinSet> pins_;
   std::map<std::string, Known> known_;  // those that may go, at some time
   std::vector<uint32_t> uses_;
   uint64_t last_use_ = 0;
-  uint64_t next_place_ = 0;
 };
 
 TEST_F(RoomModelTest, WhatGoesIsWhatTheAccountSays) {

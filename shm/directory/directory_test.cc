@@ -192,6 +192,42 @@ TEST_F(DirectoryTest, ManyNamesGrowIndexAndChunks) {
       writer_->ready());
 }
 
+TEST_F(DirectoryTest, WhatIsReservedNeedsNoMemoryMore) {
+  Publish("first", 0);
+  // Several chunks, and a larger index.
+  constexpr uint64_t kMany = 10'000;
+  const absl::Status reserved = writer_->Reserve(kMany);
+  ASSERT_TRUE(reserved.ok()) << reserved;
+  const uint64_t ready = writer_->ready();
+  const uint64_t buckets = writer_->buckets();
+  std::set<uint32_t> positions;
+  for (uint64_t i = 1; i <= kMany; ++i) {
+    positions.insert(Publish(std::to_string(i), i));
+  }
+  EXPECT_EQ(positions.size(), kMany);
+  EXPECT_EQ(writer_->ready(), ready);
+  EXPECT_EQ(writer_->buckets(), buckets);
+  for (uint64_t i = 1; i <= kMany; ++i) {
+    ASSERT_EQ(Find(std::to_string(i)), Lookup::kFound) << i;
+  }
+  uint64_t listed = 0;
+  writer_->ForEach([&](uint32_t) { ++listed; });
+  EXPECT_EQ(listed, kMany + 1);
+  Restart();
+  EXPECT_EQ(writer_->live(), kMany + 1);
+}
+
+TEST_F(DirectoryTest, MoreThanThereCanBeIsNotReserved) {
+  DirectoryOptions options;
+  options.max_entries = 1000;
+  Start(options);
+  Publish("first", 0);
+  EXPECT_EQ(GetErrorReason(writer_->Reserve(100'000)), reason::kDirectoryFull);
+  Publish("second", 1);
+  EXPECT_EQ(Find("first"), Lookup::kFound);
+  EXPECT_EQ(Find("second"), Lookup::kFound);
+}
+
 TEST_F(DirectoryTest, ListsEachObjectOnce) {
   std::map<std::string, uint64_t> expected;
   for (uint64_t i = 0; i < 100; ++i) {

@@ -27,7 +27,7 @@ namespace shmd {
 //
 // An entry goes through these hands: Publish() makes it live; Unlink(), or
 // Publish() of its name, retires it; Free() makes it usable again, which is
-// for who has found no pin on it (shm/directory/pin_scan.h) after that.
+// for who has found no pin on it (shm/directory/pins.h) after that.
 template <typename Memory>
 class BasicDirectoryWriter {
  public:
@@ -73,6 +73,10 @@ class BasicDirectoryWriter {
   // was replaced and is retired now, or 0. DIRECTORY_FULL, MEMORY_EXHAUSTED.
   absl::Status Publish(const NameKey& key, const EntryFields& fields,
                        uint32_t* position, uint32_t* replaced = nullptr);
+
+  // Takes the memory that Publish() of so many names more may need, so that
+  // none of them lacks it. DIRECTORY_FULL, MEMORY_EXHAUSTED.
+  absl::Status Reserve(uint64_t entries);
 
   // Takes a live entry out of the directory and retires it. False when it is
   // not live.
@@ -174,6 +178,7 @@ class BasicDirectoryWriter {
 
   // An unused cell for a name that is not in the index, which grows for it.
   absl::StatusOr<typename Table::Place> MakeRoom(uint64_t hash);
+  absl::Status GrowIndexFor(uint64_t names);
 
   // Memory for an entry, which is free; it is not taken yet.
   absl::StatusOr<uint32_t> NextEntry();
@@ -230,14 +235,33 @@ uint32_t BasicDirectoryWriter<Memory>::NextArena() {
 template <typename Memory>
 absl::StatusOr<typename BasicDirectoryTable<Memory>::Place>
 BasicDirectoryWriter<Memory>::MakeRoom(uint64_t hash) {
-  if (space_.IndexIsSmall(live_ + 1)) {
-    const absl::Status grown = space_.GrowIndex();
-    // A fuller index than one would like still works.
-    if (!grown.ok() && table().index().buckets == 0) return grown;
-  }
+  RETURN_IF_ERROR(GrowIndexFor(live_ + 1));
   typename Table::Place place = table().FindUnused(table().index(), hash);
   if (place.cell != nullptr) return place;
   return NoRoomForName();
+}
+
+template <typename Memory>
+absl::Status BasicDirectoryWriter<Memory>::GrowIndexFor(uint64_t names) {
+  while (space_.IndexIsSmall(names)) {
+    const absl::Status grown = space_.GrowIndex();
+    if (grown.ok()) continue;
+    // A fuller index than one would like still works.
+    return table().index().buckets == 0 ? grown : absl::OkStatus();
+  }
+  return absl::OkStatus();
+}
+
+template <typename Memory>
+absl::Status BasicDirectoryWriter<Memory>::Reserve(uint64_t entries) {
+  while (free_entries() < entries) {
+    // Only of the last chunk can those be fresh that were never used.
+    for (; fresh_ < space_.ready(); ++fresh_) {
+      free_.push_back(space_.PositionOf(fresh_));
+    }
+    RETURN_IF_ERROR(space_.AddEntries());
+  }
+  return GrowIndexFor(live_ + entries);
 }
 
 template <typename Memory>

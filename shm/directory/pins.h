@@ -110,20 +110,29 @@ class BasicPinSet {
 
 using PinSet = BasicPinSet<layout::HostMemory>;
 
-// Adds the positions that a page pins to `pinned`: at most kMaxPins, which may
-// be any numbers at all. For the daemon, after it has retired what it wants to
-// free. What the page says is read once and leads nowhere.
-template <typename Memory = layout::HostMemory>
-void CollectPins(const layout::SessionPage* page,
-                 absl::flat_hash_set<uint32_t>* pinned) {
+// Calls `visit(position)` for what a page pins: at most kMaxPins, which may be
+// any numbers at all. Returns how many slots it looked at. For the daemon,
+// after it has retired what it wants to free. What the page says is read once
+// and leads nowhere.
+template <typename Memory = layout::HostMemory, typename Visit>
+uint64_t ForEachPin(const layout::SessionPage* page, Visit visit) {
   const uint64_t used = std::min(
       layout::kMaxPins,
       Memory::Load(&page->header.pins_used, std::memory_order_seq_cst));
   for (uint64_t i = 0; i < used; ++i) {
     const uint32_t position =
         PositionOf(Memory::Load(&page->pins[i], std::memory_order_seq_cst));
-    if (position != 0) pinned->insert(position);
+    if (position != 0) visit(position);
   }
+  return used;
+}
+
+// Adds them to `pinned`.
+template <typename Memory = layout::HostMemory>
+void CollectPins(const layout::SessionPage* page,
+                 absl::flat_hash_set<uint32_t>* pinned) {
+  ForEachPin<Memory>(page,
+                     [pinned](uint32_t position) { pinned->insert(position); });
 }
 
 template <typename Memory>

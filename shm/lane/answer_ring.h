@@ -34,6 +34,9 @@ class BasicAnswerProducer {
       sizeof(SessionPage::submissions) /
       sizeof(std::declval<SessionPage&>().submissions[0]);
   static_assert(kReserved < kCapacity);
+  // From here on nothing more is taken from a program until it reads: what it
+  // would have freed by that would be kept back too.
+  static constexpr size_t kMostKeptBack = 65536;
 
   BasicAnswerProducer(AnswersPage* mine, const SessionPage* theirs)
       : mine_(mine),
@@ -44,12 +47,12 @@ class BasicAnswerProducer {
         // As old as can be; ReadAnswersRead brings it up to date.
         read_(produced_ - std::min(produced_, kCapacity)) {}
 
-  // How many submissions may be taken now, so that each can be answered. An
-  // honest program, which has no more than kReserved unanswered, never meets
-  // this limit.
+  // How many submissions may be taken now, so that each can be answered. A
+  // program that has no more than kReserved unanswered, and reads its answers,
+  // is not kept by this limit.
   uint64_t TakeLimit() {
     UpdateRead();
-    if (broken_) return 0;
+    if (broken_ || kept_back_.size() >= kMostKeptBack) return 0;
     const uint64_t room = kCapacity - (produced_ - read_);
     const uint64_t limit = std::min(room, kReserved);
     return limit - std::min(limit, unanswered_);

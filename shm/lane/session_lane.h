@@ -69,6 +69,8 @@ class BasicSessionLane {
   // The program has broken the rules of a ring: nothing is read any more.
   bool broken() const { return submissions_.broken() || answers_.broken(); }
   size_t kept_back() const { return answers_.kept_back(); }
+  // Whether it has so much to read that nothing more is taken until it does.
+  bool is_deaf() const { return kept_back() >= Answers::kMostKeptBack; }
 
  private:
   template <typename Lane>

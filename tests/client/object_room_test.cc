@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -157,6 +159,46 @@ TEST_F(ObjectRoomTest, TrimGivesBackWhatNoObjectIsIn) {
   Put(program, "again", 'a');
   EXPECT_EQ(Arenas(*program.client).size(), 1u);
   EXPECT_TRUE(Holds(*program->Get("again"), 'a'));
+}
+
+// Its arena is there for as long as an object is in it.
+TEST_F(ObjectRoomTest, WhatAnEndedWriterWasWritingIsGivenBack) {
+  StartServer({});
+  const Program watcher = NewProgram();
+  {
+    const Program writer = NewProgram();
+    Put(writer, "kept", 'k', 1000);
+    Put(writer, "deleted", 'd', 200 << 10);
+    ASSERT_TRUE(writer->Delete("deleted").ok());
+    auto draft = writer->Create("never", kMoreThanHalf);
+    ASSERT_TRUE(draft.ok()) << draft.status();
+    memset(draft->span().data(), 'n', draft->span().size());
+    ASSERT_GT(ResidentBytes(*watcher.client), kMoreThanHalf);
+  }
+  EXPECT_TRUE(
+      Eventually([&] { return ResidentBytes(*watcher.client) <= 2 * 4096; }));
+  const auto kept = watcher->Get("kept");
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  EXPECT_TRUE(Holds(*kept, 'k', 1000));
+}
+
+TEST_F(ObjectRoomTest, ThreadsThatAllFindNoArenaShareOne) {
+  StartServer({});
+  const Program program = NewProgram();
+  constexpr int kThreads = 8;
+  std::vector<absl::Status> statuses(kThreads);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&, i] {
+      statuses[i] =
+          program->Put(absl::StrCat("by-", i), absl::MakeConstSpan("x"))
+              .status();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const absl::Status& status : statuses)
+    EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Arenas(*program.client).size(), 1u);
 }
 
 TEST_F(ObjectRoomTest, IdleMemoryGoesBackByItself) {
