@@ -9,9 +9,11 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "base/error.h"
+#include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "base/unique_fd.h"
 #include "cli/format.h"
@@ -57,6 +59,45 @@ void PrintJson(const std::vector<ObjectSummary>& objects) {
   printf("%s\n", ToText(out).c_str());
 }
 
+nlohmann::ordered_json MetadataToJson(const ObjectMetadata& metadata) {
+  nlohmann::ordered_json json;
+  json["media_type"] = metadata.media_type;
+  json["schema"] = metadata.schema;
+  json["dtype"] = metadata.dtype;
+  json["shape"] = metadata.shape;
+  json["strides"] = metadata.strides;
+  json["labels"] = metadata.labels;
+  return json;
+}
+
+void Line(const char* key, const std::string& value) {
+  if (!value.empty()) printf("%-12s %s\n", key, Printable(value).c_str());
+}
+
+void PrintObject(const ObjectSummary& object, const ObjectMetadata& metadata) {
+  Line("id", object.id);
+  Line("generation", absl::StrCat(object.generation));
+  Line("size", absl::StrCat(HumanSize(object.size_bytes), " (",
+                            object.size_bytes, " bytes)"));
+  Line("arena", absl::StrCat(object.arena));
+  Line("owner", UserName(object.owner));
+  Line("priority", absl::StrCat(object.priority));
+  if (object.is_strict) Line("strict", "yes");
+  if (object.is_spilled) Line("spilled", "yes");
+  Line("created", TimeText(object.create_time));
+  if (object.expire_time.has_value()) {
+    Line("expires", TimeText(*object.expire_time));
+  }
+  Line("media type", metadata.media_type);
+  Line("schema", metadata.schema);
+  Line("dtype", metadata.dtype);
+  Line("shape", absl::StrJoin(metadata.shape, " "));
+  Line("strides", absl::StrJoin(metadata.strides, " "));
+  for (const auto& [key, value] : metadata.labels) {
+    Line("label", absl::StrCat(key, "=", value));
+  }
+}
+
 }  // namespace
 
 nlohmann::ordered_json ObjectToJson(const ObjectSummary& object) {
@@ -87,11 +128,8 @@ absl::Status PutObject(Context& context, const PutObjectOptions& options) {
   store_options.arena_bytes = std::max<uint64_t>(size_bytes, 1);
   ASSIGN_OR_RETURN(ObjectStore store,
                    ObjectStore::Open(*client, store_options));
-  ObjectOptions object_options;
-  object_options.replace_existing = options.replace;
-  object_options.strict = options.strict;
   ASSIGN_OR_RETURN(ObjectDraft draft,
-                   store.Create(options.id, size_bytes, object_options));
+                   store.Create(options.id, size_bytes, options.object));
   RETURN_IF_ERROR(ReadAll(file.get(), options.file, draft.span()));
   return draft.Seal().status();
 }
@@ -105,6 +143,26 @@ absl::Status GetObject(Context& context, const std::string& id,
       open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
   if (!out.valid()) return ErrnoStatus(errno, file);
   return WriteAll(out.get(), file, object.span());
+}
+
+absl::Status StatObject(Context& context, const std::string& id) {
+  ASSIGN_OR_RETURN(Client * client, context.Connect());
+  ASSIGN_OR_RETURN(ObjectStore store, ObjectStore::Open(*client));
+  ASSIGN_OR_RETURN(const PinnedObject object, store.Get(id));
+  ASSIGN_OR_RETURN(const ObjectMetadata metadata, object.metadata());
+  for (const ObjectSummary& summary : store.List()) {
+    if (summary.generation != object.generation()) continue;
+    nlohmann::ordered_json json = ObjectToJson(summary);
+    if (object.has_metadata()) json["metadata"] = MetadataToJson(metadata);
+    if (context.json) {
+      printf("%s\n", ToText(json).c_str());
+    } else {
+      PrintObject(summary, metadata);
+    }
+    return absl::OkStatus();
+  }
+  return Error(absl::StatusCode::kNotFound, reason::kObjectNotFound,
+               "the object was deleted or replaced just now");
 }
 
 absl::Status ListObjects(Context& context, bool quiet) {

@@ -19,8 +19,7 @@ struct PutObjectOptions {
   std::string file;
   std::string id;
   mode_t mode = 0600;
-  bool replace = false;
-  bool strict = false;
+  ObjectOptions object;
 };
 
 nlohmann::ordered_json ObjectToJson(const ObjectSummary& object);
@@ -28,6 +27,7 @@ nlohmann::ordered_json ObjectToJson(const ObjectSummary& object);
 absl::Status PutObject(Context& context, const PutObjectOptions& options);
 absl::Status GetObject(Context& context, const std::string& id,
                        const std::string& file);
+absl::Status StatObject(Context& context, const std::string& id);
 absl::Status ListObjects(Context& context, bool quiet);
 absl::Status RemoveObjects(Context& context,
                            const std::vector<std::string>& ids);

@@ -14,23 +14,25 @@ struct PutOptions {
   SegmentSpec spec;
   bool seal = false;
   bool quiet = false;
-  bool object = false;
-  bool replace = false;
-  bool strict = false;
+  bool is_object = false;
+  ObjectOptions object;
+  ObjectMetadata metadata;  // but for the labels
 };
 
 absl::Status RunObject(Context& context, const PutOptions& options) {
-  PutObjectOptions object;
-  object.file = options.file;
-  object.id = options.spec.id;
-  object.mode = options.spec.mode.value_or(0600);
-  object.replace = options.replace;
-  object.strict = options.strict;
-  return PutObject(context, object);
+  PutObjectOptions put;
+  put.file = options.file;
+  put.id = options.spec.id;
+  put.mode = options.spec.mode.value_or(0600);
+  put.object = options.object;
+  put.object.ttl = options.spec.ttl.value_or(absl::InfiniteDuration());
+  put.object.metadata = options.metadata;
+  put.object.metadata->labels = options.spec.labels;
+  return PutObject(context, put);
 }
 
 absl::Status RunPut(Context& context, const PutOptions& options) {
-  if (options.object) return RunObject(context, options);
+  if (options.is_object) return RunObject(context, options);
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   absl::StatusOr<Segment> segment;
   {
@@ -42,6 +44,33 @@ absl::Status RunPut(Context& context, const PutOptions& options) {
   RETURN_IF_ERROR(segment.status());
   PrintSegment(*segment, context.json, options.quiet);
   return absl::OkStatus();
+}
+
+void AddObjectOptions(CLI::App& verb, CLI::Option* object,
+                      PutOptions* options) {
+  verb.add_flag("--replace", options->object.replace_existing,
+                "in place of the object of that name")
+      ->needs(object);
+  verb.add_flag("--strict", options->object.strict,
+                "have the kernel seal the object against everybody")
+      ->needs(object);
+  verb.add_option("--priority", options->object.priority,
+                  "0 to 255: of objects that have to make room, the lowest go "
+                  "first")
+      ->needs(object);
+  verb.add_option("--media-type", options->metadata.media_type,
+                  "of the object, as image/png")
+      ->needs(object);
+  verb.add_option("--schema", options->metadata.schema,
+                  "the name of the schema of what is inside")
+      ->needs(object);
+  verb.add_option("--dtype", options->metadata.dtype,
+                  "the type of a tensor's elements, as float32")
+      ->needs(object);
+  verb.add_option("--shape", options->metadata.shape,
+                  "a tensor's size in each dimension, as 3,224,224")
+      ->delimiter(',')
+      ->needs(object);
 }
 
 }  // namespace
@@ -56,15 +85,10 @@ void AddPut(CLI::App& app, Context& context) {
   verb.add_flag("--seal", options->seal, "make it immutable");
   verb.add_flag("--quiet,-q", options->quiet, "print the handle alone");
   CLI::Option* const object = verb.add_flag(
-      "--object,--objects", options->object,
+      "--object,--objects", options->is_object,
       "into an object of that name, which any program of the namespace that "
       "--mode lets in can get");
-  verb.add_flag("--replace", options->replace,
-                "in place of the object of that name")
-      ->needs(object);
-  verb.add_flag("--strict", options->strict,
-                "have the kernel seal the object against everybody")
-      ->needs(object);
+  AddObjectOptions(verb, object, options.get());
   verb.callback(
       [options, &context] { context.status = RunPut(context, *options); });
 }

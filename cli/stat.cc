@@ -5,6 +5,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "cli/format.h"
+#include "cli/objects.h"
 #include "cli/verbs.h"
 
 namespace shmd::cli {
@@ -67,9 +68,15 @@ void PrintAllStat(const Segment& segment) {
   Line("handle", segment.handle);
 }
 
-absl::Status RunStat(Context& context, const std::string& name) {
+struct StatOptions {
+  std::string name;
+  bool object = false;
+};
+
+absl::Status RunStat(Context& context, const StatOptions& options) {
+  if (options.object) return StatObject(context, options.name);
   ASSIGN_OR_RETURN(Client * client, context.Connect());
-  ASSIGN_OR_RETURN(const Segment segment, client->Get(name));
+  ASSIGN_OR_RETURN(const Segment segment, client->Get(options.name));
   if (context.json) {
     printf("%s\n", ToText(SegmentToJson(segment)).c_str());
   } else {
@@ -81,10 +88,13 @@ absl::Status RunStat(Context& context, const std::string& name) {
 }  // namespace
 
 void AddStat(CLI::App& app, Context& context) {
-  auto name = std::make_shared<std::string>();
+  auto options = std::make_shared<StatOptions>();
   CLI::App& verb = *app.add_subcommand("stat", "Show all about one segment");
-  verb.add_option("segment", *name, "its name")->required();
-  verb.callback([name, &context] { context.status = RunStat(context, *name); });
+  verb.add_option("segment", options->name, "its name")->required();
+  verb.add_flag("--object,--objects", options->object,
+                "the name is that of an object");
+  verb.callback(
+      [options, &context] { context.status = RunStat(context, *options); });
 }
 
 }  // namespace shmd::cli

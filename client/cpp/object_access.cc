@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/base/attributes.h"
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/error.h"
@@ -23,6 +24,7 @@ namespace {
 using layout::SubmissionKind;
 
 constexpr uint64_t kPageAlignedFromBytes = 64 << 10;
+constexpr size_t kMaxMetadataBytes = 64 << 10;
 // As often as it pays to look for memory that was freed: the daemon tells of
 // what was freed in this program's arenas, but not of quota that came back.
 constexpr absl::Duration kRoomLookedFor = absl::Milliseconds(20);
@@ -59,7 +61,7 @@ constexpr uint64_t RoundUp(uint64_t bytes, uint64_t to) {
   return (bytes + to - 1) / to * to;
 }
 
-std::string MetadataBytes(const ObjectMetadata& metadata) {
+absl::StatusOr<std::string> MetadataBytes(const ObjectMetadata& metadata) {
   v1::ObjectMetadata proto;
   proto.set_media_type(metadata.media_type);
   proto.set_schema(metadata.schema);
@@ -69,7 +71,18 @@ std::string MetadataBytes(const ObjectMetadata& metadata) {
   for (const auto& [key, value] : metadata.labels) {
     (*proto.mutable_labels())[key] = value;
   }
-  return proto.SerializeAsString();
+  std::string bytes = proto.SerializeAsString();
+  if (bytes.size() > kMaxMetadataBytes) {
+    return InvalidField("metadata", reason::kFieldInvalid,
+                        "is more than 65536 bytes")
+        .ToStatus();
+  }
+  // Readers would not take it either.
+  if (!proto.ParseFromString(bytes)) {
+    return InvalidField("metadata", reason::kFieldInvalid, "is not UTF-8")
+        .ToStatus();
+  }
+  return bytes;
 }
 
 }  // namespace
@@ -173,14 +186,21 @@ absl::Status ObjectAccess::Await(absl::string_view id, absl::Duration wait) {
   return StatusOfAnswer(await.answer.result, await.answer.reason, id);
 }
 
-absl::StatusOr<ObjectArena*> ObjectAccess::NewArena(uint64_t size_bytes,
-                                                    bool is_strict) {
+absl::StatusOr<v1::Arena> ObjectAccess::CallCreateArena(uint64_t size_bytes) {
+  {
+    absl::MutexLock lock(&arenas_mutex_);
+    for (auto spare = spare_arenas_.begin(); spare != spare_arenas_.end();
+         ++spare) {
+      if (spare->size_bytes() != size_bytes) continue;
+      v1::Arena arena = std::move(*spare);
+      spare_arenas_.erase(spare);
+      return arena;
+    }
+  }
   v1::CreateArenaRequest request;
   v1::Arena reply;
   request.set_parent(Parent());
-  request.mutable_arena()->set_size_bytes(std::max(
-      RoundUp(size_bytes, BasePageSizeBytes()),
-      is_strict ? 0 : RoundUp(options_.arena_bytes, BasePageSizeBytes())));
+  request.mutable_arena()->set_size_bytes(size_bytes);
   request.mutable_arena()->set_mode(options_.mode);
   RETURN_IF_ERROR(parts_.client->CallInSession(
       [&](const std::string& session) { request.set_session(session); },
@@ -188,9 +208,32 @@ absl::StatusOr<ObjectArena*> ObjectAccess::NewArena(uint64_t size_bytes,
         return parts_.client->Call(&v1::ObjectService::Stub::CreateArena,
                                    request, reply);
       }));
+  return reply;
+}
+
+absl::StatusOr<ObjectArena*> ObjectAccess::NewArena(uint64_t size_bytes,
+                                                    bool is_strict) {
+  ASSIGN_OR_RETURN(
+      v1::Arena reply,
+      CallCreateArena(std::max(
+          RoundUp(size_bytes, BasePageSizeBytes()),
+          is_strict ? 0 : RoundUp(options_.arena_bytes, BasePageSizeBytes()))));
   SHMD_FAILPOINT("draft.arena_made");
-  ASSIGN_OR_RETURN(OpenedSegment opened,
-                   parts_.client->Open(reply.handle(), Access::kReadWrite));
+  // Nothing but the session's end removes it, so the next one takes it up if
+  // this fails for now, for want of a descriptor, say.
+  auto keep = absl::MakeCleanup([&] {
+    absl::MutexLock lock(&arenas_mutex_);
+    spare_arenas_.push_back(std::move(reply));
+  });
+  absl::StatusOr<OpenedSegment> found =
+      parts_.client->Open(reply.handle(), Access::kReadWrite);
+  const absl::StatusCode code = found.status().code();
+  if (code != absl::StatusCode::kOk &&
+      code != absl::StatusCode::kResourceExhausted &&
+      code != absl::StatusCode::kUnavailable) {
+    std::move(keep).Cancel();
+  }
+  ASSIGN_OR_RETURN(OpenedSegment opened, std::move(found));
   SHMD_FAILPOINT("draft.arena_opened");
   const Attachment::Facts& facts = opened.attachment.facts();
   MapOptions options;
@@ -199,6 +242,7 @@ absl::StatusOr<ObjectArena*> ObjectAccess::NewArena(uint64_t size_bytes,
   ASSIGN_OR_RETURN(WritableMapping mapping,
                    WritableMapping::Map(opened.object, options));
   SHMD_FAILPOINT("draft.arena_mapped");
+  std::move(keep).Cancel();
   WritableAttached memory(std::move(opened.attachment), std::move(mapping));
   auto arena = std::make_shared<ObjectArena>(
       reply.number(), std::move(memory),
@@ -235,9 +279,16 @@ absl::StatusOr<std::pair<ObjectArena*, Extent>> ObjectAccess::Allocate(
     if (found.has_value()) return *found;
     // What this program had mapped of arenas that went counts until then.
     if (has_made_room) parts_.link->AwaitDetaches();
-    const absl::StatusOr<ObjectArena*> arena = NewArena(size_bytes);
+    absl::Status arena;
+    {
+      // One is enough for all threads that find none with room.
+      absl::MutexLock lock(&growing_mutex_);
+      found = AllocateThere(size_bytes, alignment);
+      if (found.has_value()) return *found;
+      arena = NewArena(size_bytes).status();
+    }
     if (arena.ok()) continue;
-    if (!absl::IsResourceExhausted(arena.status())) return arena.status();
+    if (!absl::IsResourceExhausted(arena)) return arena;
     // Each time something goes, or nothing can, so this comes to an end.
     const absl::Duration left =
         std::max(deadline - absl::Now(), absl::ZeroDuration());
@@ -248,8 +299,7 @@ absl::StatusOr<std::pair<ObjectArena*, Extent>> ObjectAccess::Allocate(
     if (GetErrorReason(made) != reason::kObjectsInUse) return made;
     if (left == absl::ZeroDuration()) {
       return Error(absl::StatusCode::kResourceExhausted, reason::kObjectsInUse,
-                   absl::StrCat("nothing can make room: ",
-                                arena.status().message()))
+                   absl::StrCat("nothing can make room: ", arena.message()))
           .ToStatus();
     }
     lane_.Listen(std::min(deadline, absl::Now() + kRoomLookedFor));
@@ -267,7 +317,9 @@ absl::StatusOr<ObjectDraft> ObjectAccess::Create(absl::string_view id,
                         "is more than an arena can have");
   }
   std::string metadata;
-  if (options.metadata.has_value()) metadata = MetadataBytes(*options.metadata);
+  if (options.metadata.has_value()) {
+    ASSIGN_OR_RETURN(metadata, MetadataBytes(*options.metadata));
+  }
   const uint64_t payload = RoundUp(size_bytes, 8);
   const uint64_t wanted = std::max<uint64_t>(payload + metadata.size(), 1);
   const absl::Time deadline = absl::Now() + options.wait_for_room;
@@ -386,8 +438,11 @@ absl::Status ObjectAccess::Delete(absl::Span<const absl::string_view> ids) {
   SHMD_FAILPOINT("erase.done");
   for (size_t i = 0; i < ids.size(); ++i) {
     if (!deletes[i].done) continue;
-    status.Update(StatusOfAnswer(deletes[i].answer.result,
-                                 deletes[i].answer.reason, ids[i]));
+    const absl::Status one = StatusOfAnswer(deletes[i].answer.result,
+                                            deletes[i].answer.reason, ids[i]);
+    // It was there the first time.
+    if (deletes[i].is_repeated && absl::IsNotFound(one)) continue;
+    status.Update(one);
   }
   return status;
 }

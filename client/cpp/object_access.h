@@ -23,6 +23,7 @@
 #include "shm/directory/directory_reader.h"
 #include "shm/directory/pins.h"
 #include "shm/lane/session_pages.h"
+#include "shmd/v1/object.pb.h"
 
 namespace shmd {
 inline namespace client {
@@ -72,6 +73,8 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
   absl::StatusOr<PinnedObject> Pinned(const PinResult& pin,
                                       const FoundObject& found);
 
+  // Or one that was made before and could not be mapped.
+  absl::StatusOr<v1::Arena> CallCreateArena(uint64_t size_bytes);
   absl::StatusOr<ObjectArena*> NewArena(uint64_t size_bytes,
                                         bool is_strict = false);
   absl::StatusOr<std::pair<ObjectArena*, Extent>> Allocate(uint64_t size_bytes,
@@ -123,7 +126,9 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
   RecentWrites recent_writes_;
   ArenaViews views_;  // changed under arenas_mutex_
 
-  absl::Mutex arenas_mutex_;
+  absl::Mutex growing_mutex_;  // held while a thread has an arena made for all
+  absl::Mutex arenas_mutex_ ABSL_ACQUIRED_AFTER(growing_mutex_);
+  std::vector<v1::Arena> spare_arenas_ ABSL_GUARDED_BY(arenas_mutex_);
   std::vector<std::shared_ptr<ObjectArena>> arenas_
       ABSL_GUARDED_BY(arenas_mutex_);
 };

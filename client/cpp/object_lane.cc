@@ -103,13 +103,13 @@ void ObjectLane::AwaitNews(absl::Time deadline) {
   mutex_.Unlock();
   const bool in_time = answers_.Wait(until);
   mutex_.Lock();
+  // Before the answers are taken: what is unanswered after them never will be.
+  const uint64_t lost_before = LostBefore(theirs_);
   TakeAnswers();
   somebody_listens_ = false;
-  if (!in_time) {
-    SubmitLostAgain();
-    // Harmless, and mends whatever a daemon that was killed left half done.
-    RingIfAsleep();
-  }
+  const bool is_another_run = SubmitLostAgain(lost_before);
+  // Harmless, and mends whatever a daemon that was killed left half done.
+  if (is_another_run || !in_time) RingIfAsleep();
   news_.SignalAll();
 }
 
@@ -142,9 +142,8 @@ void ObjectLane::TakeAnswers() {
   }
 }
 
-void ObjectLane::SubmitLostAgain() {
-  const uint64_t lost_before = LostBefore(theirs_);
-  if (lost_before == lost_before_) return;
+bool ObjectLane::SubmitLostAgain(uint64_t lost_before) {
+  if (lost_before == lost_before_) return false;
   lost_before_ = lost_before;
   std::vector<Operation*> lost;
   for (const auto& [cookie, operation] : waiting_) {
@@ -157,9 +156,11 @@ void ObjectLane::SubmitLostAgain() {
   for (Operation* const operation : lost) {
     waiting_.erase(operation->submission.cookie);
     submissions_.Answered();
+    operation->is_repeated = true;
     // There is room: it has just been made.
     Submit(*operation);
   }
+  return true;
 }
 
 }  // namespace client

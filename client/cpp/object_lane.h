@@ -36,6 +36,8 @@ class ObjectLane {
     layout::Submission submission = {};
     bool done = false;
     layout::Answer answer = {};
+    // A run of the daemon that is over may have done it before.
+    bool is_repeated = false;
 
     uint64_t sequence = 0;  // in the ring; for ObjectLane alone
   };
@@ -73,7 +75,9 @@ class ObjectLane {
   // Listens, or waits for the thread that does.
   void AwaitNews(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TakeAnswers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void SubmitLostAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether there was another run of the daemon since.
+  bool SubmitLostAgain(uint64_t lost_before)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::shared_ptr<SessionLink> link_;
   layout::SessionPage* const mine_;

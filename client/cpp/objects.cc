@@ -10,6 +10,14 @@
 
 namespace shmd {
 inline namespace client {
+namespace {
+
+absl::Status AlreadySealed() {
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentSealed,
+               "the object is sealed already");
+}
+
+}  // namespace
 
 void PinnedObject::End() { access_->Unpin(slot_); }
 
@@ -43,9 +51,7 @@ void ObjectDraft::CopyFrom(absl::Span<const char> data) {
 
 absl::StatusOr<uint64_t> ObjectDraft::Seal() {
   if (arena_ == nullptr) {
-    return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentSealed,
-                 "the object is sealed already")
-        .ToStatus();
+    return AlreadySealed();
   }
   ASSIGN_OR_RETURN(const uint64_t generation, access_->Seal(*this));
   arena_ = nullptr;
@@ -103,13 +109,28 @@ absl::Status ObjectStore::PutAll(absl::Span<const PutItem> items,
                                  const ObjectOptions& options) {
   std::vector<ObjectDraft> drafts;
   drafts.reserve(items.size());
+  absl::Status status;
   for (const PutItem& item : items) {
-    ASSIGN_OR_RETURN(ObjectDraft draft,
-                     access_->Create(item.id, item.data.size(), options));
-    draft.CopyFrom(item.data);
-    drafts.push_back(std::move(draft));
+    absl::StatusOr<ObjectDraft> draft =
+        access_->Create(item.id, item.data.size(), options);
+    status.Update(draft.status());
+    if (!draft.ok()) continue;
+    draft->CopyFrom(item.data);
+    drafts.push_back(*std::move(draft));
   }
-  return access_->SealAll(absl::MakeSpan(drafts));
+  status.Update(access_->SealAll(absl::MakeSpan(drafts)));
+  return status;
+}
+
+absl::Status ObjectStore::SealAll(absl::Span<ObjectDraft> drafts) {
+  for (const ObjectDraft& draft : drafts) {
+    if (draft.arena_ == nullptr) return AlreadySealed();
+    if (draft.access_ != access_) {
+      return InvalidField("drafts", reason::kFieldInvalid,
+                          "one is of another store");
+    }
+  }
+  return access_->SealAll(drafts);
 }
 
 absl::StatusOr<std::vector<std::optional<PinnedObject>>> ObjectStore::GetAll(
@@ -123,6 +144,23 @@ absl::StatusOr<std::vector<std::optional<PinnedObject>>> ObjectStore::GetAll(
     } else if (GetErrorReason(object.status()) == reason::kObjectNotFound) {
       objects.emplace_back();
     } else {
+      return object.status();
+    }
+  }
+  return objects;
+}
+
+absl::StatusOr<std::vector<std::optional<PinnedObject>>> ObjectStore::GetAll(
+    absl::Span<const absl::string_view> ids, absl::Duration wait) {
+  const absl::Time deadline = absl::Now() + wait;
+  ASSIGN_OR_RETURN(std::vector<std::optional<PinnedObject>> objects,
+                   GetAll(ids));
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (objects[i].has_value()) continue;
+    absl::StatusOr<PinnedObject> object = Get(ids[i], deadline - absl::Now());
+    if (object.ok()) {
+      objects[i].emplace(*std::move(object));
+    } else if (GetErrorReason(object.status()) != reason::kObjectNotFound) {
       return object.status();
     }
   }

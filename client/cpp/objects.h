@@ -90,6 +90,8 @@ class PinnedObject {
   // had the kernel seal it.
   bool is_strict() const { return is_strict_; }
 
+  // Whether its writer says anything of it.
+  bool has_metadata() const { return metadata_bytes_ != 0; }
   // FIELD_INVALID (INVALID_ARGUMENT) when the writer wrote something else.
   absl::StatusOr<ObjectMetadata> metadata() const;
 
@@ -223,16 +225,26 @@ class ObjectStore {
   absl::StatusOr<uint64_t> Put(absl::string_view id,
                                absl::Span<const char> data,
                                const ObjectOptions& options = {});
-  // The same for many, in one exchange with the daemon. The status is that of
-  // the first that failed; the others are there.
+  // The same for many, in one exchange with the daemon. After an error, which
+  // is that of one that failed, the others are there.
   absl::Status PutAll(absl::Span<const PutItem> items,
                       const ObjectOptions& options = {});
-  // All that are there, in the order of the ids; the others are nullopt.
+  // All that are there, in the order of the ids; the others are nullopt. With a
+  // `wait`, waits for all of them that long.
   absl::StatusOr<std::vector<std::optional<PinnedObject>>> GetAll(
       absl::Span<const absl::string_view> ids);
-  // Memory to write an object into in place.
+  absl::StatusOr<std::vector<std::optional<PinnedObject>>> GetAll(
+      absl::Span<const absl::string_view> ids, absl::Duration wait);
+  // Memory to write an object into in place. FIELD_INVALID for metadata of more
+  // than 64 KiB, or that is not UTF-8.
   absl::StatusOr<ObjectDraft> Create(absl::string_view id, uint64_t size_bytes,
                                      const ObjectOptions& options = {});
+
+  // ObjectDraft::Seal for many drafts of this store, in one exchange with the
+  // daemon. After an error, which is that of one that failed, the others are
+  // sealed. FIELD_INVALID, and none is, when one is of another store;
+  // SEGMENT_SEALED when one is sealed already.
+  absl::Status SealAll(absl::Span<ObjectDraft> drafts);
 
   absl::Status Delete(absl::string_view id);
   absl::Status DeleteAll(absl::Span<const absl::string_view> ids);

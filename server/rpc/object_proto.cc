@@ -30,6 +30,11 @@ absl::StatusOr<absl::Duration> DurationFromProto(
   return absl::Seconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
 }
 
+absl::StatusOr<absl::Duration> WaitFromProto(
+    const google::protobuf::Duration& wait) {
+  return DurationFromProto("wait", wait, kMaxWaitSeconds);
+}
+
 }  // namespace
 
 void ObjectToProto(const std::string& name_space, const ObjectView& object,
@@ -126,16 +131,21 @@ absl::StatusOr<RoomRequest> RoomFromProto(const v1::MakeRoomRequest& request) {
                      "is 0, or more than an arena can have"));
   }
   if (request.has_wait()) {
-    ASSIGN_OR_RETURN(
-        room.wait, DurationFromProto("wait", request.wait(), kMaxWaitSeconds));
+    ASSIGN_OR_RETURN(room.wait, WaitFromProto(request.wait()));
   }
   return room;
 }
 
 absl::StatusOr<absl::Duration> WaitFromProto(
     const v1::GetObjectRequest& request) {
-  if (!request.has_wait()) return absl::ZeroDuration();
-  return DurationFromProto("wait", request.wait(), kMaxWaitSeconds);
+  return request.has_wait() ? WaitFromProto(request.wait())
+                            : absl::ZeroDuration();
+}
+
+absl::StatusOr<absl::Duration> WaitFromProto(
+    const v1::BatchGetObjectsRequest& request) {
+  return request.has_wait() ? WaitFromProto(request.wait())
+                            : absl::ZeroDuration();
 }
 
 }  // namespace shmd

@@ -30,6 +30,8 @@ absl::StatusOr<RoomRequest> RoomFromProto(const v1::MakeRoomRequest& request);
 // How long to wait; zero for not at all.
 absl::StatusOr<absl::Duration> WaitFromProto(
     const v1::GetObjectRequest& request);
+absl::StatusOr<absl::Duration> WaitFromProto(
+    const v1::BatchGetObjectsRequest& request);
 
 }  // namespace shmd
 

@@ -18,6 +18,7 @@
 #include "server/rpc/page.h"
 #include "server/session/session.h"
 #include "shm/handle.h"
+#include "shm/types.h"
 
 namespace shmd {
 namespace {
@@ -40,6 +41,20 @@ absl::StatusOr<std::vector<NameKey>> ParseIds(
     ids.push_back(name->id);
   }
   return ids;
+}
+
+// How often an object is looked at that is another one each time it was read.
+constexpr int kAttempts = 16;
+
+absl::Status ReplacedAgain(const NameKey& name) {
+  return Error(absl::StatusCode::kAborted, reason::kEtagMismatch,
+               "the object is replaced again and again while it is read")
+      .With("object", name.id());
+}
+
+std::optional<absl::Time> DeadlineOf(absl::Duration wait) {
+  if (wait == absl::ZeroDuration()) return std::nullopt;
+  return absl::Now() + wait;
 }
 
 // Short unless it is asked to wait.
@@ -183,33 +198,76 @@ absl::Status ObjectService::CreateObject(const Caller& caller,
   return absl::OkStatus();
 }
 
-absl::Status ObjectService::GetObject(const Caller& caller,
-                                      const v1::GetObjectRequest& request,
-                                      v1::Object* reply) {
-  ASSIGN_OR_RETURN(const ParsedObjectName name,
-                   ParseObjectName("name", request.name()));
-  ASSIGN_OR_RETURN(const absl::Duration wait, WaitFromProto(request));
-  absl::StatusOr<ObjectView> object;
-  if (wait > absl::ZeroDuration()) {
-    ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
-                     objects_->OpenTable(caller, name.name_space));
-    object = table->Await(name.id, absl::Now() + wait);
-  } else {
-    ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
-                     objects_->Table(caller, name.name_space));
-    object = table->Find(name.id);
-  }
+absl::StatusOr<std::shared_ptr<ObjectTable>> ObjectService::TableToGetFrom(
+    const Caller& caller, const std::string& name_space, absl::Duration wait) {
+  // There may be nothing yet to wait in.
+  return wait > absl::ZeroDuration() ? objects_->OpenTable(caller, name_space)
+                                     : objects_->Table(caller, name_space);
+}
+
+absl::StatusOr<ObjectView> ObjectService::GetOne(const Caller& caller,
+                                                 const std::string& name_space,
+                                                 ObjectTable& table,
+                                                 const Wanted& wanted,
+                                                 v1::Object* reply) {
+  const absl::StatusOr<ObjectView> object =
+      wanted.deadline.has_value() ? table.Await(wanted.id, *wanted.deadline)
+                                  : table.Find(wanted.id);
   RETURN_IF_ERROR(object.status());
   RETURN_IF_ERROR(ObjectRegistry::CheckReadable(caller, *object));
-  ObjectToProto(name.name_space, *object, reply);
-  if (object->size_bytes == 0) return absl::OkStatus();
+  ObjectToProto(name_space, *object, reply);
+  if (object->size_bytes == 0) return object;
   HandleCommand command;
   command.name = object->segment.segment->name;
   command.offset_bytes = object->offset_bytes;
   command.length_bytes = object->size_bytes;
   ASSIGN_OR_RETURN(const Handle handle, segments_->MakeHandle(caller, command));
   reply->set_handle(EncodeHandle(handle));
-  return absl::OkStatus();
+  return object;
+}
+
+absl::Status ObjectService::GetObject(const Caller& caller,
+                                      const v1::GetObjectRequest& request,
+                                      v1::Object* reply) {
+  ASSIGN_OR_RETURN(const ParsedObjectName name,
+                   ParseObjectName("name", request.name()));
+  ASSIGN_OR_RETURN(const absl::Duration wait, WaitFromProto(request));
+  ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
+                   TableToGetFrom(caller, name.name_space, wait));
+  const Wanted wanted = {name.id, DeadlineOf(wait)};
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    reply->Clear();
+    ASSIGN_OR_RETURN(const ObjectView object,
+                     GetOne(caller, name.name_space, *table, wanted, reply));
+    if (object.metadata_bytes == 0) return absl::OkStatus();
+    ASSIGN_OR_RETURN(
+        const std::optional<std::string> metadata,
+        ReadPart(caller, *table, object, RoundUpToPages(object.size_bytes, 8),
+                 object.metadata_bytes));
+    if (!metadata.has_value()) continue;
+    // Anybody may have written anything there.
+    if (!reply->mutable_metadata()->ParseFromString(*metadata)) {
+      reply->clear_metadata();
+    }
+    return absl::OkStatus();
+  }
+  return ReplacedAgain(name.id);
+}
+
+absl::StatusOr<std::optional<std::string>> ObjectService::ReadPart(
+    const Caller& caller, const ObjectTable& table, const ObjectView& object,
+    uint64_t offset_bytes, uint64_t length_bytes) {
+  absl::StatusOr<std::string> data =
+      segments_->Read(caller, object.segment.segment->name,
+                      object.offset_bytes + offset_bytes, length_bytes);
+  // Its bytes may have become another one's while they were read.
+  const absl::StatusOr<ObjectView> now = table.Find(object.name);
+  if (!now.ok() || now->generation != object.generation ||
+      now->arena != object.arena) {
+    return std::optional<std::string>();
+  }
+  RETURN_IF_ERROR(data.status());
+  return std::optional<std::string>(*std::move(data));
 }
 
 absl::Status ObjectService::ListObjects(const Caller& caller,
@@ -308,15 +366,14 @@ absl::Status ObjectService::BatchGetObjects(
                    ParseNamespaceName("parent", request.parent()));
   ASSIGN_OR_RETURN(const std::vector<NameKey> ids,
                    ParseIds(name_space, request.names()));
+  ASSIGN_OR_RETURN(const absl::Duration wait, WaitFromProto(request));
   ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
-                   objects_->Table(caller, name_space));
+                   TableToGetFrom(caller, name_space, wait));
+  const std::optional<absl::Time> deadline = DeadlineOf(wait);
   for (size_t i = 0; i < ids.size(); ++i) {
-    const absl::StatusOr<ObjectView> object = table->Find(ids[i]);
+    const absl::StatusOr<ObjectView> object = GetOne(
+        caller, name_space, *table, {ids[i], deadline}, reply->add_objects());
     if (!object.ok()) return AtIndex(object.status(), "names", i);
-    const absl::Status readable =
-        ObjectRegistry::CheckReadable(caller, *object);
-    if (!readable.ok()) return AtIndex(readable, "names", i);
-    ObjectToProto(name_space, *object, reply->add_objects());
   }
   return absl::OkStatus();
 }
@@ -340,18 +397,22 @@ absl::Status ObjectService::ReadObject(const Caller& caller,
                    ParseObjectName("name", request.name()));
   ASSIGN_OR_RETURN(const std::shared_ptr<ObjectTable> table,
                    objects_->Table(caller, name.name_space));
-  ASSIGN_OR_RETURN(const ObjectView object, table->Find(name.id));
-  ASSIGN_OR_RETURN(uint64_t length,
-                   ResolveLength(object.size_bytes, request.offset_bytes(),
-                                 request.length_bytes()));
-  // As ReadSegment does, where no length was asked for.
-  if (request.length_bytes() == 0) length = std::min(length, kMaxPeekBytes);
-  if (length == 0) return ObjectRegistry::CheckReadable(caller, object);
-  ASSIGN_OR_RETURN(
-      *reply->mutable_data(),
-      segments_->Read(caller, object.segment.segment->name,
-                      object.offset_bytes + request.offset_bytes(), length));
-  return absl::OkStatus();
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    ASSIGN_OR_RETURN(const ObjectView object, table->Find(name.id));
+    ASSIGN_OR_RETURN(uint64_t length,
+                     ResolveLength(object.size_bytes, request.offset_bytes(),
+                                   request.length_bytes()));
+    // As ReadSegment does, where no length was asked for.
+    if (request.length_bytes() == 0) length = std::min(length, kMaxPeekBytes);
+    if (length == 0) return ObjectRegistry::CheckReadable(caller, object);
+    ASSIGN_OR_RETURN(
+        std::optional<std::string> data,
+        ReadPart(caller, *table, object, request.offset_bytes(), length));
+    if (!data.has_value()) continue;
+    *reply->mutable_data() = *std::move(data);
+    return absl::OkStatus();
+  }
+  return ReplacedAgain(name.id);
 }
 
 absl::Status ObjectService::LeaseObject(const Caller& caller,

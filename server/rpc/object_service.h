@@ -2,9 +2,11 @@
 #define SHMD_SERVER_RPC_OBJECT_SERVICE_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "server/access/connection_table.h"
 #include "server/object/object_registry.h"
 #include "server/registry/segment_registry.h"
@@ -71,6 +73,26 @@ class ObjectService final : public RpcService {
   absl::Status MakeRoom(const Caller& caller,
                         const v1::MakeRoomRequest& request,
                         v1::MakeRoomResponse* reply);
+
+  // An object to get, by when if it is to be waited for.
+  struct Wanted {
+    NameKey id;
+    std::optional<absl::Time> deadline;
+  };
+  absl::StatusOr<std::shared_ptr<ObjectTable>> TableToGetFrom(
+      const Caller& caller, const std::string& name_space, absl::Duration wait);
+  // All of it but its metadata.
+  absl::StatusOr<ObjectView> GetOne(const Caller& caller,
+                                    const std::string& name_space,
+                                    ObjectTable& table, const Wanted& wanted,
+                                    v1::Object* reply);
+  // Bytes from an object's begin on, its metadata included. Nothing when it is
+  // another one by now.
+  absl::StatusOr<std::optional<std::string>> ReadPart(const Caller& caller,
+                                                      const ObjectTable& table,
+                                                      const ObjectView& object,
+                                                      uint64_t offset_bytes,
+                                                      uint64_t length_bytes);
 
   // ARENA_NOT_FOUND where there never was one.
   absl::StatusOr<std::shared_ptr<ObjectTable>> TableOfArenas(

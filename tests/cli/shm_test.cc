@@ -183,6 +183,28 @@ TEST_F(ShmTest, ObjectsArePutListedGotAndRemoved) {
   EXPECT_NE(Shm({"get", "blob", copy, "--object"}).exit_code, 0);
 }
 
+TEST_F(ShmTest, WhatIsSaidOfAnObjectIsShown) {
+  const std::string path = MakeFile("abc");
+  const ProgramEnd put =
+      Shm({"put", path, "image", "--object", "--media-type", "image/png",
+           "--schema", "my.Picture", "--dtype", "uint8", "--shape", "3,1",
+           "--label", "camera=2", "--priority", "7", "--ttl", "1h"});
+  ASSERT_EQ(put.exit_code, 0) << put.err;
+  const auto shown = ShmJson({"stat", "image", "--object"});
+  EXPECT_EQ(shown["size_bytes"], "3");
+  EXPECT_EQ(shown["priority"], 7);
+  EXPECT_TRUE(shown.contains("expire_time"));
+  EXPECT_EQ(shown["metadata"]["media_type"], "image/png");
+  EXPECT_EQ(shown["metadata"]["schema"], "my.Picture");
+  EXPECT_EQ(shown["metadata"]["shape"], nlohmann::json({3, 1}));
+  EXPECT_EQ(shown["metadata"]["labels"]["camera"], "2");
+  EXPECT_THAT(Shm({"stat", "image", "--object"}).out, HasSubstr("camera=2"));
+  EXPECT_NE(Shm({"stat", "absent", "--object"}).exit_code, 0);
+  EXPECT_NE(Shm({"put", path, "x", "--media-type", "a/b"}).exit_code, 0);
+  EXPECT_NE(Shm({"put", path, "x", "--object", "--priority", "256"}).exit_code,
+            0);
+}
+
 TEST_F(ShmTest, WhatIsPublishedIsPrinted) {
   const std::string path = MakeFile("one\ntwo\n\nlast");
   RunningProgram text = Running({"sub", "news", "--count", "4"});

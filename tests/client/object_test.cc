@@ -259,30 +259,6 @@ TEST_F(ObjectTest, GetWaitsForTheObject) {
   waiting_for_another.join();
 }
 
-TEST_F(ObjectTest, BatchesOfAnySize) {
-  const Program program = NewProgram();
-  std::vector<std::string> ids;
-  for (int i = 0; i < 1000; ++i) ids.push_back(absl::StrCat("object-", i));
-  std::vector<PutItem> items;
-  std::vector<absl::string_view> names;
-  for (const std::string& id : ids) {
-    items.push_back({id, absl::MakeConstSpan(id)});
-    names.push_back(id);
-  }
-  const absl::Status put = program->PutAll(items);
-  ASSERT_TRUE(put.ok()) << put;
-  const auto got = program->GetAll(names);
-  ASSERT_TRUE(got.ok()) << got.status();
-  for (size_t i = 0; i < ids.size(); ++i) {
-    ASSERT_TRUE((*got)[i].has_value());
-    EXPECT_EQ(TextOf(*(*got)[i]), ids[i]);
-  }
-  EXPECT_EQ(program->List().size(), ids.size());
-  EXPECT_EQ(GetErrorReason(program->PutAll(items)), reason::kObjectExists);
-  EXPECT_TRUE(program->DeleteAll(names).ok());
-  EXPECT_TRUE(program->List().empty());
-}
-
 TEST_F(ObjectTest, ObjectsEndAtTheirTime) {
   const Program program = NewProgram();
   ObjectOptions options;

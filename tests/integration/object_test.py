@@ -12,6 +12,7 @@ from attach_socket import READ, READ_WRITE
 from daemon_case import PARENT
 from object_case import (DEADLINE_SECONDS, OBJECTS, OTHER, PAGE, WRAP,
                          ObjectCase, Program, object_name)
+from stubs import object_pb2
 
 class ObjectTest(ObjectCase):
 
@@ -43,6 +44,47 @@ class ObjectTest(ObjectCase):
         self.ok(OBJECTS + "DeleteObject", {"name": object_name("greeting")})
         self.expect_no_object("greeting")
         self.assertEqual(self.listed(), [])
+
+    def test_what_its_writer_says_of_it_is_shown(self):
+        said = object_pb2.ObjectMetadata(
+            media_type="text/plain", schema="none", dtype="uint8", shape=[5],
+            strides=[1], labels={"who": "me"}).SerializeToString()
+        program = self.program()
+        # Behind the payload, at the next multiple of 8.
+        program.write(8, said)
+        program.put("described", b"12345", metadata_bytes=len(said))
+        self.assertEqual(self.get("described")["metadata"], {
+            "media_type": "text/plain", "schema": "none", "dtype": "uint8",
+            "shape": ["5"], "strides": ["1"], "labels": {"who": "me"}})
+        program.write(264, b"\xff" * 16)
+        program.put("nonsense", b"12345", offset=256, metadata_bytes=16)
+        self.assertNotIn("metadata", self.get("nonsense"))
+        # Of one without a byte too.
+        program.write(512, said)
+        program.put("empty", offset=512, metadata_bytes=len(said))
+        self.assertEqual(self.get("empty")["metadata"]["dtype"], "uint8")
+
+    def test_what_is_read_is_of_one_object(self):
+        program = self.program()
+        program.put("changing", b"a" * 64)
+        stop = threading.Event()
+
+        def replace():
+            for letter in itertools.cycle(b"ab"):
+                if stop.is_set():
+                    return
+                offset = 1024 * (letter - ord("a"))
+                program.put("changing", bytes([letter]) * 64, offset=offset,
+                            replace=True)
+
+        writer = threading.Thread(target=replace)
+        writer.start()
+        try:
+            for _ in range(20):
+                self.assertIn(self.read("changing"), ("a" * 64, "b" * 64))
+        finally:
+            stop.set()
+            writer.join()
 
     def test_an_object_without_a_byte_has_no_handle(self):
         self.program().put("empty")
@@ -280,9 +322,29 @@ class BatchTest(ObjectCase):
                          [object_name("b"), object_name("a")])
         found = self.ok(OBJECTS + "BatchGetObjects",
                         self.names("a", "b", "a"))["objects"]
+        for one in found:
+            self.assertTrue(one.pop("handle").startswith("shm1."), found)
         self.assertEqual(found, [made[1], made[0], made[1]])
         self.ok(OBJECTS + "BatchDeleteObjects", self.names("a", "b", "a"))
         self.assertEqual(self.listed(), [])
+
+    def test_members_are_waited_for(self):
+        program = self.program()
+        program.put("there", b"x")
+        names = self.names("there", "late")
+        self.refused_with("NOT_FOUND", "OBJECT_NOT_FOUND", "BatchGetObjects",
+                          {**names, "wait": "0.01s"})
+        self.refused_with("INVALID_ARGUMENT", "FIELD_INVALID",
+                          "BatchGetObjects", {**names, "wait": "3601s"})
+        results = []
+        waiting = threading.Thread(target=lambda: results.append(
+            self.ok(OBJECTS + "BatchGetObjects", {
+                **names, "wait": "%ds" % DEADLINE_SECONDS})))
+        waiting.start()
+        program.put("late", b"y", offset=64)
+        waiting.join()
+        self.assertEqual([one["name"] for one in results[0]["objects"]],
+                         names["names"])
 
     def test_it_is_all_or_nothing(self):
         program = self.program()
