@@ -11,14 +11,10 @@
 namespace shmd {
 
 // For tests: memory in which this process is killed after its n-th store.
-struct DyingMemory {
+struct DyingMemory : layout::HostMemory {
   // 0: never.
   inline static uint64_t stores_left = 0;
 
-  template <typename Word>
-  static Word Load(const Word* word, std::memory_order order) {
-    return layout::HostMemory::Load(word, order);
-  }
   template <typename Word>
   static void Store(Word* word, Word value, std::memory_order order) {
     layout::HostMemory::Store(word, value, order);
