@@ -57,48 +57,47 @@ std::optional<Extent> ObjectArena::Allocate(uint64_t size_bytes,
                                             uint64_t alignment) {
   absl::MutexLock lock(&mutex_);
   if (is_strict_) return std::nullopt;
-  const std::optional<Extent> extent = extents_.Allocate(size_bytes, alignment);
-  if (extent.has_value()) places_[extent->offset_bytes] = {};
-  return extent;
+  return extents_.Allocate(size_bytes, alignment);
 }
 
 void ObjectArena::Drop(uint64_t offset_bytes) {
-  places_.erase(offset_bytes);
   extents_.Free(offset_bytes, NowMs());
 }
 
 void ObjectArena::Abandon(uint64_t offset_bytes) {
   absl::MutexLock lock(&mutex_);
-  const auto place = places_.find(offset_bytes);
-  if (place != places_.end() && place->second.state == State::kDraft) {
+  const uint64_t* const tag = extents_.FindTag(offset_bytes);
+  if (tag != nullptr && Place::Of(*tag).state == State::kDraft) {
     Drop(offset_bytes);
   }
 }
 
 void ObjectArena::Doubt(uint64_t offset_bytes) {
   absl::MutexLock lock(&mutex_);
-  const auto place = places_.find(offset_bytes);
-  if (place != places_.end()) place->second.state = State::kDoubted;
+  uint64_t* const tag = extents_.FindTag(offset_bytes);
+  if (tag == nullptr) return;
+  *tag = Place{State::kDoubted, Place::Of(*tag).generation}.tag();
 }
 
 void ObjectArena::Publish(uint64_t offset_bytes, uint64_t generation) {
   absl::MutexLock lock(&mutex_);
-  const auto place = places_.find(offset_bytes);
-  if (place == places_.end()) return;
-  if (place->second.generation == generation) {
+  uint64_t* const tag = extents_.FindTag(offset_bytes);
+  if (tag == nullptr) return;
+  if (Place::Of(*tag).generation == generation) {
     Drop(offset_bytes);
   } else {
-    place->second = {State::kPublished, generation};
+    *tag = Place{State::kPublished, generation}.tag();
   }
 }
 
 void ObjectArena::Free(uint64_t offset_bytes, uint64_t generation) {
   absl::MutexLock lock(&mutex_);
-  const auto place = places_.find(offset_bytes);
-  if (place == places_.end()) return;
-  if (place->second.state != State::kPublished) {
-    place->second.generation = std::max(place->second.generation, generation);
-  } else if (place->second.generation == generation) {
+  uint64_t* const tag = extents_.FindTag(offset_bytes);
+  if (tag == nullptr) return;
+  const Place place = Place::Of(*tag);
+  if (place.state != State::kPublished) {
+    *tag = Place{place.state, std::max(place.generation, generation)}.tag();
+  } else if (place.generation == generation) {
     Drop(offset_bytes);
   }
 }
@@ -106,11 +105,11 @@ void ObjectArena::Free(uint64_t offset_bytes, uint64_t generation) {
 std::vector<ObjectArena::Published> ObjectArena::AllPublished() const {
   absl::MutexLock lock(&mutex_);
   std::vector<Published> all;
-  for (const auto& [offset_bytes, place] : places_) {
-    if (place.state == State::kPublished) {
-      all.push_back({offset_bytes, place.generation});
-    }
-  }
+  extents_.ForEachInUse([&](uint64_t offset_bytes, uint64_t tag) {
+    const Place place = Place::Of(tag);
+    if (place.state != State::kPublished) return;
+    all.push_back({offset_bytes, place.generation});
+  });
   return all;
 }
 

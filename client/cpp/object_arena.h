@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -76,12 +75,20 @@ class ObjectArena {
 
  private:
   enum class State : uint8_t { kDraft, kDoubted, kPublished };
-  // In use. `generation` of a draft: of an object that is gone from its place,
-  // which may be the one that it is about to be; or 0.
+  // In use; the tag of its extent. `generation` of a draft: of an object that
+  // is gone from its place, which may be the one that it is about to be; or 0.
   struct Place {
     State state = State::kDraft;
     uint64_t generation = 0;
+
+    static Place Of(uint64_t tag) {
+      return {static_cast<State>(tag & 3), tag >> 2};
+    }
+    uint64_t tag() const {
+      return generation << 2 | static_cast<uint64_t>(state);
+    }
   };
+  static_assert(static_cast<uint8_t>(State::kDraft) == 0);
 
   void Drop(uint64_t offset_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -92,7 +99,6 @@ class ObjectArena {
   std::atomic<bool> is_strict_;
   mutable absl::Mutex mutex_;
   ExtentAllocator extents_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_map<uint64_t, Place> places_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace client

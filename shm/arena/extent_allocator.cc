@@ -57,9 +57,7 @@ std::optional<Extent> ExtentAllocator::Allocate(uint64_t size_bytes,
 }
 
 bool ExtentAllocator::Free(uint64_t offset_bytes, uint32_t moment) {
-  if (offset_bytes % kGranuleBytes != 0 || offset_bytes >= size_bytes()) {
-    return false;
-  }
+  if (!StartsAt(offset_bytes)) return false;
   BlockId id = EraseSlot(offset_bytes / kGranuleBytes);
   if (id == kNone) return false;
   used_ -= blocks_[id].length;
@@ -81,9 +79,14 @@ bool ExtentAllocator::Free(uint64_t offset_bytes, uint32_t moment) {
   return true;
 }
 
+uint64_t* ExtentAllocator::FindTag(uint64_t offset_bytes) {
+  if (!StartsAt(offset_bytes)) return nullptr;
+  const BlockId id = slots_[FindSlot(offset_bytes / kGranuleBytes)].block;
+  return id == kNone ? nullptr : &blocks_[id].tag;
+}
+
 bool ExtentAllocator::Reserve(const Extent& extent) {
-  if (extent.offset_bytes % kGranuleBytes != 0 ||
-      extent.offset_bytes >= size_bytes() ||
+  if (!StartsAt(extent.offset_bytes) ||
       extent.size_bytes > size_bytes() - extent.offset_bytes) {
     return false;
   }
@@ -121,7 +124,7 @@ std::vector<Extent> ExtentAllocator::TakeIdle(const IdleQuery& query) {
     if (warm.fine_maps[coarse] == 0) continue;
     for (uint32_t fine = 0; fine < kFine; ++fine) {
       for (BlockId id = warm.newest[coarse][fine]; id != kNone;) {
-        const BlockId next = blocks_[id].older;
+        const BlockId next = blocks_[id].links.older;
         // The difference is right also when the clock has wrapped.
         if (query.moment - blocks_[id].freed_at >= query.age) {
           if (left < kPageBytes) return idle;
@@ -225,7 +228,7 @@ ExtentAllocator::BlockId ExtentAllocator::NewBlock(Granules start,
     id = static_cast<BlockId>(blocks_.size());
     blocks_.emplace_back();
   } else {
-    unused_ = blocks_[id].older;
+    unused_ = blocks_[id].links.older;
   }
   Block& block = blocks_[id];
   block = Block();
@@ -237,7 +240,7 @@ ExtentAllocator::BlockId ExtentAllocator::NewBlock(Granules start,
 
 void ExtentAllocator::DropBlock(BlockId id) {
   blocks_[id].state = State::kUnused;
-  blocks_[id].older = unused_;
+  blocks_[id].links.older = unused_;
   unused_ = id;
 }
 
@@ -246,9 +249,9 @@ void ExtentAllocator::Link(BlockId id) {
   const ListIndex index = IndexOf(block.length);
   Lists& lists = ListsOf(block.state);
   BlockId& newest = lists.newest[index.coarse][index.fine];
-  block.newer = kNone;
-  block.older = newest;
-  if (newest != kNone) blocks_[newest].newer = id;
+  block.links.newer = kNone;
+  block.links.older = newest;
+  if (newest != kNone) blocks_[newest].links.newer = id;
   newest = id;
   lists.coarse_map |= uint32_t{1} << index.coarse;
   lists.fine_maps[index.coarse] |= uint8_t{1} << index.fine;
@@ -256,15 +259,16 @@ void ExtentAllocator::Link(BlockId id) {
 
 void ExtentAllocator::Unlink(BlockId id) {
   const Block& block = blocks_[id];
-  if (block.older != kNone) blocks_[block.older].newer = block.newer;
-  if (block.newer != kNone) {
-    blocks_[block.newer].older = block.older;
+  if (block.links.older != kNone)
+    blocks_[block.links.older].links.newer = block.links.newer;
+  if (block.links.newer != kNone) {
+    blocks_[block.links.newer].links.older = block.links.older;
     return;
   }
   const ListIndex index = IndexOf(block.length);
   Lists& lists = ListsOf(block.state);
-  lists.newest[index.coarse][index.fine] = block.older;
-  if (block.older != kNone) return;
+  lists.newest[index.coarse][index.fine] = block.links.older;
+  if (block.links.older != kNone) return;
   uint8_t& fine_map = lists.fine_maps[index.coarse];
   fine_map &= static_cast<uint8_t>(~(1u << index.fine));
   if (fine_map == 0) lists.coarse_map &= ~(uint32_t{1} << index.coarse);
@@ -276,7 +280,7 @@ ExtentAllocator::BlockId ExtentAllocator::FindInList(BlockId newest,
                                                      size_t tries,
                                                      Granules* start) const {
   for (BlockId id = newest; id != kNone && tries > 0;
-       id = blocks_[id].older, --tries) {
+       id = blocks_[id].links.older, --tries) {
     if (Fits(blocks_[id], length, alignment, start)) return id;
   }
   return kNone;
@@ -431,6 +435,7 @@ ExtentAllocator::BlockId ExtentAllocator::FindBlockAt(Granules start) const {
 void ExtentAllocator::MakeLive(BlockId id) {
   Block& block = blocks_[id];
   block.state = State::kLive;
+  block.tag = 0;
   used_ += block.length;
   ++live_;
   InsertSlot(block.start, id);
@@ -449,12 +454,18 @@ void ExtentAllocator::InsertSlot(Granules start, BlockId block) {
   slots_[at] = {start, block};
 }
 
-ExtentAllocator::BlockId ExtentAllocator::EraseSlot(Granules start) {
+size_t ExtentAllocator::FindSlot(Granules start) const {
   const size_t mask = slots_.size() - 1;
   size_t at = SlotOf(start);
   while (slots_[at].block != kNone && slots_[at].start != start) {
     at = (at + 1) & mask;
   }
+  return at;
+}
+
+ExtentAllocator::BlockId ExtentAllocator::EraseSlot(Granules start) {
+  const size_t mask = slots_.size() - 1;
+  const size_t at = FindSlot(start);
   const BlockId block = slots_[at].block;
   if (block == kNone) return kNone;
   // Those behind that were pushed on by this one move up, so that a search

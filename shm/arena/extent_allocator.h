@@ -16,7 +16,8 @@ struct Extent {
 
 // Which parts of an arena its writer has in use. All of it is in the writer's
 // private memory: the arena itself is not touched, so nobody who maps it can
-// mislead this, and an extent costs some 50 bytes while it lives.
+// mislead this, and an extent costs some 50 bytes while it lives, a word of its
+// owner's included.
 //
 // Free extents are kept in lists by their size, two levels of them with a bit
 // map each (Masmano et al., TLSF, 2004), and joined with their neighbours at
@@ -45,6 +46,18 @@ class ExtentAllocator {
   // changes, when nothing does there.
   bool Free(uint64_t offset_bytes, uint32_t moment = 0);
   bool Free(const Extent& extent) { return Free(extent.offset_bytes); }
+
+  // What its owner keeps beside the extent that starts there, 0 at first; null
+  // when none does. Until the next call that is not const.
+  uint64_t* FindTag(uint64_t offset_bytes);
+  // Calls `visit(offset_bytes, tag)` for all that are in use, in no order.
+  template <typename Visit>
+  void ForEachInUse(Visit visit) const {
+    for (const Slot& slot : slots_) {
+      if (slot.block == kNone) continue;
+      visit(uint64_t{slot.start} * kGranuleBytes, blocks_[slot.block].tag);
+    }
+  }
 
   // Marks an extent as in use, to rebuild from a list of those that are; fast
   // in ascending order. False, and nothing changes, when a part of it is in use
@@ -85,13 +98,20 @@ class ExtentAllocator {
 
   enum class State : uint8_t { kUnused, kLive, kWarm, kCold };
 
+  // In a list of free blocks, or of unused ones.
+  struct Links {
+    BlockId newer = kNone;
+    BlockId older = kNone;
+  };
   struct Block {
     Granules start = 0;
     Granules length = 0;
     BlockId before = kNone;  // in the arena
     BlockId after = kNone;
-    BlockId newer = kNone;  // in its list; of unused blocks too
-    BlockId older = kNone;
+    union {
+      Links links = {};  // unless it is live
+      uint64_t tag;      // while it is
+    };
     State state = State::kUnused;
     uint32_t freed_at = 0;
   };
@@ -116,6 +136,10 @@ class ExtentAllocator {
     BlockId block = kNone;
   };
 
+  // Whether an extent can.
+  bool StartsAt(uint64_t offset_bytes) const {
+    return offset_bytes % kGranuleBytes == 0 && offset_bytes < size_bytes();
+  }
   static ListIndex IndexOf(Granules length);
   static bool Fits(const Block& block, Granules length, Granules alignment,
                    Granules* start);
@@ -141,6 +165,8 @@ class ExtentAllocator {
   BlockId FindBlockAt(Granules start) const;
   void MakeLive(BlockId id);
   size_t SlotOf(Granules start) const;
+  // Its slot, or an empty one.
+  size_t FindSlot(Granules start) const;
   void InsertSlot(Granules start, BlockId block);
   BlockId EraseSlot(Granules start);
   void GrowSlots();

@@ -193,6 +193,20 @@ TEST(ExtentAllocatorTest, IdlePagesAreTakenInPiecesAndJoinedWhenNeeded) {
   EXPECT_TRUE(allocator.Allocate(kMiB).has_value());
 }
 
+TEST(ExtentAllocatorTest, OnlyWhatIsInUseHasATag) {
+  ExtentAllocator allocator(kMiB);
+  EXPECT_EQ(allocator.FindTag(0), nullptr);
+  ASSERT_TRUE(allocator.Allocate(100).has_value());
+  *allocator.FindTag(0) = ~uint64_t{0};
+  EXPECT_EQ(allocator.FindTag(64), nullptr);
+  EXPECT_EQ(allocator.FindTag(1), nullptr);
+  EXPECT_EQ(allocator.FindTag(kMiB), nullptr);
+  ASSERT_TRUE(allocator.Free(0));
+  EXPECT_EQ(allocator.FindTag(0), nullptr);
+  ASSERT_TRUE(allocator.Allocate(100).has_value());
+  EXPECT_EQ(*allocator.FindTag(0), 0u);
+}
+
 TEST(ExtentAllocatorTest, ReserveRefusesWhatIsInUse) {
   ExtentAllocator allocator(kMiB);
   ASSERT_TRUE(allocator.Reserve({4096, 100}));
@@ -234,6 +248,10 @@ class Model {
       const auto before = std::prev(after);
       ASSERT_LE(before->first + before->second, extent->offset_bytes);
     }
+    uint64_t* const tag = allocator_.FindTag(extent->offset_bytes);
+    ASSERT_NE(tag, nullptr);
+    ASSERT_EQ(*tag, 0u);
+    *tag = TagOf(extent->offset_bytes);
     live_.emplace(extent->offset_bytes, extent->size_bytes);
     offsets_.push_back(extent->offset_bytes);
     used_ += extent->size_bytes;
@@ -243,6 +261,9 @@ class Model {
     if (offsets_.empty()) return;
     std::swap(offsets_[random % offsets_.size()], offsets_.back());
     const auto found = live_.find(offsets_.back());
+    const uint64_t* const tag = allocator_.FindTag(found->first);
+    ASSERT_NE(tag, nullptr);
+    ASSERT_EQ(*tag, TagOf(found->first));
     ASSERT_TRUE(allocator_.Free(found->first, ++moment_));
     used_ -= found->second;
     live_.erase(found);
@@ -281,6 +302,7 @@ class Model {
     }
     for (const uint64_t offset : order) {
       ASSERT_TRUE(rebuilt.Reserve({offset, live_[offset]}));
+      *rebuilt.FindTag(offset) = TagOf(offset);
     }
     allocator_ = std::move(rebuilt);
   }
@@ -288,6 +310,13 @@ class Model {
   void Check() const {
     ASSERT_EQ(allocator_.used_bytes(), used_);
     ASSERT_EQ(allocator_.extents(), live_.size());
+    size_t visited = 0;
+    allocator_.ForEachInUse([&](uint64_t offset, uint64_t tag) {
+      ++visited;
+      ASSERT_EQ(live_.count(offset), 1u);
+      ASSERT_EQ(tag, TagOf(offset));
+    });
+    ASSERT_EQ(visited, live_.size());
     // The free ranges are the gaps between what is live, each in one piece.
     uint64_t at = 0;
     size_t next = 0;
@@ -310,6 +339,10 @@ class Model {
   size_t live() const { return live_.size(); }
 
  private:
+  static uint64_t TagOf(uint64_t offset) {
+    return offset * 0x9E3779B97F4A7C15 + 1;
+  }
+
   void ExpectNoRoom(uint64_t size_bytes, uint64_t alignment) const {
     for (const Extent& gap : allocator_.FreeExtents()) {
       const uint64_t start =
