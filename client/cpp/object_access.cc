@@ -155,8 +155,9 @@ absl::StatusOr<PinnedObject> ObjectAccess::Get(absl::string_view id) {
 }
 
 absl::StatusOr<const ArenaView*> ObjectAccess::MapArena(uint32_t arena) {
-  absl::MutexLock lock(&arenas_mutex_);
-  if (const ArenaView* const view = views_.FindAnywhere(arena)) return view;
+  // Not the lock of those who only hear of arenas: this may wait for a daemon.
+  absl::MutexLock mapping_one(&mapping_mutex_);
+  if (const ArenaView* const mapped = FindView(arena)) return mapped;
   ASSIGN_OR_RETURN(
       OpenedSegment opened,
       parts_.client->Open(absl::StrCat(Parent(), "/arenas/", arena),
@@ -174,6 +175,7 @@ absl::StatusOr<const ArenaView*> ObjectAccess::MapArena(uint32_t arena) {
       ReadOnlyAttached(std::move(opened.attachment), std::move(mapping));
   view->data = static_cast<const char*>(view->attached.data());
   view->size_bytes = view->attached.size_bytes();
+  absl::MutexLock lock(&arenas_mutex_);
   return views_.Add(arena, std::move(view));
 }
 

@@ -69,6 +69,10 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
 
   ObjectAccess(Parts parts, DirectoryReader reader, ObjectStoreOptions options);
 
+  const ArenaView* FindView(uint32_t arena) {
+    absl::MutexLock lock(&arenas_mutex_);
+    return views_.FindAnywhere(arena);
+  }
   absl::StatusOr<const ArenaView*> MapArena(uint32_t arena);
   absl::StatusOr<PinnedObject> Pinned(const PinResult& pin,
                                       const FoundObject& found);
@@ -127,7 +131,8 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
   ArenaViews views_;  // changed under arenas_mutex_
 
   absl::Mutex growing_mutex_;  // held while a thread has an arena made for all
-  absl::Mutex arenas_mutex_ ABSL_ACQUIRED_AFTER(growing_mutex_);
+  absl::Mutex mapping_mutex_;  // held while one is mapped to be read
+  absl::Mutex arenas_mutex_ ABSL_ACQUIRED_AFTER(growing_mutex_, mapping_mutex_);
   std::vector<v1::Arena> spare_arenas_ ABSL_GUARDED_BY(arenas_mutex_);
   std::vector<std::shared_ptr<ObjectArena>> arenas_
       ABSL_GUARDED_BY(arenas_mutex_);
