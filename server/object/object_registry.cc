@@ -80,10 +80,6 @@ absl::StatusOr<uint64_t> ObjectRegistry::MakeRoom(const Caller& caller,
   RETURN_IF_ERROR(
       segments_->namespaces().CheckEntry(caller, request.name_space));
   RETURN_IF_ERROR(segments_->CheckSession(caller, request.session));
-  // Each takes a thread.
-  if (room_waiters_.fetch_add(1) >= kMaxObjectWaiters) {
-    request.wait = absl::ZeroDuration();
-  }
   absl::Notification is_done;
   absl::StatusOr<uint64_t> freed = uint64_t{0};
   room_server_.Push(std::move(request), [&](const RoomServer::Result& result) {
@@ -91,7 +87,6 @@ absl::StatusOr<uint64_t> ObjectRegistry::MakeRoom(const Caller& caller,
     is_done.Notify();
   });
   is_done.WaitForNotification();
-  room_waiters_.fetch_sub(1);
   return freed;
 }
 

@@ -142,7 +142,6 @@ class ObjectRegistry {
       ABSL_GUARDED_BY(mutex_);
   ArenaSealer sealer_;  // ends before the tables
   RoomMaker room_maker_;
-  std::atomic<size_t> room_waiters_{0};  // by RPC
   std::atomic<bool> is_tidying_{false};
   WorkerPool tidier_{1};
   // The last: its thread uses the others.

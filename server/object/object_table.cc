@@ -379,10 +379,6 @@ absl::StatusOr<ObjectView> ObjectTable::Await(const NameKey& name,
                                               absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
   uint32_t position = directory_.Find(name);
-  if (position == 0 && waiters_ >= kMaxObjectWaiters) {
-    return Exhausted(reason::kWatchLimitExceeded, "calls that wait", 1, 0,
-                     "waiting calls");
-  }
   ++waiters_;
   while (position == 0 && !draining_) {
     if (published_some_.WaitWithDeadline(&mutex_, deadline)) break;

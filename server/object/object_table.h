@@ -34,7 +34,6 @@
 namespace shmd {
 
 inline constexpr size_t kMaxArenas = 65536;
-inline constexpr size_t kMaxObjectWaiters = 32;      // by RPC, each a thread
 inline constexpr size_t kMaxAwaitsOfLane = 64;       // by a ring
 inline constexpr size_t kMaxRetiredObjects = 65536;  // waiting for their pins
 // So that nobody waits for long while all objects are looked at.

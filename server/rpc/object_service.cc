@@ -210,9 +210,15 @@ absl::StatusOr<ObjectView> ObjectService::GetOne(const Caller& caller,
                                                  ObjectTable& table,
                                                  const Wanted& wanted,
                                                  v1::Object* reply) {
-  const absl::StatusOr<ObjectView> object =
-      wanted.deadline.has_value() ? table.Await(wanted.id, *wanted.deadline)
-                                  : table.Find(wanted.id);
+  absl::StatusOr<ObjectView> object = table.Find(wanted.id);
+  if (!object.ok() && wanted.deadline.has_value()) {
+    const std::optional<WaitSlots::Slot> slot = waits_.Take(caller.uid);
+    if (!slot.has_value()) {
+      return Exhausted(reason::kWatchLimitExceeded, "calls that wait", 1, 0,
+                       "waiting calls");
+    }
+    object = table.Await(wanted.id, *wanted.deadline);
+  }
   RETURN_IF_ERROR(object.status());
   RETURN_IF_ERROR(ObjectRegistry::CheckReadable(caller, *object));
   ObjectToProto(name_space, *object, reply);
@@ -437,6 +443,8 @@ absl::Status ObjectService::MakeRoom(const Caller& caller,
                                      const v1::MakeRoomRequest& request,
                                      v1::MakeRoomResponse* reply) {
   ASSIGN_OR_RETURN(RoomRequest room, RoomFromProto(request));
+  const std::optional<WaitSlots::Slot> slot = waits_.Take(caller.uid);
+  if (!slot.has_value()) room.wait = absl::ZeroDuration();
   ASSIGN_OR_RETURN(const uint64_t freed_bytes,
                    objects_->MakeRoom(caller, std::move(room)));
   reply->set_freed_bytes(freed_bytes);

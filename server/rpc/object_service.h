@@ -13,6 +13,7 @@
 #include "server/rpc/method_set.h"
 #include "server/rpc/reply_stream.h"
 #include "server/rpc/rpc_service.h"
+#include "server/rpc/wait_slots.h"
 #include "server/rpc/watch_hub.h"
 #include "shmd/v1/object.grpc.pb.h"
 
@@ -109,6 +110,7 @@ class ObjectService final : public RpcService {
   ObjectRegistry* const objects_;
   v1::ObjectService::AsyncService service_;
   MethodSet<ObjectService> methods_;
+  WaitSlots waits_;
   ReplyStreamMethod<v1::WatchObjectsRequest, v1::WatchObjectsResponse> watch_;
 };
 

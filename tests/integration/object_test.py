@@ -290,6 +290,35 @@ class WaitTest(ObjectCase):
             sorted(("OK", one["generation"])
                    for one in (late, late, never_mind)))
 
+    def test_one_user_cannot_take_all_waits(self):
+        program = self.program(mode=0o644)
+        results, waiting = [], []
+        for _ in range(16):
+            waiting.append(threading.Thread(target=self.wait_for,
+                                            args=("late", results)))
+            waiting[-1].start()
+        request = {"name": object_name("never"), "wait": "0.001s"}
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while (self.shmd.call(OBJECTS + "GetObject", request).code !=
+               "RESOURCE_EXHAUSTED"):
+            self.assertLess(time.monotonic(), deadline)
+        self.refused_with("RESOURCE_EXHAUSTED", "WATCH_LIMIT_EXCEEDED",
+                          "BatchGetObjects", {
+                              "parent": PARENT, "wait": "1s",
+                              "names": [object_name("never")]})
+        # Others can, and what is there needs no wait.
+        self.refused_with("NOT_FOUND", "OBJECT_NOT_FOUND", "GetObject",
+                          request, uid=OTHER)
+        program.put("there")
+        self.ok(OBJECTS + "GetObject", {"name": object_name("there"),
+                                        "wait": "1s"})
+        program.put("late", b"x", offset=64)
+        for thread in waiting:
+            thread.join()
+        self.assertEqual([one.code for one in results], ["OK"] * 16)
+        self.refused_with("NOT_FOUND", "OBJECT_NOT_FOUND", "GetObject",
+                          request)
+
     def test_a_wait_that_is_over_finds_nothing(self):
         for wait in ("0s", "0.01s"):
             self.refused_with("NOT_FOUND", "OBJECT_NOT_FOUND", "GetObject",
