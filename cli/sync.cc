@@ -21,6 +21,7 @@ struct SyncOptions {
   std::string kind = "mutex";
   std::string mode;
   SyncPrimitiveSpec spec;
+  bool allow_existing = false;
 };
 
 nlohmann::ordered_json PrimitiveToJson(const SyncPrimitive& primitive) {
@@ -46,7 +47,8 @@ absl::Status CreateOne(Context& context, SyncOptions options) {
   }
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   ASSIGN_OR_RETURN(const SyncPrimitive made,
-                   SyncCalls(client).Create(options.name, options.spec));
+                   SyncCalls(client).Create(options.name, options.spec,
+                                            options.allow_existing));
   if (context.json) {
     printf("%s\n", ToText(PrimitiveToJson(made)).c_str());
   } else {
@@ -101,6 +103,8 @@ void AddSyncCreate(CLI::App& app, Context& context) {
                 "of an event: each set lets one through");
   verb.add_option("--value_bytes", options->spec.value_bytes, "of a value");
   verb.add_option("--mode", options->mode, "who may use it, as in 660");
+  verb.add_flag("--allow_existing", options->allow_existing,
+                "one that is there already is as good");
   verb.callback(
       [options, &context] { context.status = CreateOne(context, *options); });
 }

@@ -80,7 +80,8 @@ std::string SyncCalls::FullName(absl::string_view name) const {
 }
 
 absl::StatusOr<SyncPrimitive> SyncCalls::Create(absl::string_view id,
-                                                const SyncPrimitiveSpec& spec) {
+                                                const SyncPrimitiveSpec& spec,
+                                                bool allow_existing) {
   v1::CreateSyncPrimitiveRequest request;
   request.set_parent(client_->impl_->Parent());
   request.set_sync_primitive_id(std::string(id));
@@ -91,9 +92,11 @@ absl::StatusOr<SyncPrimitive> SyncCalls::Create(absl::string_view id,
   primitive->set_automatic_reset(spec.automatic_reset);
   primitive->set_value_bytes(spec.value_bytes);
   primitive->set_mode(spec.mode);
+  request.set_allow_existing(allow_existing);
   v1::SyncPrimitive reply;
-  RETURN_IF_ERROR(client_->impl_->Call(&Stub::CreateSyncPrimitive, request,
-                                       reply, Repeat::kHarmful));
+  RETURN_IF_ERROR(client_->impl_->Call(
+      &Stub::CreateSyncPrimitive, request, reply,
+      allow_existing ? Repeat::kHarmless : Repeat::kHarmful));
   return PrimitiveFromProto(reply);
 }
 

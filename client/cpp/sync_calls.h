@@ -66,8 +66,11 @@ class SyncCalls {
  public:
   explicit SyncCalls(Client* client) : client_(client) {}
 
+  // One that is there already, of the same kind and sizes, is as good when
+  // `allow_existing`: then all programs may begin by this, in any order.
   absl::StatusOr<SyncPrimitive> Create(absl::string_view id,
-                                       const SyncPrimitiveSpec& spec);
+                                       const SyncPrimitiveSpec& spec,
+                                       bool allow_existing = false);
   absl::StatusOr<SyncPrimitive> Get(absl::string_view name);
   absl::StatusOr<std::vector<SyncPrimitive>> List();
   absl::Status Delete(absl::string_view name);

@@ -3,6 +3,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "server/rpc/page.h"
 #include "server/rpc/sync_proto.h"
@@ -11,6 +13,9 @@
 
 namespace shmd {
 namespace {
+
+// How often one that exists and is deleted each time is looked for.
+constexpr int kAttempts = 16;
 
 // What a page token is of, beside the parent.
 std::string LocksOf(absl::string_view parent) {
@@ -102,11 +107,27 @@ absl::Status SyncService::CreateSyncPrimitive(
     v1::SyncPrimitive* reply) {
   ASSIGN_OR_RETURN(const SyncRegistry::PrimitiveCommand command,
                    PrimitiveFromProto(request));
-  ASSIGN_OR_RETURN(const SegmentView made,
-                   sync_->CreatePrimitive(caller, command));
-  PrimitiveToProto(*made.segment, reply);
+  absl::StatusOr<SegmentView> made;
+  // It may be deleted between the two.
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    made = sync_->CreatePrimitive(caller, command);
+    if (!request.allow_existing() ||
+        GetErrorReason(made.status()) != reason::kSyncPrimitiveExists) {
+      break;
+    }
+    const absl::Status exists = made.status();
+    made = sync_->GetPrimitive(caller,
+                               {command.name_space, SyncSegmentId(command.id)});
+    if (made.ok() &&
+        !AreAlike(SyncSpecOf(made->segment->labels), command.spec)) {
+      return exists;
+    }
+    if (GetErrorReason(made.status()) != reason::kSyncPrimitiveNotFound) break;
+  }
+  RETURN_IF_ERROR(made.status());
+  PrimitiveToProto(*made->segment, reply);
   reply->set_handle(
-      EncodeHandle(segments_->WholeHandle(caller, *made.segment)));
+      EncodeHandle(segments_->WholeHandle(caller, *made->segment)));
   return absl::OkStatus();
 }
 

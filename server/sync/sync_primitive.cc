@@ -62,6 +62,12 @@ absl::Status CheckSyncSpec(const SyncSpec& spec) {
   return absl::OkStatus();
 }
 
+bool AreAlike(const SyncSpec& a, const SyncSpec& b) {
+  return a.kind == b.kind && a.parties == b.parties &&
+         a.automatic_reset == b.automatic_reset &&
+         a.value_bytes == b.value_bytes;
+}
+
 uint64_t SyncSegmentBytes(const SyncSpec& spec) {
   return layout::SyncBytes(spec.kind) +
          2 * layout::SeqCopyBytes(spec.value_bytes);

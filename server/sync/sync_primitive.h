@@ -26,6 +26,9 @@ struct SyncSpec {
 // FIELD_INVALID (INVALID_ARGUMENT) naming the field of `sync_primitive`.
 absl::Status CheckSyncSpec(const SyncSpec& spec);
 
+// Whether who wants the one can use the other. What it began with counts not.
+bool AreAlike(const SyncSpec& a, const SyncSpec& b);
+
 // Of its segment.
 uint64_t SyncSegmentBytes(const SyncSpec& spec);
 

@@ -366,6 +366,26 @@ class SyncTest(DaemonCase):
                         struct.unpack_from("<%dI" % len(words),
                                            memory.bytes), words)
 
+    def test_one_that_exists_is_as_good(self):
+        request = {"parent": PARENT, "sync_primitive_id": self.fresh_id(),
+                   "allow_existing": True, "sync_primitive": {
+                       "kind": "SEMAPHORE", "initial_count": 3,
+                       "mode": 0o660}}
+        made = self.ok(SYNC + "CreateSyncPrimitive", request)
+        self.addCleanup(self.shmd.call, SYNC + "DeleteSyncPrimitive",
+                        {"name": made["name"]})
+        # What it began with counts not, as with sem_open(3).
+        request["sync_primitive"]["initial_count"] = 5
+        self.assertEqual(self.ok(SYNC + "CreateSyncPrimitive", request), made)
+        self.refused("PERMISSION_DENIED", "CALLER_NOT_ALLOWED",
+                     SYNC + "CreateSyncPrimitive", request, uid=OTHER)
+        self.refused("ALREADY_EXISTS", "SYNC_PRIMITIVE_EXISTS",
+                     SYNC + "CreateSyncPrimitive",
+                     {**request, "sync_primitive": {"kind": "MUTEX"}})
+        self.refused("ALREADY_EXISTS", "SYNC_PRIMITIVE_EXISTS",
+                     SYNC + "CreateSyncPrimitive",
+                     {**request, "allow_existing": False})
+
     def test_lists_and_deletes_primitives(self):
         names = [self.make(kind="MUTEX")["name"] for _ in range(3)]
         listed, token = [], ""
