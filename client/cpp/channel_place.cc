@@ -126,7 +126,7 @@ ChannelPlace::Publishing ChannelPlace::TakePublishing(Shared& shared) {
   }
   out.parts.index = member.index();
   out.parts.generation = member.generation();
-  out.parts.open_part = out.place->Opener(/*publishes=*/true);
+  out.parts.open_part = out.place->Opener();
   return out;
 }
 
@@ -142,7 +142,7 @@ ChannelPlace::Subscribing ChannelPlace::TakeSubscribing(Shared& shared) {
   out.parts.page = shared.Take(&out.place->own_);
   out.parts.index = member.index();
   out.parts.generation = member.generation();
-  out.parts.open_part = out.place->Opener(/*publishes=*/false);
+  out.parts.open_part = out.place->Opener();
   return out;
 }
 
@@ -209,17 +209,17 @@ absl::Status ChannelPlace::status() const {
       .ToStatus();
 }
 
-OpenPart ChannelPlace::Opener(bool publishes) const {
-  return [link = link_, channel = channel_,
-          publishes](const PartRequest& request) -> absl::StatusOr<UniqueFd> {
+OpenPart ChannelPlace::Opener() const {
+  return [link = link_, channel = channel_, own = id_.generation](
+             const PartRequest& request) -> absl::StatusOr<UniqueFd> {
     AttachSocket::Part part;
     part.channel = channel;
     part.kind = PartKindOf(request.kind);
     part.index = request.index;
     part.generation = request.generation;
-    // Of a bell publishers get the end to write to, also of their own.
+    // Of a bell all get the end to write to but whose own it is.
     if (request.kind == PartKind::kClaims ||
-        (request.kind == PartKind::kBell && publishes)) {
+        (request.kind == PartKind::kBell && request.generation != own)) {
       part.access = Access::kReadWrite;
     }
     return link->OpenPart(part);

@@ -129,7 +129,7 @@ class ChannelPlace {
 
   bool IsLost() const { return is_lost_->load(std::memory_order_acquire); }
   // How the core gets the others' parts.
-  OpenPart Opener(bool publishes) const;
+  OpenPart Opener() const;
 
   const std::shared_ptr<SessionLink> link_;
   const std::string channel_;

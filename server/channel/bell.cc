@@ -32,4 +32,6 @@ absl::StatusOr<UniqueFd> Bell::OpenToWrite() const {
   return sys::Reopen(pipe_.write_end.get(), O_WRONLY | O_NONBLOCK);
 }
 
+void Bell::Ring() const { sys::RingBellPipe(pipe_.write_end.get()); }
+
 }  // namespace shmd

@@ -14,9 +14,10 @@
 
 namespace shmd {
 
-// Wakes one subscriber that sleeps on a descriptor: a pipe, whose write end its
-// publishers have. The daemon keeps both ends, so that none of them ever sees
-// the end of the others. Counts as two descriptors of the subscriber's user.
+// Wakes one subscriber that sleeps on a descriptor: a pipe, whose write end
+// others have that have something for it. The daemon keeps both ends, so that
+// none of them ever sees the end of the others. Counts as two descriptors of
+// the subscriber's user.
 // Thread-safe.
 class Bell {
  public:
@@ -30,6 +31,7 @@ class Bell {
   // for others that have the same end.
   absl::StatusOr<UniqueFd> OpenToRead() const;
   absl::StatusOr<UniqueFd> OpenToWrite() const;
+  void Ring() const;
 
  private:
   Bell(SegmentRegistry* segments, std::string name_space, uid_t uid)

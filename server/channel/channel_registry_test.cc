@@ -1,17 +1,14 @@
 #include "server/channel/channel_registry.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/error_reason.h"
-#include "server/registry/registry_fixture.h"
+#include "server/channel/channel_fixture.h"
 #include "shm/channel/claim_words.h"
 #include "shm/layout/channel_layout.h"
 #include "shm/mapping.h"
@@ -22,103 +19,6 @@ namespace {
 using layout::ChannelKind;
 using layout::MemberRole;
 using layout::SlowPolicy;
-
-class ChannelRegistryTest : public RegistryTest {
- protected:
-  void SetUp() override {
-    rlimit descriptors = {};
-    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &descriptors), 0);
-    descriptors.rlim_cur = descriptors.rlim_max;
-    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &descriptors), 0);
-    limits_.memory_descriptors = 20000;
-    default_namespace_.quota = Amounts::Unlimited();
-    default_namespace_.uid_quota = Amounts::Unlimited();
-    Restart();
-    StartChannels();
-  }
-
-  void TearDown() override {
-    for (const auto& session : begun_) sessions().End(session);
-    registry().CleanUpSessions();
-    registry().RemoveExpired();
-    for (const SegmentView& view : registry().ListReserved()) {
-      EXPECT_TRUE(registry().RemoveReserved(view.entry).ok());
-    }
-    channels_.reset();
-  }
-
-  // As at a start, over the segments that there are.
-  void StartChannels() {
-    channels_ = std::make_unique<ChannelRegistry>(&registry());
-    channels_->TakeUp();
-    registry().NotifySessionEnd(
-        [this](const SessionId& session) { channels_->EndSession(session); });
-    registry().NotifyCleanUp([this] { channels_->LookAfterDeparted(); });
-  }
-  ChannelRegistry& channels() { return *channels_; }
-
-  SessionId Begin(const Caller& caller = Root()) {
-    Process process;
-    process.pid = caller.pid;
-    begun_.push_back(sessions().Begin(caller, process, "default").id);
-    return begun_.back();
-  }
-  void End(const SessionId& session) {
-    sessions().End(session);
-    registry().CleanUpSessions();
-    registry().RemoveExpired();
-  }
-
-  static ChannelCommand Command(const std::string& id,
-                                ChannelKind kind = ChannelKind::kPublish) {
-    ChannelCommand command;
-    command.name = {"default", id};
-    command.fields.kind = kind;
-    command.fields.slots = 16;
-    command.fields.payload_bytes = 4096;
-    command.fields.owner = Root().uid;
-    command.fields.group = Root().gid;
-    return command;
-  }
-  void MakeChannel(const std::string& id,
-                   ChannelKind kind = ChannelKind::kPublish) {
-    const auto made = channels().Create(Root(), Command(id, kind));
-    ASSERT_TRUE(made.ok()) << made.status();
-  }
-  absl::StatusOr<ChannelRegistry::Joined> Join(
-      const std::string& id, const SessionId& session,
-      MemberKind kind = MemberKind::kPublisher) {
-    JoinCommand command;
-    command.channel = {"default", id};
-    command.session = session;
-    command.kind = kind;
-    command.policy = SlowPolicy::kBlock;
-    return channels().Join(Root(), command);
-  }
-  ChannelSnapshot Get(const std::string& id) {
-    const auto found = channels().Get(Root(), {"default", id});
-    EXPECT_TRUE(found.ok()) << found.status();
-    return found.ok() ? *found : ChannelSnapshot();
-  }
-  static MemberName NameOf(const std::string& id, const MemberView& member) {
-    return {{"default", id}, member.kind, member.index, member.generation};
-  }
-
-  // As only a test may: the daemon's own page, to write.
-  WritableMapping Map(const SegmentView& view) {
-    const auto object = registry().OpenObject(view, Access::kReadWrite);
-    EXPECT_TRUE(object.ok());
-    MapOptions options;
-    options.size_bytes = view.segment->options.size_bytes;
-    auto mapped = WritableMapping::Map(*object, options);
-    EXPECT_TRUE(mapped.ok()) << mapped.status();
-    return *std::move(mapped);
-  }
-
- private:
-  std::unique_ptr<ChannelRegistry> channels_;
-  std::vector<SessionId> begun_;
-};
 
 TEST_F(ChannelRegistryTest, ANamespaceHasSoManyChannelsAndNoMore) {
   for (size_t i = 0; i < kMaxChannels; ++i) {
@@ -298,27 +198,6 @@ TEST_F(ChannelRegistryTest, ManyJoinAndLeaveAtOnce) {
   EXPECT_EQ(std::unique(all.begin(), all.end()), all.end());
   EXPECT_EQ(Get("c").publishers, 0u);
   EXPECT_EQ(registry().ListReserved().size(), 1u);
-}
-
-TEST_F(ChannelRegistryTest, ABellTellsItsDescriptorsToTheBudget) {
-  MakeChannel("c");
-  const SessionId session = Begin();
-  ASSERT_TRUE(Join("c", session).ok());
-  const auto subscriber = Join("c", session, MemberKind::kSubscriber);
-  ASSERT_TRUE(subscriber.ok());
-  const PartRequest request = {PartKind::kBell, subscriber->member.index,
-                               subscriber->member.generation};
-  const uint64_t before = registry().budget().used().descriptors;
-  for (const Access access : {Access::kRead, Access::kReadWrite}) {
-    const auto part =
-        channels().OpenPart(Root(), session, {"default", "c"}, request, access);
-    ASSERT_TRUE(part.ok()) << part.status();
-    EXPECT_FALSE(part->segment.has_value());
-    EXPECT_EQ(registry().budget().used().descriptors, before + 2);
-  }
-  End(session);
-  // With ring and page.
-  EXPECT_EQ(registry().budget().used().descriptors, before - 2);
 }
 
 // Publishers that end before who was there first has opened their rings.

@@ -96,7 +96,9 @@ void LiveChannel::ReadMembers() {
   for (const MemberKind kind :
        {MemberKind::kPublisher, MemberKind::kSubscriber}) {
     for (const shmd::Member& member : writer_.List(kind)) {
-      MembersOf(kind)[member.id.index].view = ViewOf(kind, member);
+      Member& known = MembersOf(kind)[member.id.index];
+      known.view = ViewOf(kind, member);
+      known.is_taken_up = true;
     }
   }
 }
@@ -155,6 +157,7 @@ absl::Status LiveChannel::Publish(const MemberView& view, MemberParts parts) {
   member.view = view;
   member.parts = std::move(parts);
   writer_.Add(view.kind, IdOf(view), fields);
+  RingAll();
   return absl::OkStatus();
 }
 
@@ -180,6 +183,8 @@ void LiveChannel::RemoveLocked(Members& members, Members::iterator& at,
                                std::vector<MemberParts>* parts) {
   const MemberView view = at->second.view;
   writer_.Remove(view.kind, IdOf(view));
+  // Nobody else rings for it any more.
+  if (at->second.bell != nullptr) at->second.bell->Ring();
   if (view.has_left) LetGo(at->second.parts);
   parts->push_back(std::move(at->second.parts));
   at = members.erase(at);
@@ -195,6 +200,7 @@ std::vector<MemberParts> LiveChannel::Remove(const MemberView& view) {
   auto at = members.find(view.index);
   RemoveOrKeep(members, at, &parts);
   ForgetReadLocked(&parts);
+  RingAll();
   return parts;
 }
 
@@ -212,7 +218,9 @@ std::vector<MemberParts> LiveChannel::RemoveSession(const SessionId& session) {
       }
     }
   }
-  if (!parts.empty()) ForgetReadLocked(&parts);
+  if (parts.empty()) return parts;
+  ForgetReadLocked(&parts);
+  RingAll();
   return parts;
 }
 

@@ -117,6 +117,8 @@ class LiveChannel {
     MemberView view;
     MemberParts parts;
     std::unique_ptr<Bell> bell;  // of a subscriber, once it was asked for
+    // From an earlier run, which may have ended before it rang.
+    bool is_taken_up = false;
   };
   using Members = std::map<uint32_t, Member>;  // by index
 
@@ -138,12 +140,18 @@ class LiveChannel {
   bool HasMember(const SessionId& session, MemberKind kind,
                  const std::function<bool(const MemberView&)>& fits) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // Whether the session may have something for subscriber `of`.
+  bool MayRing(const SessionId& session, const MemberView& of) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   bool MayOpen(const SessionId& session, PartKind kind,
                const MemberView& of) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<UniqueFd> OpenBell(const Caller& caller,
                                     const SessionId& session, Member& of,
                                     Access access)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // After a change of the page: wakes who sleeps on a descriptor. Who sleeps
+  // otherwise does so on the page as well.
+  void RingAll() ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // Takes it out of the page and of `members`; moves on to the next. What is
   // left goes to `parts`.
   void RemoveLocked(Members& members, Members::iterator& at,

@@ -139,6 +139,7 @@ std::vector<MemberParts> LiveChannel::ForgetRead() {
   std::vector<MemberParts> parts;
   absl::MutexLock lock(&mutex_);
   ForgetReadLocked(&parts);
+  if (!parts.empty()) RingAll();
   return parts;
 }
 
@@ -174,7 +175,7 @@ bool LiveChannel::ForgetOldestLocked(std::optional<uid_t> uid,
 std::vector<MemberParts> LiveChannel::ForgetOldest(std::optional<uid_t> uid) {
   std::vector<MemberParts> parts;
   absl::MutexLock lock(&mutex_);
-  ForgetOldestLocked(uid, &parts);
+  if (ForgetOldestLocked(uid, &parts)) RingAll();
   return parts;
 }
 

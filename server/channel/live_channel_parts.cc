@@ -18,11 +18,22 @@ MemberKind OwnerOf(PartKind kind) {
 
 }  // namespace
 
-bool LiveChannel::MayOpen(const SessionId& session, PartKind kind,
+bool LiveChannel::MayRing(const SessionId& session,
                           const MemberView& of) const {
   const auto publishes_to = [&](const MemberView& own) {
     return ReadsFrom(of.role, own.role);
   };
+  const auto claims = [&](const MemberView& own) {
+    return Claims(fields_.kind, own.role);
+  };
+  // A consumer gives back what another one may take.
+  return HasMember(session, MemberKind::kPublisher, publishes_to) ||
+         (Claims(fields_.kind, of.role) &&
+          HasMember(session, MemberKind::kSubscriber, claims));
+}
+
+bool LiveChannel::MayOpen(const SessionId& session, PartKind kind,
+                          const MemberView& of) const {
   // What has left is there for who would have read it had it looked in time.
   const auto reads = [&](const MemberView& own) {
     return ReadsFrom(own.role, of.role) &&
@@ -36,17 +47,15 @@ bool LiveChannel::MayOpen(const SessionId& session, PartKind kind,
     case PartKind::kRing:
       return HasMember(session, MemberKind::kSubscriber, reads);
     case PartKind::kPage:
-      // A consumer looks whether another one still has what it had claimed.
-      return HasMember(session, MemberKind::kPublisher, publishes_to) ||
-             (Claims(fields_.kind, of.role) &&
-              HasMember(session, MemberKind::kSubscriber, claims));
+      // Whether it sleeps; a consumer also looks whether another one still has
+      // what it had claimed.
+      return MayRing(session, of);
     case PartKind::kClaims:
       return of.session == session ||
              (HasClaims(fields_.kind, of.role) &&
               HasMember(session, MemberKind::kSubscriber, claims));
     case PartKind::kBell:
-      return of.session == session ||
-             HasMember(session, MemberKind::kPublisher, publishes_to);
+      return of.session == session || MayRing(session, of);
   }
   return false;
 }
@@ -55,18 +64,21 @@ absl::StatusOr<UniqueFd> LiveChannel::OpenBell(const Caller& caller,
                                                const SessionId& session,
                                                Member& of, Access access) {
   const bool to_read = access == Access::kRead && of.view.session == session;
-  const auto publishes_to = [&](const MemberView& own) {
-    return ReadsFrom(of.view.role, own.role);
-  };
-  if (!to_read && !HasMember(session, MemberKind::kPublisher, publishes_to)) {
-    return CallerNotAllowed(caller);
-  }
+  if (!to_read && !MayRing(session, of.view)) return CallerNotAllowed(caller);
   if (of.bell == nullptr) {
     ASSIGN_OR_RETURN(of.bell,
                      Bell::Make(segments_, name_.name_space, of.view.uid));
     SHMD_FAILPOINT("channel.bell");
+    // What happened while no daemon ran rings now.
+    if (of.is_taken_up) of.bell->Ring();
   }
   return to_read ? of.bell->OpenToRead() : of.bell->OpenToWrite();
+}
+
+void LiveChannel::RingAll() {
+  for (const auto& [index, subscriber] : subscribers_) {
+    if (subscriber.bell != nullptr) subscriber.bell->Ring();
+  }
 }
 
 absl::StatusOr<LiveChannel::Part> LiveChannel::OpenPart(

@@ -1,6 +1,7 @@
 #ifndef SHMD_SHM_CHANNEL_CONSUMER_PAGES_H_
 #define SHMD_SHM_CHANNEL_CONSUMER_PAGES_H_
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "shm/channel/channel_format.h"
 #include "shm/channel/channel_view.h"
 #include "shm/channel/claim_words.h"
+#include "shm/channel/descriptor_bell.h"
 #include "shm/channel/open_part.h"
 #include "shm/channel/reader_pins.h"
 #include "shm/layout/channel_layout.h"
@@ -18,7 +20,7 @@
 namespace shmd {
 
 // The pages of the other consumers of a queue, mapped when they are first asked
-// for: to tell claims that nobody makes good. Not thread-safe.
+// for: to tell claims that nobody makes good, and who sleeps. Not thread-safe.
 template <typename Memory>
 class BasicConsumerPages {
  public:
@@ -40,11 +42,44 @@ class BasicConsumerPages {
            BasicReaderPins<Memory>::Has(page, PinWord(publisher, number));
   }
 
+  // After a message was given back: rings for those that sleep on their
+  // descriptors, who sleep on no word.
+  void RingSleepers(uint64_t now_ns) {
+    owes_ = false;
+    const std::optional<Member> self =
+        view_.Get(MemberKind::kSubscriber, self_.index);
+    if (!self.has_value()) return;
+    for (uint32_t i = 0; i < layout::kMaxSubscribers; ++i) {
+      const std::optional<Member> other = view_.Get(MemberKind::kSubscriber, i);
+      if (i == self_.index || !other.has_value() ||
+          other->fields.role != self->fields.role) {
+        continue;
+      }
+      owes_ = !RingIfAsleep(other->id, now_ns) || owes_;
+    }
+  }
+  // Whether somebody could not be rung for: to be tried again soon.
+  bool owes() const { return owes_; }
+
  private:
   struct Known {
     uint64_t generation = 0;
     MappedReaderPage part;
+    DescriptorBell bell;
   };
+
+  bool RingIfAsleep(const MemberId& other, uint64_t now_ns) {
+    const layout::ReaderPage* const page = PageOf(other.index);
+    // Who has left sleeps no more.
+    if (page == nullptr) {
+      return view_.generation(MemberKind::kSubscriber, other.index) !=
+             other.generation;
+    }
+    const uint64_t asleep =
+        Memory::Load(&page->header.asleep, std::memory_order_seq_cst);
+    return (asleep & layout::kSleepsOnDescriptor) == 0 ||
+           known_[other.index].bell.Ring(open_, other, now_ns);
+  }
 
   const layout::ReaderPage* PageOf(uint32_t index) {
     if (index == self_.index) return own_;
@@ -63,6 +98,7 @@ class BasicConsumerPages {
     if (!part.ok()) return nullptr;
     known.generation = generation;
     known.part = *std::move(part);
+    known.bell = DescriptorBell();
     return known.part.page();
   }
 
@@ -71,6 +107,7 @@ class BasicConsumerPages {
   const layout::ReaderPage* own_;
   OpenPart open_;
   std::vector<Known> known_;  // by index
+  bool owes_ = false;
 };
 
 }  // namespace shmd

@@ -16,7 +16,7 @@ enum class PartKind : uint32_t {
   kPage = 2,    // a subscriber's, to read
   kClaims = 3,  // those on a publisher's ring, to read and write
   // A subscriber's pipe: for the subscriber itself the end to read, for
-  // publishers that to write.
+  // publishers and other consumers that to write.
   kBell = 4,
 };
 

@@ -1,6 +1,7 @@
 // Queues and calls, and what the daemon writes.
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -159,6 +160,51 @@ TEST_F(QueueTest, WhatAPublisherLeavesBehindIsConsumed) {
   EXPECT_TRUE(again->Acknowledge().ok());
   EXPECT_FALSE(two->TryReceive()->has_value());
   EXPECT_EQ(two->publisher_count(), 0u);
+}
+
+bool IsReadableNow(int fd) {
+  pollfd poll_for = {fd, POLLIN, 0};
+  return poll(&poll_for, 1, 0) == 1;
+}
+
+TEST_F(QueueTest, WhatIsGivenBackWakesWhoSleepsOnADescriptor) {
+  auto publisher = Publisher();
+  auto one = Consumer();
+  auto two = Consumer();
+  const int fd = *two->Descriptor();
+  ASSERT_TRUE(Send(*publisher, "m").ok());
+  for (int round = 0; round < 3; ++round) {
+    auto got = *one->Receive(kQueueNow);
+    EXPECT_FALSE(two->TryReceive()->has_value());
+    ASSERT_TRUE(two->Arm());
+    EXPECT_FALSE(IsReadableNow(fd));
+    ASSERT_TRUE(got.GiveBack().ok());
+    EXPECT_TRUE(IsReadableNow(fd));
+    two->Disarm();
+    EXPECT_TRUE(two->Receive(kQueueNow)->GiveBack().ok());
+  }
+}
+
+TEST_F(QueueTest, ABellThatCouldNotBeHadIsRungLater) {
+  auto publisher = Publisher();
+  auto one = Consumer();
+  auto two = Consumer();
+  const int fd = *two->Descriptor();
+  ASSERT_TRUE(Send(*publisher, "m").ok());
+  auto got = *one->Receive(kQueueNow);
+  EXPECT_FALSE(two->TryReceive()->has_value());
+  ASSERT_TRUE(two->Arm());
+  channel.Refuse(PartKind::kBell, true);
+  ASSERT_TRUE(got.GiveBack().ok());
+  EXPECT_FALSE(IsReadableNow(fd));
+  channel.Refuse(PartKind::kBell, false);
+  // While it waits for something else.
+  got = *one->Receive(kQueueNow);
+  const absl::Time give_up = SoonEnough();
+  while (!IsReadableNow(fd) && absl::Now() < give_up) {
+    EXPECT_FALSE(one->Receive(absl::Now() + absl::Milliseconds(10)).ok());
+  }
+  EXPECT_TRUE(IsReadableNow(fd));
 }
 
 TEST_F(QueueTest, ManyConsumersGetEachMessageOnce) {

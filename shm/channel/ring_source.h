@@ -429,6 +429,7 @@ class BasicRingSource {
       }
     }
     Wait::Wake(returned);
+    reader_->consumers->RingSleepers(Wait::RecentNs());
   }
 
   const RingReader<Memory>* reader_;

@@ -196,6 +196,18 @@ class BasicRingSubscriber {
            (!complete_ && ++tries_ % kBetweenTries == 0);
   }
 
+  // Whether nothing is left to be tried again of what the daemon was asked for.
+  bool IsSettled() const { return complete_ && !consumers_.owes(); }
+  // Until when to sleep, if nothing happens before.
+  absl::Time WakeTime(absl::Time deadline) const {
+    if (IsSettled()) return deadline;
+    return std::min(deadline, absl::Now() + kPartRetryAfter);
+  }
+  void TryPartsAgain() {
+    if (!complete_) Refresh();
+    if (consumers_.owes()) consumers_.RingSleepers(Wait::RecentNs());
+  }
+
   // Maps the rings of who has joined; those of who has left go when they are
   // read.
   void Refresh();
@@ -279,12 +291,9 @@ absl::Status BasicRingSubscriber<Memory, Wait>::AwaitMessage(
   AnnounceSleep(&words);
   bool in_time = true;
   if (!LookAgain()) {
-    // While the ring of a newcomer could not be had, not for long.
-    in_time = Wait::Any(
-        words, complete_ ? deadline
-                         : std::min(deadline, absl::Now() + kPartRetryAfter));
-    if (!complete_) {
-      Refresh();
+    in_time = Wait::Any(words, WakeTime(deadline));
+    if (!IsSettled()) {
+      TryPartsAgain();
       in_time = in_time || absl::Now() < deadline;
     }
   }
@@ -345,13 +354,13 @@ template <typename Memory, typename Wait>
 bool BasicRingSubscriber<Memory, Wait>::Arm() {
   Sleeps::Announce(&page_->header.asleep,
                    ++sleeps_ << 2 | layout::kSleepsOnDescriptor);
-  if (!complete_) Refresh();
+  TryPartsAgain();
   if (LookAgain()) {
     EndSleep();
     return false;
   }
   // Who has come and could not be looked at may have rung already.
-  if (!complete_ && bells_ != nullptr) bells_->WakeAfter(kPartRetryAfter);
+  if (!IsSettled() && bells_ != nullptr) bells_->WakeAfter(kPartRetryAfter);
   return true;
 }
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -107,6 +108,16 @@ class MadeChannel {
     return Reopen(parts_.at({kind, generation}).get(), O_RDWR);
   }
 
+  // Parts of this kind cannot be had for now, as without the daemon.
+  void Refuse(PartKind kind, bool is_refused) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (is_refused) {
+      refused_.insert(kind);
+    } else {
+      refused_.erase(kind);
+    }
+  }
+
   // Parts that were asked for.
   uint64_t asked() const {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -137,6 +148,9 @@ class MadeChannel {
             kind](const PartRequest& request) -> absl::StatusOr<UniqueFd> {
       const std::lock_guard<std::mutex> lock(mutex_);
       ++asked_;
+      if (refused_.count(request.kind) != 0) {
+        return absl::UnavailableError("refused");
+      }
       if (request.kind == PartKind::kBell) {
         const auto bell = bells_.find(request.generation);
         if (bell == bells_.end()) return absl::NotFoundError("no bell");
@@ -160,6 +174,7 @@ class MadeChannel {
   mutable std::mutex mutex_;  // of what follows; the writer is one thread's
   std::map<std::pair<PartKind, uint64_t>, UniqueFd> parts_;
   std::map<uint64_t, sys::BellPipe> bells_;
+  std::set<PartKind> refused_;
   uint64_t asked_ = 0;
 };
 
