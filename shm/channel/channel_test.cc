@@ -477,6 +477,70 @@ TEST(ChannelTest, DescriptorIsReadableWhenThereIsSomething) {
   EXPECT_FALSE(IsReadable(fd));
 }
 
+// The daemon is away for a while, say.
+struct RefusedBellTest : testing::Test {
+  RefusedBellTest() {
+    EXPECT_EQ(Next(*subscriber), "");
+    EXPECT_TRUE(subscriber->Arm());
+    channel.Refuse(PartKind::kBell, true);
+  }
+  void Allow() { channel.Refuse(PartKind::kBell, false); }
+
+  MadeChannel channel{Small(64)};
+  std::unique_ptr<RingSubscriber> subscriber = Subscriber(channel);
+  std::unique_ptr<RingPublisher> publisher = Publisher(channel);
+  const int fd = *subscriber->Descriptor();
+};
+
+TEST_F(RefusedBellTest, ALaterMessageRings) {
+  for (int i = 0; i < 40; ++i) ASSERT_TRUE(Send(*publisher, "m").ok());
+  EXPECT_FALSE(IsReadable(fd));
+  Allow();
+  absl::SleepFor(2 * kPartRetryAfter);
+  ASSERT_TRUE(Send(*publisher, "m").ok());
+  EXPECT_TRUE(IsReadable(fd));
+}
+
+TEST_F(RefusedBellTest, IsNotAskedForWithEachMessage) {
+  const uint64_t before = channel.asked();
+  for (int i = 0; i < 40; ++i) ASSERT_TRUE(Send(*publisher, "m").ok());
+  EXPECT_LT(channel.asked(), before + 40);
+}
+
+TEST_F(RefusedBellTest, WhoWaitsForReadersRings) {
+  ASSERT_TRUE(Send(*publisher, "m").ok());
+  Allow();
+  const absl::Time give_up = Soon();
+  while (!IsReadable(fd) && absl::Now() < give_up) {
+    EXPECT_EQ(
+        GetErrorReason(publisher->Drain(absl::Now() + absl::Milliseconds(10))),
+        reason::kChannelBlocked);
+  }
+  EXPECT_TRUE(IsReadable(fd));
+}
+
+TEST_F(RefusedBellTest, WhoWaitsForLongRingsMeanwhile) {
+  ASSERT_TRUE(Send(*publisher, "m").ok());
+  Allow();
+  std::thread reader([this] {
+    pollfd wanted = {fd, POLLIN, 0};
+    EXPECT_EQ(poll(&wanted, 1, 20000), 1);
+    subscriber->Disarm();
+    EXPECT_TRUE(subscriber->Receive(kNow).ok());
+  });
+  EXPECT_TRUE(publisher->Drain(Soon()).ok());
+  reader.join();
+}
+
+TEST_F(RefusedBellTest, ANewRunOfTheDaemonIsAskedAtOnce) {
+  ASSERT_TRUE(Send(*publisher, "m").ok());
+  Allow();
+  // It says so on the page.
+  ASSERT_TRUE(ChannelWriter::Open(channel.page_fd()).ok());
+  ASSERT_TRUE(publisher->Check().ok());
+  EXPECT_TRUE(IsReadable(fd));
+}
+
 TEST(ChannelTest, WaitsForManyChannels) {
   MadeChannel one(Small());
   MadeChannel two(Small());

@@ -37,6 +37,9 @@ class DescriptorBell {
     return true;
   }
 
+  // The daemon is there again, perhaps: the next ring asks at once.
+  void TryAgain() { next_try_ns_ = 0; }
+
  private:
   UniqueFd end_;
   uint64_t next_try_ns_ = 0;

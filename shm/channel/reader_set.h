@@ -14,12 +14,12 @@
 #include "base/unique_fd.h"
 #include "shm/channel/channel_format.h"
 #include "shm/channel/channel_view.h"
+#include "shm/channel/descriptor_bell.h"
 #include "shm/channel/missed_words.h"
 #include "shm/channel/open_part.h"
 #include "shm/channel/reader_pins.h"
 #include "shm/channel/sleep_words.h"
 #include "shm/layout/channel_layout.h"
-#include "shm/sys/bell_pipe.h"
 #include "shm/sys/futex_any.h"
 
 namespace shmd {
@@ -38,8 +38,8 @@ class BasicReaderSet {
     layout::MemberRole role = layout::MemberRole::kPeer;
     MappedReaderPage part;
     layout::ReaderPage* page = nullptr;
-    UniqueFd bell;
-    uint32_t bell_tries = 0;
+    DescriptorBell bell;
+    bool is_owed = false;  // the bell could not be had for now
     // Was there before the publisher: it gets all messages from the first.
     bool from_start = false;
     bool is_cut_off = false;
@@ -70,6 +70,7 @@ class BasicReaderSet {
           (!member.has_value() || !((*known)->id == member->id))) {
         readers_.erase(known);
       } else if (known != readers_.end()) {
+        (*known)->bell.TryAgain();
         continue;
       }
       if (member.has_value() && member->fields.role == role_) {
@@ -180,6 +181,16 @@ class BasicReaderSet {
     }
   }
 
+  // Whether somebody sleeps on whose bell could not be had: to be tried again
+  // soon.
+  bool owes() const { return owes_; }
+  void RingOwed() {
+    owes_ = false;
+    for (const auto& reader : readers_) {
+      if (std::exchange(reader->is_owed, false)) WakeIfAsleep(*reader);
+    }
+  }
+
   // What goes up when somebody releases something.
   void AppendWords(std::vector<sys::FutexWord>* words) const {
     for (const auto& reader : readers_) {
@@ -191,8 +202,6 @@ class BasicReaderSet {
  private:
   using Readers = std::vector<std::unique_ptr<Reader>>;
   using Sleeps = BasicSleepWords<Memory>;
-
-  static constexpr uint32_t kMaxBellTries = 16;
 
   typename Readers::iterator Find(uint32_t index) {
     return std::find_if(
@@ -234,7 +243,8 @@ class BasicReaderSet {
     return reader.released;
   }
 
-  // False when it is awake, or was woken from this sleep already.
+  // False when it is awake, was woken from this sleep already, or cannot be
+  // woken for now.
   bool WakeIfAsleep(Reader& reader) {
     const uint64_t asleep =
         Sleeps::ToEnd(&reader.page->header.asleep, &reader.rung);
@@ -242,24 +252,13 @@ class BasicReaderSet {
     uint32_t* const bell = &ring_->bells[reader.id.index];
     Sleeps::Ring(bell);
     if ((asleep & layout::kSleepsOnFutex) != 0) Wait::Wake(bell);
-    if ((asleep & layout::kSleepsOnDescriptor) != 0) RingDescriptor(reader);
-    return true;
-  }
-
-  void RingDescriptor(Reader& reader) {
-    if (!reader.bell.valid()) {
-      // Who says that it sleeps so, and has no pipe, costs no more than this.
-      if (reader.bell_tries++ >= kMaxBellTries) return;
-      absl::StatusOr<UniqueFd> fd =
-          open_({PartKind::kBell, reader.id.index, reader.id.generation});
-      if (!fd.ok()) {
-        // The next message tries again.
-        reader.rung = 0;
-        return;
-      }
-      reader.bell = *std::move(fd);
+    if ((asleep & layout::kSleepsOnDescriptor) == 0 ||
+        reader.bell.Ring(open_, reader.id, Wait::RecentNs())) {
+      return true;
     }
-    sys::RingBellPipe(reader.bell.get());
+    reader.rung = 0;
+    reader.is_owed = owes_ = true;
+    return false;
   }
 
   BasicChannelView<Memory> view_;
@@ -268,6 +267,7 @@ class BasicReaderSet {
   layout::MemberRole role_;
   OpenPart open_;
   Readers readers_;
+  bool owes_ = false;
   size_t last_ = 0;  // the one that has released least, if it is there
 };
 

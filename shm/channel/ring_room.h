@@ -114,6 +114,7 @@ class BasicRingRoom {
         (!complete_ && ++tries_ % kBetweenTries == 0)) {
       Refresh();
     }
+    if (readers_.owes()) readers_.RingOwed();
   }
   void Refresh() {
     // Whatever changes from here on is looked at the next time.
@@ -411,10 +412,11 @@ class BasicRingRoom {
   }
 
   // Until when to sleep, if nothing happens before: not for long while the page
-  // of a newcomer could not be had, or a response waits for its client.
+  // or the bell of somebody could not be had, or a response waits for its
+  // client.
   absl::Time WakeTime(absl::Time deadline) const {
-    absl::Duration most =
-        complete_ ? absl::InfiniteDuration() : kPartRetryAfter;
+    const bool has_all = complete_ && !readers_.owes();
+    absl::Duration most = has_all ? absl::InfiniteDuration() : kPartRetryAfter;
     if (IsHeldUpByOne()) {
       most = std::min(
           most, absl::Nanoseconds(std::max(PatienceLeftNs(), kLeastSleepNs)));
