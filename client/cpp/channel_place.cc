@@ -5,14 +5,18 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <map>
 #include <utility>
 #include <variant>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
 #include "client/cpp/channel_convert.h"
 #include "client/cpp/client_impl.h"
+#include "shm/sys/bell_pipe.h"
 
 namespace shmd {
 inline namespace client {
@@ -80,6 +84,51 @@ struct ChannelPlace::Shared {
     return names;
   }
 };
+
+// Others' bells that could not be had while the daemon was away, and are rung
+// when it is back: who has published its last message may not call again for
+// long. Thread-safe.
+class ChannelPlace::OwedBells {
+ public:
+  void Owe(const AttachSocket::Part& part) {
+    absl::MutexLock lock(&mutex_);
+    owed_[part.generation] = part;
+  }
+
+  void Ring(AttachSocket& socket) {
+    std::map<uint64_t, AttachSocket::Part> owed;
+    {
+      absl::MutexLock lock(&mutex_);
+      owed.swap(owed_);
+    }
+    for (const auto& [generation, part] : owed) {
+      const absl::StatusOr<UniqueFd> bell = socket.OpenPart(part);
+      if (bell.ok()) {
+        sys::RingBellPipe(bell->get());
+      } else if (socket.lost()) {
+        Owe(part);
+      }
+    }
+  }
+
+ private:
+  absl::Mutex mutex_;
+  std::map<uint64_t, AttachSocket::Part> owed_  // by generation
+      ABSL_GUARDED_BY(mutex_);
+};
+
+ChannelPlace::ChannelPlace(std::shared_ptr<SessionLink> link,
+                           std::string channel, std::string member, MemberId id,
+                           std::shared_ptr<const Attachment> page)
+    : link_(std::move(link)),
+      channel_(std::move(channel)),
+      member_(std::move(member)),
+      id_(id),
+      page_(std::move(page)),
+      is_lost_(page_->lost_flag()),
+      owed_(std::make_shared<OwedBells>()),
+      owed_renewal_(link_->OnReconnect(
+          [owed = owed_](AttachSocket& socket) { owed->Ring(socket); })) {}
 
 v1::JoinChannelRequest ChannelPlace::RequestOf(const Client& client,
                                                absl::string_view channel,
@@ -177,7 +226,10 @@ absl::StatusOr<ChannelPlace::Calling> ChannelPlace::Call(
 }
 
 ChannelPlace::~ChannelPlace() {
-  if (renewal_ != 0 && link_->owned_by_this_process()) link_->Forget(renewal_);
+  if (link_->owned_by_this_process()) {
+    link_->Forget(owed_renewal_);
+    if (renewal_ != 0) link_->Forget(renewal_);
+  }
   if (IsLost() || !link_->owned_by_this_process()) return;
   // What cannot be told now ends with the session.
   link_->Leave(member_).IgnoreError();
@@ -210,7 +262,7 @@ absl::Status ChannelPlace::status() const {
 }
 
 OpenPart ChannelPlace::Opener() const {
-  return [link = link_, channel = channel_, own = id_.generation](
+  return [link = link_, channel = channel_, own = id_.generation, owed = owed_](
              const PartRequest& request) -> absl::StatusOr<UniqueFd> {
     AttachSocket::Part part;
     part.channel = channel;
@@ -218,10 +270,15 @@ OpenPart ChannelPlace::Opener() const {
     part.index = request.index;
     part.generation = request.generation;
     // Of a bell all get the end to write to but whose own it is.
-    if (request.kind == PartKind::kClaims ||
-        (request.kind == PartKind::kBell && request.generation != own)) {
+    const bool is_to_ring =
+        request.kind == PartKind::kBell && request.generation != own;
+    if (request.kind == PartKind::kClaims || is_to_ring) {
       part.access = Access::kReadWrite;
     }
+    absl::StatusOr<UniqueFd> opened = link->OpenPart(part);
+    if (!is_to_ring || !absl::IsUnavailable(opened.status())) return opened;
+    owed->Owe(part);
+    // The daemon may have come back just before.
     return link->OpenPart(part);
   };
 }

@@ -99,16 +99,11 @@ class ChannelPlace {
  private:
   // What all places of one exchange have in common.
   struct Shared;
+  class OwedBells;
 
   ChannelPlace(std::shared_ptr<SessionLink> link, std::string channel,
                std::string member, MemberId id,
-               std::shared_ptr<const Attachment> page)
-      : link_(std::move(link)),
-        channel_(std::move(channel)),
-        member_(std::move(member)),
-        id_(id),
-        page_(std::move(page)),
-        is_lost_(page_->lost_flag()) {}
+               std::shared_ptr<const Attachment> page);
 
   static absl::StatusOr<Shared> Join(Client& client,
                                      v1::JoinChannelRequest request);
@@ -139,6 +134,8 @@ class ChannelPlace {
   const std::shared_ptr<const Attachment> page_;
   const std::shared_ptr<const std::atomic<bool>> is_lost_;
   std::vector<Attachment> own_;
+  const std::shared_ptr<OwedBells> owed_;
+  const uint64_t owed_renewal_;
   uint64_t renewal_ = 0;  // of the bells; 0: none
 };
 

@@ -133,6 +133,42 @@ TEST_F(KeptChannelTest, EpollIsWokenAfterARestart) {
   }
 }
 
+// Whom the daemon could not be asked for when a message came is rung for when
+// it is back, whoever comes back to it first.
+TEST_F(KeptChannelTest, EpollIsWokenByWhatWasPublishedMeanwhile) {
+  Client client = NewClient();
+  Subscriber subscriber = NewSubscriber(client);
+  const auto descriptor = subscriber.descriptor();
+  ASSERT_TRUE(descriptor.ok()) << descriptor.status();
+  pollfd bell = {*descriptor, POLLIN, 0};
+  for (int round = 0; round < 30; ++round) {
+    // Has never rung.
+    Client writer = NewClient();
+    Publisher publisher = NewPublisher(writer);
+    KillDaemon();
+    std::thread publishing([&, round] {
+      absl::SleepFor(round * absl::Milliseconds(6));
+      const auto number = publisher.Publish(Bytes("x"), {}, Deadline());
+      EXPECT_TRUE(number.ok()) << number.status();
+    });
+    std::optional<ReceivedMessage> got;
+    while (!got.has_value()) {
+      if (subscriber.Arm()) {
+        const int patience_ms =
+            static_cast<int>(absl::ToInt64Milliseconds(kPatience));
+        EXPECT_EQ(poll(&bell, 1, patience_ms), 1) << round;
+      }
+      subscriber.Disarm();
+      auto message = subscriber.TryReceive();
+      EXPECT_TRUE(message.ok()) << message.status();
+      if (!message.ok()) break;
+      got = *std::move(message);
+    }
+    publishing.join();
+    if (HasFailure()) return;
+  }
+}
+
 // A daemon that dies when it has let somebody in is asked again, and knows.
 TEST_F(KeptChannelTest, AJoinThatWasNotAnsweredIsOneMember) {
   const std::string file = ::testing::TempDir() + "/join_failpoints";
