@@ -112,7 +112,8 @@ absl::Status RunPub(Context& context, const PubOptions& options) {
     RETURN_IF_ERROR(
         publisher.Publish(absl::MakeConstSpan(message), {}, deadline).status());
   }
-  // What nobody has mapped goes with the publisher.
+  // What nobody has mapped goes with the publisher; work stays, but who has
+  // left does not learn that it is done.
   return publisher.Drain(deadline);
 }
 

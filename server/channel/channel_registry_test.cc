@@ -321,13 +321,37 @@ TEST_F(DepartedTest, WorkIsKeptUntilItIsDone) {
   EXPECT_EQ(OnPageLater(), 0u);
 }
 
-TEST_F(DepartedTest, WorkThatNobodyIsThereForGoes) {
+TEST_F(DepartedTest, WorkThatNobodyIsThereForWaits) {
   MakeReader(ChannelKind::kQueue);
-  Depart();
+  const SessionId session = Begin();
+  const MemberView publisher = MustJoin(session);
+  const WritableMapping claims = Map(PartOf(SegmentRole::kClaims, publisher));
+  End(session);
   EXPECT_EQ(OnPageLater(), 1u);
   End(reader_.session);
-  EXPECT_EQ(OnPage(), 0u);
-  EXPECT_EQ(registry().ListReserved().size(), 1u);
+  EXPECT_EQ(OnPageLater(), 1u);
+  EXPECT_EQ(ReasonOf(channels().Delete(Root(), {"default", "c"}, false)),
+            reason::kChannelInUse);
+  const MemberView late = MustJoin(Begin(), MemberKind::kSubscriber);
+  EXPECT_EQ(Open(PartKind::kRing, publisher, late), "");
+  EXPECT_EQ(Open(PartKind::kClaims, publisher, late), "");
+  reinterpret_cast<uint64_t*>(claims.As<char>().data() +
+                              sizeof(layout::ClaimsHeader))[0] =
+      Claim::Word(0, layout::ClaimState::kDone, IdOf(late));
+  EXPECT_EQ(OnPageLater(), 0u);
+}
+
+TEST_F(DepartedTest, WorkIsKeptWithinTheSameBounds) {
+  MakeChannel("c", ChannelKind::kQueue);
+  std::vector<MemberView> departed;
+  for (int i = 0; i < 20; ++i) departed.push_back(Depart());
+  EXPECT_EQ(OnPageLater(), 16u);
+  const MemberView late = MustJoin(Begin(), MemberKind::kSubscriber);
+  EXPECT_EQ(Open(PartKind::kRing, departed[3], late), "MEMBER_NOT_FOUND");
+  EXPECT_EQ(Open(PartKind::kRing, departed[4], late), "");
+  const SessionId session = Begin();
+  for (size_t i = 0; i < layout::kMaxPublishers; ++i) MustJoin(session);
+  EXPECT_EQ(Open(PartKind::kRing, departed[19], late), "MEMBER_NOT_FOUND");
 }
 
 TEST_F(DepartedTest, WhoIsSentAwayIsToldSo) {

@@ -264,7 +264,8 @@ absl::StatusOr<std::vector<LiveChannel::Taken>> LiveChannel::Close(bool force) {
   const size_t members = publishers_.size() + subscribers_.size();
   if (members > 0 && !force) {
     return Error(absl::StatusCode::kFailedPrecondition, reason::kChannelInUse,
-                 "somebody takes part; force deletes it all the same")
+                 "somebody takes part, or has left messages behind; force "
+                 "deletes it all the same")
         .With("name", name_.ToString())
         .With("members", members);
   }

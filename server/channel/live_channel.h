@@ -70,7 +70,7 @@ class LiveChannel {
   // first. Empty when it does not take part. Where messages are for peers, a
   // publisher stays on the page, as one that has left, and its memory where it
   // is, while there is something to read for who was there before it and has
-  // yet to open its ring; in a queue, while there is work and anybody to do it.
+  // yet to open its ring; in a queue, while there is work.
   std::vector<MemberParts> Remove(const MemberView& member);
   // All of a session; their segments go with it.
   std::vector<MemberParts> RemoveSession(const SessionId& session);

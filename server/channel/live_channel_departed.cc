@@ -74,16 +74,16 @@ bool LiveChannel::IsAwaited(const Member& publisher) const {
   // Requests are not served after their client's end, and a server's clients
   // learn of its.
   if (publisher.view.role != layout::MemberRole::kPeer) return false;
-  // Work is for any consumer, as long as it is not done.
+  // Work is for any consumer, also for one that is yet to come: the only one
+  // may have died of it.
   const bool is_work = publisher.parts.claims.has_value();
-  return std::any_of(
-             subscribers_.begin(), subscribers_.end(),
-             [&](const auto& one) {
-               const Member& reader = one.second;
-               return is_work ||
-                      (reader.view.generation < publisher.view.generation &&
-                       !HasOpened(reader.parts, publisher.view));
-             }) &&
+  const auto is_to_open = [&](const auto& one) {
+    const Member& reader = one.second;
+    return reader.view.generation < publisher.view.generation &&
+           !HasOpened(reader.parts, publisher.view);
+  };
+  return (is_work ||
+          std::any_of(subscribers_.begin(), subscribers_.end(), is_to_open)) &&
          HasMessages(fields_, publisher.parts);
 }
 

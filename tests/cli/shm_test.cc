@@ -225,12 +225,15 @@ TEST_F(ShmTest, WhatIsPublishedIsPrinted) {
 }
 
 TEST_F(ShmTest, WorkIsTakenFromAQueueOnce) {
-  const std::string path = MakeFile("a\nb\nc\n");
   ASSERT_EQ(Shm({"channel", "create", "jobs", "--kind", "queue"}).exit_code, 0);
+  std::string path = MakeFile("first");
   const ProgramEnd alone = Shm({"pub", "jobs", path, "--timeout", "1ms"});
   EXPECT_EQ(alone.exit_code, 9);
   EXPECT_THAT(alone.err, HasSubstr("(CHANNEL_BLOCKED)\nhint: "));
-  RunningProgram consumer = Running({"sub", "jobs", "--count", "3"});
+  // Its work stays for who comes.
+  RunningProgram consumer = Running({"sub", "jobs", "--count", "4"});
+  EXPECT_EQ(consumer.ReadLine(kDeadline), "first");
+  path = MakeFile("a\nb\nc\n");
   const ProgramEnd done = Shm({"pub", "jobs", path, "--lines"});
   EXPECT_EQ(done.exit_code, 0) << done.err;
   for (const char* const job : {"a", "b", "c"}) {

@@ -306,6 +306,32 @@ TEST_F(ChannelTest, WhatIsGivenBackIsOfferedAgain) {
   EXPECT_TRUE(publisher.Drain(Deadline()).ok());
 }
 
+TEST_F(ChannelTest, WorkOutlivesWhoMadeItAndWhoWasAtIt) {
+  Child worker([&](int say, int) { return HoldAJob(say); });
+  Client client = NewClient();
+  {
+    Publisher publisher = NewPublisher(client, ChannelKind::kQueue);
+    for (int i = 0; i < 8; ++i) {
+      ASSERT_TRUE(publisher.Publish(Bytes(absl::StrCat(i))).ok());
+    }
+    ASSERT_TRUE(worker.Await());
+  }
+  worker.Kill();
+  const absl::Time give_up = Deadline();
+  while (absl::Now() < give_up) {
+    const auto channel = client.GetChannel("it");
+    ASSERT_TRUE(channel.ok()) << channel.status();
+    if (channel->subscribers == 0) break;
+  }
+  Consumer consumer = NewConsumer(client);
+  for (int i = 0; i < 8; ++i) {
+    auto job = consumer.Receive(Deadline());
+    ASSERT_TRUE(job.ok()) << job.status();
+    EXPECT_EQ(TextOf(*job), absl::StrCat(i));
+    EXPECT_TRUE(job->Acknowledge().ok());
+  }
+}
+
 TEST_F(ChannelTest, AKilledSubscriberHoldsNobodyUp) {
   Child victim([&](int say, int) {
     Client client = NewClient();
