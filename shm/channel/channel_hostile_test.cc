@@ -289,5 +289,108 @@ TEST(ChannelHostileTest, ClaimsOfAQueue) {
   }
 }
 
+// A publisher that was sent away, and goes on.
+struct SentAwayTest : testing::Test {
+  static constexpr uint32_t kSlots = 8;
+
+  void Begin(ChannelKind kind) {
+    channel = std::make_unique<MadeChannel>(Fields(kind, false));
+    for (auto& one : subscribers) {
+      one =
+          MadeChannel::Checked(RingSubscriber::Open(channel->AddSubscriber()));
+    }
+    const PublisherParts parts = channel->AddPublisher();
+    ring = MadeChannel::Checked(
+        MappedRing::Map(parts.ring.get(), parts.generation, /*writable=*/true));
+    if (kind == ChannelKind::kQueue) {
+      claims = MadeChannel::Checked(
+          MappedClaims::Map(parts.claims.get(), parts.generation, kSlots));
+    }
+    for (auto& one : subscribers) EXPECT_FALSE(one->TryReceive()->has_value());
+    channel->Remove(MemberKind::kPublisher, parts.index, parts.generation);
+  }
+  void Show(uint64_t number) {
+    layout::RingSlot& slot = ring.slot_array()[number % kSlots];
+    slot.offset_bytes = ring.payload_offset;
+    slot.size_bytes = 1;
+    __atomic_store_n(&slot.sequence, number + 1, __ATOMIC_RELEASE);
+  }
+
+  std::unique_ptr<MadeChannel> channel;
+  std::unique_ptr<RingSubscriber> subscribers[2];
+  MappedRing ring;
+  MappedClaims claims;
+};
+
+TEST_F(SentAwayTest, IsHeardNoMoreWhenItsMessagesAreRead) {
+  Begin(ChannelKind::kPublish);
+  uint64_t heard = 0;
+  for (uint64_t i = 0; i < 100 * kSlots; ++i) {
+    Show(i);
+    // As if the last ones had been taken back, now and then.
+    if (i % 5 == 0) ring.header()->oldest = i;
+    heard += subscribers[0]->TryReceive()->has_value() ? 1 : 0;
+  }
+  EXPECT_GE(heard, kSlots);
+  EXPECT_LE(heard, 2 * kSlots);
+  EXPECT_EQ(subscribers[0]->publisher_count(), 0u);
+}
+
+TEST_F(SentAwayTest, ASkipOverMessagesIsNoWayRound) {
+  Begin(ChannelKind::kPublish);
+  uint64_t heard = 0;
+  for (uint64_t i = 0; i < 1000 * kSlots; i += 2) {
+    // The one that is waited for was there, and it is the next one that is.
+    ring.slot_array()[i % kSlots].sequence = i + 1 + kSlots;
+    ring.header()->oldest = i + 1;
+    Show(i + 1);
+    heard += subscribers[0]->TryReceive()->has_value() ? 1 : 0;
+  }
+  EXPECT_LE(heard, 2 * kSlots);
+  EXPECT_EQ(subscribers[0]->publisher_count(), 0u);
+}
+
+TEST_F(SentAwayTest, ItsWorkComesToAnEnd) {
+  Begin(ChannelKind::kQueue);
+  uint64_t done = 0;
+  for (uint64_t i = 0; i < 100 * kSlots; ++i) {
+    Show(i);
+    ring.header()->oldest = i;
+    for (auto& one : subscribers) {
+      auto got = *one->TryReceive();
+      if (!got.has_value()) continue;
+      // What is given back is offered again, as often as it takes.
+      if (i % 2 == 0) {
+        EXPECT_TRUE(got->GiveBack().ok());
+        got = *one->TryReceive();
+        ASSERT_TRUE(got.has_value());
+      }
+      EXPECT_TRUE(got->Acknowledge().ok());
+      ++done;
+    }
+  }
+  EXPECT_GE(done, kSlots);
+  EXPECT_LE(done, 2 * kSlots);
+}
+
+TEST_F(SentAwayTest, WhatIsDoneIsOfferedToNobodyAgain) {
+  Begin(ChannelKind::kQueue);
+  for (uint64_t i = 0; i < kSlots; ++i) Show(i);
+  uint64_t done = 0;
+  for (int i = 0; i < 100; ++i) {
+    for (auto& one : subscribers) {
+      auto got = *one->TryReceive();
+      if (!got.has_value()) continue;
+      EXPECT_TRUE(got->Acknowledge().ok());
+      ++done;
+    }
+    for (uint64_t j = 0; j < kSlots; ++j) claims.words()[j] = 0;
+    ++claims.header()->returned;
+  }
+  EXPECT_GE(done, kSlots);
+  EXPECT_LE(done, 2 * kSlots);
+  for (auto& one : subscribers) EXPECT_EQ(one->publisher_count(), 0u);
+}
+
 }  // namespace
 }  // namespace shmd

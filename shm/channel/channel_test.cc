@@ -477,6 +477,23 @@ TEST(ChannelTest, DescriptorIsReadableWhenThereIsSomething) {
   EXPECT_FALSE(IsReadable(fd));
 }
 
+TEST(ChannelTest, WhoWasSlowGetsTheLastMessagesOfWhoHasLeft) {
+  MadeChannel channel(Small());
+  auto subscriber = Subscriber(channel, SlowPolicy::kDropOldest);
+  auto publisher = Publisher(channel);
+  ASSERT_EQ(Next(*subscriber), "");
+  for (int i = 0; i < 1000; ++i) {
+    ASSERT_TRUE(Send(*publisher, std::to_string(i)).ok());
+  }
+  channel.Remove(MemberKind::kPublisher, publisher->id().index,
+                 publisher->id().generation);
+  for (int i = 996; i < 1000; ++i) {
+    EXPECT_EQ(Next(*subscriber), std::to_string(i));
+  }
+  EXPECT_EQ(Next(*subscriber), "");
+  EXPECT_EQ(subscriber->publisher_count(), 0u);
+}
+
 // The daemon is away for a while, say.
 struct RefusedBellTest : testing::Test {
   RefusedBellTest() {

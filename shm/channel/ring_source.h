@@ -19,30 +19,11 @@
 #include "shm/channel/reader_pins.h"
 #include "shm/channel/sleep_words.h"
 #include "shm/channel/slot_words.h"
+#include "shm/channel/taken_message.h"
 #include "shm/layout/channel_layout.h"
 #include "shm/sys/futex_any.h"
 
 namespace shmd {
-
-inline constexpr uint32_t kNoPin = ~uint32_t{0};
-
-// A message as a subscriber has taken it from a ring: in place.
-struct TakenMessage {
-  const char* data = nullptr;  // payload, and the metadata behind it
-  uint64_t number = 0;
-  uint64_t lost = 0;
-  uint32_t pin = kNoPin;
-  SlotFields fields;
-};
-
-enum class Took {
-  kNothing,
-  kMessage,
-  kDamaged,  // the message at `number` is no good, and left behind
-  kPinsUsedUp,
-  kCutOff,
-  kMissed,  // of responses: one was taken back, once for those before the next
-};
 
 // What the rings that one subscriber reads share.
 template <typename Memory>
@@ -110,10 +91,15 @@ class BasicRingSource {
   const MemberId& publisher() const { return publisher_; }
   bool is_alive() const { return is_alive_; }
   // The publisher has left; another one may have its index, and the cursor.
-  // Its requests are nobody's then, for nobody is there to be answered.
+  // Its requests are nobody's then, for nobody is there to be answered. It may
+  // have been sent away, and write on for ever: from here on no more comes than
+  // a ring holds.
   void End() {
     is_alive_ = false;
     is_over_ = reader_->claims && reader_->kind == layout::ChannelKind::kCall;
+    first_ = Oldest();
+    // One step for each message, and as many over what was taken.
+    steps_left_ = 2 * ring_.slots;
   }
   uint32_t held() const { return held_; }
   uint64_t lost() const { return lost_; }
@@ -125,8 +111,8 @@ class BasicRingSource {
 
   // Whether TryTake is worth while. Cheap.
   bool IsReady(std::memory_order order) const {
-    return !is_over_ && Slots::Look(SlotOf(next_), &header_->oldest, next_,
-                                    order) != SlotLook::kNotYet;
+    return !IsSpent() && Slots::Look(SlotOf(next_), &header_->oldest, next_,
+                                     order) != SlotLook::kNotYet;
   }
 
   // The last look before sleeping, sequentially consistent: whether there is
@@ -147,7 +133,7 @@ class BasicRingSource {
   // From the first message anew: claims may have become nobody's.
   void Rescan() {
     if (!reader_->claims) return;
-    next_ = Oldest();
+    next_ = First();
     seen_returned_ = Returned();
   }
 
@@ -179,6 +165,8 @@ class BasicRingSource {
   bool Finish(const TakenMessage& message, layout::ClaimState state) {
     --held_;
     const bool was_mine = claims_.Finish(message.number, state, reader_->self);
+    if (was_mine && state == layout::ClaimState::kDone)
+      MarkDone(message.number);
     SHMD_FAILPOINT("claim.finished");
     reader_->pins->Unpin(message.pin);
     SHMD_FAILPOINT("claim.unpinned");
@@ -196,13 +184,14 @@ class BasicRingSource {
     if (is_alive_ || held_ > 0) return false;
     if (is_over_) return true;
     if (!reader_->claims) return !IsReady(std::memory_order_acquire);
-    for (uint64_t i = Oldest(), end = i + ring_.slots; i != end; ++i) {
+    for (uint64_t i = First(); i != first_ + ring_.slots; ++i) {
       if (Slots::Look(SlotOf(i), &header_->oldest, i) != SlotLook::kThere) {
         return true;
       }
       const layout::ClaimState state = Claim::State(claims_.Get(i), i);
-      if (state == layout::ClaimState::kFree ||
-          state == layout::ClaimState::kClaimed) {
+      if ((state == layout::ClaimState::kFree ||
+           state == layout::ClaimState::kClaimed) &&
+          !IsDone(i)) {
         return false;
       }
     }
@@ -218,6 +207,21 @@ class BasicRingSource {
   }
   uint64_t Oldest() const {
     return Memory::Load(&header_->oldest, std::memory_order_seq_cst);
+  }
+  // The first message to claim.
+  uint64_t First() const {
+    const uint64_t oldest = Oldest();
+    if (is_alive_) return oldest;
+    return first_ + std::min<uint64_t>(oldest - first_, ring_.slots);
+  }
+  // Whether nothing comes any more of who has left.
+  bool IsSpent() const {
+    if (is_alive_) return false;
+    if (is_over_) return true;
+    return reader_->claims ? next_ - first_ >= ring_.slots : steps_left_ == 0;
+  }
+  void Step() {
+    if (!is_alive_) --steps_left_;
   }
   uint32_t Returned() const {
     return Memory::Load(&claims_part_->header()->returned,
@@ -238,8 +242,9 @@ class BasicRingSource {
     for (uint32_t i = 0; i <= ring_.slots; ++i) {
       const SlotLook look = Slots::Look(SlotOf(next_), &header_->oldest, next_);
       if (look != SlotLook::kThere && IsCutOff()) return Took::kCutOff;
-      if (look == SlotLook::kNotYet) return Took::kNothing;
+      if (look == SlotLook::kNotYet || IsSpent()) return Took::kNothing;
       if (look == SlotLook::kTaken) {
+        Step();
         if (SkipGone()) return Took::kMissed;
         continue;
       }
@@ -251,6 +256,7 @@ class BasicRingSource {
         if (!pin.has_value()) return Took::kPinsUsedUp;
         out->pin = *pin;
       }
+      Step();
       Slots::Copy(SlotOf(next_), &out->fields);
       if (!Slots::IsStill(SlotOf(next_), next_)) {
         if (out->pin != kNoPin) reader_->pins->Unpin(out->pin);
@@ -275,6 +281,7 @@ class BasicRingSource {
     const uint64_t to = Slots::To(SlotOf(next_));
     if (to == 0 || to == reader_->self.generation) return false;
     if (!Slots::IsStill(SlotOf(next_), next_)) return false;
+    Step();
     MarkReleased(next_++);
     return true;
   }
@@ -307,6 +314,7 @@ class BasicRingSource {
       out->pin = *pin;
       Slots::Copy(SlotOf(number), &out->fields);
       if (!Slots::IsStill(SlotOf(number), number)) {
+        MarkDone(number);
         Finish(*out, layout::ClaimState::kFree);
         continue;
       }
@@ -321,7 +329,8 @@ class BasicRingSource {
   // what somebody has claimed who does not have it pinned.
   bool IsAvailable(uint64_t number, bool verify) {
     if (Slots::Look(SlotOf(number), &header_->oldest, number) !=
-        SlotLook::kThere) {
+            SlotLook::kThere ||
+        (!is_alive_ && IsDone(number))) {
       return false;
     }
     seen_claim_ = claims_.Get(number);
@@ -343,9 +352,9 @@ class BasicRingSource {
 
   // Over a message that is not available. False when there is no end of them.
   bool StepOver() {
-    const uint64_t oldest = Oldest();
-    next_ = std::max(next_ + 1, oldest);
-    return next_ - oldest <= ring_.slots;
+    const uint64_t first = First();
+    next_ = std::max(next_ + 1, first);
+    return next_ - first <= ring_.slots;
   }
 
   // Bounds what the slot says, by the geometry as it was when it was mapped.
@@ -395,7 +404,7 @@ class BasicRingSource {
     // Taken by the publisher long ago.
     if (number < released_ || !is_alive_) return;
     if (number != released_) {
-      done_[(number & mask_) / 64] |= uint64_t{1} << (number & mask_) % 64;
+      SetDone(number);
       return;
     }
     do {
@@ -407,6 +416,14 @@ class BasicRingSource {
     // about, all sequentially consistent.
     Memory::Exchange(&cursor_->released, released_, std::memory_order_seq_cst);
     WakePublisher();
+  }
+  void SetDone(uint64_t number) {
+    done_[(number & mask_) / 64] |= uint64_t{1} << (number & mask_) % 64;
+  }
+  // A message that was claimed is not to be claimed here again. While its
+  // publisher is there the claim says so, which that can write as well.
+  void MarkDone(uint64_t number) {
+    if (!is_alive_) SetDone(number);
   }
   bool IsDone(uint64_t number) const {
     return (done_[(number & mask_) / 64] >> (number & mask_) % 64 & 1) != 0;
@@ -441,12 +458,16 @@ class BasicRingSource {
   const layout::RingSlot* slots_;
   layout::ReaderCursor* cursor_;
   uint64_t mask_;
-  std::vector<uint64_t> done_;  // bits by slot: released out of order
-  uint64_t next_ = 0;           // to look at
+  // Bits by slot: released out of order; or, of who has left, not to be claimed
+  // again.
+  std::vector<uint64_t> done_;
+  uint64_t next_ = 0;  // to look at
   uint64_t released_ = 0;
   uint64_t lost_ = 0;
   uint64_t told_lost_ = 0;
   uint64_t rung_ = 0;
+  uint64_t first_ = 0;  // the oldest message when the publisher left
+  uint32_t steps_left_ = 0;
   uint64_t seen_claim_ = 0;
   uint32_t seen_returned_ = 0;
   uint32_t held_ = 0;
