@@ -583,6 +583,23 @@ TEST(ChannelTest, WaitsForManyChannels) {
             reason::kWaitLimitExceeded);
 }
 
+TEST(ChannelTest, WhoWaitsForManyChannelsAsksAgainForWhatWasRefused) {
+  MadeChannel one(Small());
+  MadeChannel two(Small());
+  auto first = Subscriber(one);
+  auto second = Subscriber(two);
+  RingSubscriber* const both[] = {first.get(), second.get()};
+  two.Refuse(PartKind::kRing, true);
+  auto publisher = Publisher(two);
+  ASSERT_EQ(Next(*second), "");
+  ASSERT_TRUE(Send(*publisher, "m").ok());
+  two.Refuse(PartKind::kRing, false);
+  const absl::StatusOr<size_t> ready = WaitAny(both, Soon());
+  ASSERT_TRUE(ready.ok()) << ready.status();
+  EXPECT_EQ(*ready, 1u);
+  EXPECT_EQ(Next(*second), "m");
+}
+
 TEST(ChannelTest, LargeMessagesUseWarmMemoryAgain) {
   MadeChannel channel(Small(64, 64 << 20));
   auto subscriber = Subscriber(channel);

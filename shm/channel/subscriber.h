@@ -135,6 +135,15 @@ class BasicRingSubscriber {
   bool SpinOnce() const;
   void AnnounceSleep(std::vector<sys::FutexWord>* words);
   bool LookAgain();
+  // Until when to sleep, if nothing happens before; and what to do then.
+  absl::Time WakeTime(absl::Time deadline) const {
+    if (IsSettled()) return deadline;
+    return std::min(deadline, absl::Now() + kPartRetryAfter);
+  }
+  void TryPartsAgain() {
+    if (!complete_) Refresh();
+    if (consumers_.owes()) consumers_.RingSleepers(Wait::RecentNs());
+  }
   void EndSleep();
 
   // Looks whether anybody has joined or left; OK while there may be messages.
@@ -198,16 +207,6 @@ class BasicRingSubscriber {
 
   // Whether nothing is left to be tried again of what the daemon was asked for.
   bool IsSettled() const { return complete_ && !consumers_.owes(); }
-  // Until when to sleep, if nothing happens before.
-  absl::Time WakeTime(absl::Time deadline) const {
-    if (IsSettled()) return deadline;
-    return std::min(deadline, absl::Now() + kPartRetryAfter);
-  }
-  void TryPartsAgain() {
-    if (!complete_) Refresh();
-    if (consumers_.owes()) consumers_.RingSleepers(Wait::RecentNs());
-  }
-
   // Maps the rings of who has joined; those of who has left go when they are
   // read.
   void Refresh();

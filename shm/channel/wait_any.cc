@@ -45,7 +45,10 @@ absl::StatusOr<size_t> WaitAny(absl::Span<RingSubscriber* const> subscribers,
     for (size_t i = 0; i < subscribers.size(); ++i) {
       if (subscribers[i]->LookAgain()) return i;
     }
-    HostWait::Any(words, deadline);
+    absl::Time until = deadline;
+    for (RingSubscriber* const one : subscribers) until = one->WakeTime(until);
+    HostWait::Any(words, until);
+    for (RingSubscriber* const one : subscribers) one->TryPartsAgain();
     spin.Slept();
     // Not only when that says so: bells may ring for no reason.
     if (absl::Now() >= deadline) {
