@@ -430,6 +430,49 @@ TEST_F(DepartedTest, TheLastMessageNeedNotBeCounted) {
   EXPECT_EQ(OnPage(), 1u);
 }
 
+TEST_F(DepartedTest, NoneOfManyNeedBeCounted) {
+  MakeReader(ChannelKind::kQueue);
+  const SessionId session = Begin();
+  const auto joined = Join("c", session);
+  ASSERT_TRUE(joined.ok());
+  // It was killed when it had shown a batch, of which one is done.
+  const WritableMapping ring = Map(joined->parts.part);
+  auto* const slots = reinterpret_cast<layout::RingSlot*>(
+      ring.As<char>().data() + sizeof(layout::RingHeader));
+  for (uint64_t i = 0; i < 3; ++i) slots[i].sequence = i + 1;
+  const WritableMapping claims = Map(*joined->parts.claims);
+  uint64_t* const words = reinterpret_cast<uint64_t*>(
+      claims.As<char>().data() + sizeof(layout::ClaimsHeader));
+  words[0] = Claim::Word(0, layout::ClaimState::kDone, IdOf(reader_));
+  End(session);
+  EXPECT_EQ(OnPageLater(), 1u);
+  words[1] = Claim::Word(1, layout::ClaimState::kDone, IdOf(reader_));
+  EXPECT_EQ(OnPageLater(), 1u);
+  words[2] = Claim::Word(2, layout::ClaimState::kDone, IdOf(reader_));
+  EXPECT_EQ(OnPageLater(), 0u);
+}
+
+TEST_F(DepartedTest, WhatIsCountedIsBounded) {
+  MakeReader(ChannelKind::kQueue);
+  const SessionId session = Begin();
+  const auto joined = Join("c", session);
+  ASSERT_TRUE(joined.ok());
+  // All slots are shown, of numbers near the last one that there is.
+  const WritableMapping ring = Map(joined->parts.part);
+  auto* const header =
+      reinterpret_cast<layout::RingHeader*>(ring.As<char>().data());
+  auto* const slots = reinterpret_cast<layout::RingSlot*>(header + 1);
+  constexpr uint64_t kSlots = 16;
+  header->published = ~uint64_t{0} - 3;
+  header->oldest = 5;
+  for (uint64_t i = 0, n = header->published; i < kSlots; ++i, ++n) {
+    slots[n % kSlots].sequence = n + 1;
+  }
+  End(session);
+  EXPECT_EQ(OnPageLater(), 1u);
+  ASSERT_TRUE(channels().Delete(Root(), {"default", "c"}, true).ok());
+}
+
 TEST_F(DepartedTest, WhoAsksAgainAndAgainPutsNothingOff) {
   MakeReader(ChannelKind::kPublish);
   const MemberView publisher = Depart();

@@ -36,15 +36,19 @@ bool HasWork(const ChannelFields& fields, uint64_t oldest, uint64_t published,
   return false;
 }
 
-// Messages that were shown. The last may not be counted yet by who was killed.
+// Messages that were shown. Who was killed may not have counted those that it
+// showed together, the first of them last.
 uint64_t Published(const layout::RingHeader& ring,
                    const ChannelFields& fields) {
   const auto* const slots =
       reinterpret_cast<const layout::RingSlot*>(&ring + 1);
-  const uint64_t published = ReadWord(ring.published);
-  const uint64_t sequence =
-      ReadWord(slots[published & (fields.slots - 1)].sequence);
-  return sequence == published + 1 ? published + 1 : published;
+  const uint64_t counted = ReadWord(ring.published);
+  uint64_t shown = counted;
+  while (shown - counted < fields.slots &&
+         ReadWord(slots[shown & (fields.slots - 1)].sequence) == shown + 1) {
+    ++shown;
+  }
+  return shown;
 }
 
 // Whether there is anything to read.
