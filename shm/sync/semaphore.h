@@ -70,10 +70,22 @@ class BasicSemaphore {
       const uint32_t count = Count();
       if (count != 0 && count <= layout::kMaxSemaphoreCount) {
         if (TakeOne(count)) return SyncResult::kDone;
-        if (Futex::IsPast(deadline_ns)) return SyncResult::kTimedOut;
+        if (Futex::IsPast(deadline_ns)) {
+          PassWakeOn();
+          return SyncResult::kTimedOut;
+        }
       } else if (!sleeper.Sleep(&at_->word, count, deadline_ns)) {
         return SyncResult::kTimedOut;
       }
+    }
+  }
+
+  // For who leaves although there may be one: it may have been woken for that,
+  // and another one sleeps on beside it.
+  void PassWakeOn() {
+    if (Count() != 0 &&
+        Memory::Load(&at_->waiters, std::memory_order_seq_cst) != 0) {
+      Futex::WakeOne(&at_->word);
     }
   }
 

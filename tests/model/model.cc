@@ -33,5 +33,6 @@ rl::test_result_e SearchModels(MakeModel<threads> make,
 
 template rl::test_result_e SearchModels<2>(MakeModel<2>, rl::test_params&);
 template rl::test_result_e SearchModels<3>(MakeModel<3>, rl::test_params&);
+template rl::test_result_e SearchModels<4>(MakeModel<4>, rl::test_params&);
 
 }  // namespace shmd::model

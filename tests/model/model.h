@@ -29,7 +29,7 @@ inline constexpr size_t kMostModelBytes = 64 << 10;
 template <int threads>
 using MakeModel = Model<threads>* (*)(void* memory);
 
-// For 2 and 3 threads. Relacy is compiled anew for every type of what it runs,
+// For 2 to 4 threads. Relacy is compiled anew for every type of what it runs,
 // in seconds each; so it is here, for one type of any model, and nowhere else.
 template <int threads>
 rl::test_result_e SearchModels(MakeModel<threads> make,

@@ -1,8 +1,10 @@
 #ifndef SHMD_TESTS_MODEL_SYNC_MODEL_H_
 #define SHMD_TESTS_MODEL_SYNC_MODEL_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 
 #include "shm/sync/locker.h"
 #include "shm/sync/mender.h"
@@ -30,10 +32,16 @@ enum class Bug {
   kLeftIsNotCounted,  // a reader leaves without a word
   kCopyIsRelaxed,     // of a value
   kSequenceIsRelaxed,
-  kOneCopy,  // the writer fills the copy that is being read
+  kOneCopy,     // the writer fills the copy that is being read
+  kWakeIsKept,  // who was woken and leaves wakes nobody else
 };
 
+// Of most suites, and of any.
 inline constexpr int kThreads = 3;
+inline constexpr int kMostThreads = 4;
+
+// A deadline that comes at a moment of chance: SyncWorld::Expire.
+inline constexpr uint64_t kSomeDeadlineNs = 1;
 
 // A lock with room for so many readers as the model has threads.
 struct SmallRwLock {
@@ -49,7 +57,7 @@ struct SmallRwLock {
 // Where things are. Only the addresses count.
 struct Place {
   alignas(64) inline static char memory[512];
-  inline static layout::SyncPage pages[kThreads];
+  inline static layout::SyncPage pages[kMostThreads];
 };
 
 // Thrown by the store after which a thread is to die.
@@ -66,12 +74,15 @@ struct SyncWorld {
     bug = seeded;
     victim = who;
     stores_left = who >= 0 ? 1 + rl::rand(most_stores) : 0;
-    for (int i = 0; i < kThreads; ++i) {
+    for (int i = 0; i < kMostThreads; ++i) {
       sleeps_on[i] = nullptr;
+      sleeps_for_ever[i] = true;
       dead[i] = false;
       changes[i] = 0;
     }
     any_died = false;
+    is_expired = false;
+    is_awaited = false;
   }
 
   static int Me() { return static_cast<int>(rl::thread_index()); }
@@ -88,9 +99,9 @@ struct SyncWorld {
   // Wakes who sleeps there, from a thread of chance on.
   void Wake(const void* word, uint32_t count) {
     kernel.lock($);
-    const unsigned first = rl::rand(kThreads);
-    for (unsigned i = 0; i < kThreads && count > 0; ++i) {
-      const unsigned thread = (first + i) % kThreads;
+    const unsigned first = rl::rand(kMostThreads);
+    for (unsigned i = 0; i < kMostThreads && count > 0; ++i) {
+      const unsigned thread = (first + i) % kMostThreads;
       if (sleeps_on[thread] != word) continue;
       sleeps_on[thread] = nullptr;
       woken[thread].notify_one($);
@@ -99,16 +110,58 @@ struct SyncWorld {
     kernel.unlock($);
   }
 
+  // Sleeps until somebody wakes it; false when kSomeDeadlineNs came first.
+  // With `kernel`.
+  bool AwaitWake(const void* word, bool for_ever) {
+    const int me = Me();
+    sleeps_on[me] = word;
+    sleeps_for_ever[me] = for_ever;
+    if (is_awaited) gathered.notify_one($);
+    while (sleeps_on[me] != nullptr) {
+      if (!for_ever && is_expired) {
+        sleeps_on[me] = nullptr;
+        return false;
+      }
+      woken[me].wait(kernel, $);
+    }
+    return true;
+  }
+  // Until so many sleep.
+  void AwaitSleepers(int count) {
+    kernel.lock($);
+    is_awaited = true;
+    while (kMostThreads -
+               std::count(std::begin(sleeps_on), std::end(sleeps_on), nullptr) <
+           count) {
+      gathered.wait(kernel, $);
+    }
+    is_awaited = false;
+    kernel.unlock($);
+  }
+  // From now on kSomeDeadlineNs has come.
+  void Expire() {
+    kernel.lock($);
+    is_expired = true;
+    for (int i = 0; i < kMostThreads; ++i) {
+      if (!sleeps_for_ever[i]) woken[i].notify_one($);
+    }
+    kernel.unlock($);
+  }
+
   Words words;
   Bug bug = Bug::kNone;
   int victim = -1;
   unsigned stores_left = 0;
-  bool dead[kThreads] = {};
+  bool dead[kMostThreads] = {};
   bool any_died = false;
-  int changes[kThreads] = {};  // of the primitive's word
+  bool is_expired = false;
+  int changes[kMostThreads] = {};  // of the primitive's word
   rl::mutex kernel;
-  const void* sleeps_on[kThreads] = {};
-  rl::condition_variable woken[kThreads];
+  const void* sleeps_on[kMostThreads] = {};
+  bool sleeps_for_ever[kMostThreads] = {};
+  rl::condition_variable woken[kMostThreads];
+  bool is_awaited = false;
+  rl::condition_variable gathered;
 };
 
 inline bool Has(Bug bug) { return SyncWorld::current->bug == bug; }
@@ -236,39 +289,37 @@ struct SyncMemory {
   }
 };
 
-// In place of HostFutex: no deadline passes but that of 0, which always has.
+// In place of HostFutex: no deadline passes but that of 0, which always has,
+// and kSomeDeadlineNs.
 struct SyncFutex {
   static bool Wait(const uint32_t* word, uint32_t expected,
                    uint64_t deadline_ns) {
     SyncWorld& world = *SyncWorld::current;
     if (world.IsDead()) return false;
-    const int me = SyncWorld::Me();
     world.kernel.lock($);
     const bool same = Has(Bug::kFutexDoesNotCompare) ||
                       static_cast<uint32_t>(
                           Words::At(word).load(rl::mo_relaxed, $)) == expected;
-    if (same && deadline_ns == 0) {
-      world.kernel.unlock($);
-      return false;
-    }
-    if (same) {
-      world.sleeps_on[me] = word;
-      while (world.sleeps_on[me] != nullptr) {
-        world.woken[me].wait(world.kernel, $);
-      }
-    }
+    const bool for_ever = deadline_ns != kSomeDeadlineNs;
+    const bool in_time =
+        !same || (deadline_ns != 0 && world.AwaitWake(word, for_ever));
     world.kernel.unlock($);
-    return true;
+    return in_time;
   }
-  static void WakeOne(const uint32_t* word) { WakeSome(word, 1); }
+  static void WakeOne(const uint32_t* word) {
+    if (!Has(Bug::kWakeIsKept)) WakeSome(word, 1);
+  }
   static void WakeSome(const uint32_t* word, uint32_t count) {
     if (SyncWorld::current->IsDead() || Has(Bug::kNobodyIsWoken)) return;
     SyncWorld::current->Wake(word, count);
   }
   static void WakeAll(const uint32_t* word) {
-    WakeSome(word, Has(Bug::kOneIsNotAll) ? 1 : kThreads);
+    WakeSome(word, Has(Bug::kOneIsNotAll) ? 1 : kMostThreads);
   }
-  static bool IsPast(uint64_t deadline_ns) { return deadline_ns == 0; }
+  static bool IsPast(uint64_t deadline_ns) {
+    return deadline_ns == 0 ||
+           (deadline_ns == kSomeDeadlineNs && SyncWorld::current->is_expired);
+  }
   static void Pause() {}
   static uint32_t MaxSpins() { return 0; }
   static uint64_t RecentNs() { return 1; }
@@ -310,7 +361,7 @@ struct SyncWords {
   }
   static void WakeAll(const uint32_t* word) {
     if (!Has(Bug::kMenderWakesNobody)) {
-      SyncWorld::current->Wake(word, kThreads);
+      SyncWorld::current->Wake(word, kMostThreads);
     }
   }
 };

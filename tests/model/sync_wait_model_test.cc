@@ -92,6 +92,44 @@ struct DyingSemaphoreSuite : Model<kThreads> {
   void after() override { CheckNobodyIsCounted(); }
 };
 
+// One of three that sleep has a deadline, and leaves what it gets to the
+// others; for these there is enough.
+struct ImpatientSemaphoreSuite : Model<kMostThreads> {
+  SyncWorld world;
+
+  void before() override { BeginSuite(&world, layout::SyncKind::kSemaphore); }
+
+  void thread(unsigned index) override {
+    const int me = static_cast<int>(index);
+    ModelLocker locker(&Place::pages[me], NumberOf(me));
+    Semaphore semaphore(PrimitiveAs<layout::SemaphoreLayout>(), {1, 0},
+                        &locker);
+    if (me == 0) {
+      world.AwaitSleepers(3);
+      const unsigned expires_at = rl::rand(3);
+      for (unsigned i = 0; i < 3; ++i) {
+        if (i == expires_at) world.Expire();
+        if (i < 2) semaphore.Release(1);
+      }
+    } else if (me == 1) {
+      if (semaphore.Acquire(kSomeDeadlineNs) == SyncResult::kDone) {
+        semaphore.Release(1);
+      }
+    } else {
+      RL_ASSERT(semaphore.Acquire(kNoDeadlineNs) == SyncResult::kDone);
+    }
+  }
+
+  void after() override {
+    RL_ASSERT(Words::At(WordOfPrimitive(4)).load(rl::mo_relaxed, $) == 0);
+    CheckNobodyIsCounted();
+  }
+};
+
+TEST(SyncSemaphoreModelTest, WhoLeavesKeepsNoWakeFromOthers) {
+  ExpectGood<ImpatientSemaphoreSuite>(kNobodyDies);
+}
+
 TEST(SyncSemaphoreModelTest, CountsAndNobodySleepsForEver) {
   ExpectGood<SemaphoreSuite>(kNobodyDies);
 }
@@ -105,6 +143,7 @@ TEST(SyncSemaphoreModelTest, FindsEachSeededBug) {
   ExpectFound<SemaphoreSuite>(Bug::kFutexDoesNotCompare, kNobodyDies);
   ExpectFound<SemaphoreSuite>(Bug::kTakeIsRelaxed, kNobodyDies);
   ExpectFound<SemaphoreSuite>(Bug::kReleaseIsRelaxed, kNobodyDies);
+  ExpectFound<ImpatientSemaphoreSuite>(Bug::kWakeIsKept, kNobodyDies);
   ExpectFound<DyingSemaphoreSuite>(Bug::kNobodyMends, kOneDies);
   ExpectFound<DyingSemaphoreSuite>(Bug::kSlotIsForgotten, kOneDies);
 }
