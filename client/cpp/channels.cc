@@ -153,14 +153,9 @@ absl::StatusOr<std::optional<ReceivedMessage>> Subscriber::TryReceive() {
 absl::StatusOr<std::vector<ReceivedMessage>> Subscriber::ReceiveAll(
     size_t most, absl::Time deadline) {
   if (most == 0) return std::vector<ReceivedMessage>();
-  for (;;) {
-    ASSIGN_OR_RETURN(std::vector<ReceivedMessage> messages,
-                     ring_->ReceiveAll(most));
-    if (!messages.empty()) return messages;
-    RETURN_IF_ERROR(place_->Await(
-        deadline, reason::kNoMessage,
-        [this](absl::Time slice) { return ring_->AwaitMessage(slice); }));
-  }
+  return place_->Await(deadline, reason::kNoMessage, [&](absl::Time slice) {
+    return ring_->ReceiveAll(most, slice);
+  });
 }
 
 absl::StatusOr<int> Subscriber::descriptor() {

@@ -450,6 +450,38 @@ TEST(ChannelTest, DeadlinesOfReceive) {
   EXPECT_GE(absl::Now() - begin, absl::Milliseconds(20));
 }
 
+// With each look a message comes that is for others.
+struct BusyMemory : layout::HostMemory {
+  static inline RingPublisher* publisher = nullptr;
+
+  template <typename Word>
+  static Word Load(const Word* word, std::memory_order order) {
+    if (publisher != nullptr) {
+      MessageOptions options;
+      options.to = ~uint64_t{0};
+      EXPECT_TRUE(
+          publisher->Publish(absl::string_view("x"), options, kNow).ok());
+    }
+    return layout::HostMemory::Load(word, order);
+  }
+};
+
+TEST(ChannelTest, MessagesForOthersPutNoDeadlineOff) {
+  MadeChannel channel(Small());
+  auto subscriber = MadeChannel::Checked(BasicRingSubscriber<BusyMemory>::Open(
+      channel.AddSubscriber(SlowPolicy::kDropOldest)));
+  auto publisher = Publisher(channel);
+  ASSERT_TRUE(subscriber->Check().ok());
+  BusyMemory::publisher = publisher.get();
+  const absl::Time deadline = absl::Now() + absl::Milliseconds(20);
+  EXPECT_EQ(GetErrorReason(subscriber->Receive(deadline).status()),
+            reason::kNoMessage);
+  EXPECT_EQ(GetErrorReason(subscriber->ReceiveAll(2, deadline).status()),
+            reason::kNoMessage);
+  BusyMemory::publisher = nullptr;
+  EXPECT_GE(absl::Now(), deadline);
+}
+
 bool IsReadable(int fd) {
   pollfd poll_for = {fd, POLLIN, 0};
   return poll(&poll_for, 1, 0) == 1;

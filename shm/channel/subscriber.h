@@ -111,6 +111,20 @@ class BasicRingSubscriber {
     return messages;
   }
 
+  // The next message, and up to `max` that are there then; otherwise as
+  // Receive.
+  absl::StatusOr<std::vector<Message>> ReceiveAll(size_t max,
+                                                  absl::Time deadline) {
+    for (uint32_t looks = 1;; ++looks) {
+      ASSIGN_OR_RETURN(std::vector<Message> messages, ReceiveAll(max));
+      if (!messages.empty()) return messages;
+      RETURN_IF_ERROR(AwaitMessage(deadline));
+      if (looks % kLooksBetweenClocks == 0 && absl::Now() >= deadline) {
+        return NoMessageError();
+      }
+    }
+  }
+
   // Waits until there may be a message, or who takes part has changed: spins
   // for a while, as long as that has paid of late, and then sleeps. NO_MESSAGE
   // when there was nothing until `deadline`.
