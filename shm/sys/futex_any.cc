@@ -65,8 +65,11 @@ bool FutexWaitAny(absl::Span<const FutexWord> words, absl::Time deadline) {
                              for_ever ? nullptr : &until, CLOCK_REALTIME);
   if (woken >= 0 || errno == EAGAIN || errno == EINTR) return true;
   if (errno == ETIMEDOUT) return deadline != last;
-  // ENOSYS; EPERM where a filter of system calls does not know it.
-  is_absent.store(true, std::memory_order_relaxed);
+  // EPERM where a filter of system calls does not know it. Anything else, as
+  // ENOMEM, passes.
+  if (errno == ENOSYS || errno == EPERM) {
+    is_absent.store(true, std::memory_order_relaxed);
+  }
   return FutexWaitAnyInSlices(words, last);
 }
 

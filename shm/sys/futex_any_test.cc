@@ -1,8 +1,17 @@
 #include "shm/sys/futex_any.h"
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
 #include <thread>
 #include <vector>
 
@@ -59,6 +68,45 @@ TEST(FutexAnyTest, WorksWithoutTheCall) {
   EXPECT_TRUE(FutexWaitAnyInSlices({{&word, 2}}, Soon()));
   EXPECT_TRUE(FutexWaitAnyInSlices({{&word, 1}}, Soon()));
   EXPECT_FALSE(FutexWaitAnyInSlices({{&word, 1}}, absl::InfinitePast()));
+}
+
+// From here on the call is answered so.
+void AnswerFutexWaitv(uint32_t answer) {
+  constexpr uint32_t kSysFutexWaitv = 449;
+  sock_filter program[] = {
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, kSysFutexWaitv},
+      {BPF_RET | BPF_K, 0, 0, answer},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+  };
+  const sock_fprog filter = {sizeof(program) / sizeof(program[0]), program};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
+    _exit(3);
+  }
+}
+
+// Whether a process makes the call again after it has failed so.
+bool IsMadeAgainAfter(uint32_t error) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const uint32_t word = 1;
+    AnswerFutexWaitv(SECCOMP_RET_ERRNO | error);
+    const bool is_told = FutexWaitAny({{&word, 1}}, absl::InfinitePast());
+    AnswerFutexWaitv(SECCOMP_RET_KILL_PROCESS);
+    _exit(is_told || FutexWaitAny({{&word, 1}}, absl::InfinitePast()) ? 1 : 0);
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+  return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+}
+
+TEST(FutexAnyTest, OnlyWhereThereIsNoSuchCallItIsNotMadeAgain) {
+  EXPECT_FALSE(IsMadeAgainAfter(ENOSYS));
+  EXPECT_FALSE(IsMadeAgainAfter(EPERM));
+  EXPECT_TRUE(IsMadeAgainAfter(ENOMEM));
+  EXPECT_TRUE(IsMadeAgainAfter(EINVAL));
 }
 
 bool IsReadable(int fd) {
