@@ -2,6 +2,7 @@
 #define SHMD_SERVER_REGISTRY_COMMANDS_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,8 @@
 #include "shm/types.h"
 
 namespace shmd {
+
+struct SegmentView;
 
 // What the RPCs ask of the registry, decoded and checked for form. Field names
 // and meanings are those of segment.proto.
@@ -40,6 +43,9 @@ struct CreateCommand {
   bool is_one_more = false;
   // Whoever asked for this was let in, be it without entry.
   bool is_let_in = false;
+  // Writes what the first reader is to find, before anybody can find the
+  // segment; may be empty.
+  std::function<absl::Status(const SegmentView&)> fill;
 };
 
 struct AdoptCommand {

@@ -45,8 +45,7 @@ SegmentOptions FileOptionsOf(const Segment& segment) {
   return options;
 }
 
-// The uid of the `number`th segment like one, so that the request needs to be
-// remembered with one alone.
+// The uid of the `number`th segment like one: a request is kept with one alone.
 Uid Following(Uid uid, size_t number) {
   uint32_t last;
   std::memcpy(&last, uid.data() + uid.size() - sizeof(last), sizeof(last));
@@ -377,7 +376,8 @@ absl::Status SegmentRegistry::MakeOne(const Pending& pending,
   segment->options.posix_name = object.name.posix_name;
   made->entries.push_back(std::make_shared<SegmentEntry>(std::move(object)));
   made->segments.push_back(std::move(segment));
-  return absl::OkStatus();
+  if (command.fill == nullptr) return absl::OkStatus();
+  return command.fill({made->entries.back(), made->segments.back()});
 }
 
 absl::StatusOr<KernelObject> SegmentRegistry::CreateObject(

@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/access/policy.h"
-#include "shm/layout/memory_word.h"
 #include "shm/sys/futex.h"
 
 namespace shmd {
@@ -53,17 +52,13 @@ absl::StatusOr<WritableMapping> MapPrimitive(const Segment& segment,
   return WritableMapping::Map(object, options);
 }
 
-// Makes the primitive that a segment is, unless it stands there already.
+// Makes the primitive that a new segment is.
 absl::Status FillIn(const SegmentRegistry& segments, const SegmentView& view) {
   ASSIGN_OR_RETURN(const ObjectRef object,
                    segments.OpenObject(view, Access::kReadWrite));
   ASSIGN_OR_RETURN(const WritableMapping mapping,
                    MapPrimitive(*view.segment, object, 0));
-  // SAFETY: a page at least; its head is the first word of every kind.
-  const auto* const head = static_cast<const uint32_t*>(mapping.data());
-  if (layout::HostMemory::Load(head, std::memory_order_acquire) == 0) {
-    FillPrimitive(SyncSpecOf(view.segment->labels), mapping.data());
-  }
+  FillPrimitive(SyncSpecOf(view.segment->labels), mapping.data());
   return absl::OkStatus();
 }
 
@@ -87,12 +82,6 @@ absl::Status SyncRegistry::TakeUp() {
   RETURN_IF_ERROR(lockers_.TakeUp());
   for (const SegmentView& view : segments_->ListReserved()) {
     const Segment& segment = *view.segment;
-    if (segment.role == SegmentRole::kSyncPrimitive) {
-      // The run that made it may have ended before it was one.
-      const absl::Status filled = FillIn(*segments_, view);
-      if (!filled.ok()) Log(LogLevel::kError, filled.message());
-      continue;
-    }
     const std::optional<uint32_t> locker = LockerOfPage(segment.name.id);
     if (segment.role != SegmentRole::kSyncPage || !locker.has_value()) {
       continue;
@@ -332,17 +321,16 @@ absl::StatusOr<SegmentView> SyncRegistry::CreatePrimitive(
       OwnedOptions(caller, command.mode, SyncSegmentBytes(command.spec));
   create.labels = LabelsOf(command.spec);
   create.role = SegmentRole::kSyncPrimitive;
-  const absl::StatusOr<SegmentView> made =
+  // Whoever finds it finds it whole, and so does the next run.
+  create.fill = [this](const SegmentView& view) {
+    SHMD_FAILPOINT("sync.made");
+    absl::Status filled = FillIn(*segments_, view);
+    SHMD_FAILPOINT("sync.filled");
+    return filled;
+  };
+  absl::StatusOr<SegmentView> made =
       segments_->CreateOne(caller, std::move(create));
   if (!made.ok()) return OfSyncPrimitive(made.status(), name);
-  SHMD_FAILPOINT("sync.made");
-  // Until the head is there others are told that nothing is.
-  const absl::Status filled = FillIn(*segments_, *made);
-  SHMD_FAILPOINT("sync.filled");
-  if (!filled.ok()) {
-    segments_->RemoveReserved(made->entry).IgnoreError();
-    return filled;
-  }
   return made;
 }
 

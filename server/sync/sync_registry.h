@@ -31,8 +31,7 @@ class SyncRegistry {
       : segments_(segments), sessions_(sessions), lockers_(store) {}
 
   // Takes up the pages that an earlier run left; those of sessions that are
-  // gone are mended at once, and primitives that it did not finish are
-  // finished. Call once, after the segments.
+  // gone are mended at once. Call once, after the segments.
   absl::Status TakeUp();
 
   struct OpenedPage {

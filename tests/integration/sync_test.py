@@ -508,11 +508,6 @@ class RestartTest(unittest.TestCase):
         self.assertGreater(again.locker, program.locker)
         door = again.map(found["handle"], 64)
         self.assertEqual(door.word(4), 2)
-        # As it is when the daemon ends before it was made into one.
-        whole = door.word(0)
-        door.put(0, 0, 0)
-        self.kill_daemon()
-        self.assertEqual((door.word(0), door.word(4)), (whole, 2))
 
 
 if __name__ == "__main__":
