@@ -275,7 +275,9 @@ std::string StatsText(const ChannelStats& stats) {
   for (const auto& one : stats.publishers) {
     std::vector<std::string>& row = publishers.emplace_back(MemberCells(one));
     row.push_back(absl::StrCat(one.published));
-    row.push_back(absl::StrCat(one.published - one.oldest));
+    // A publisher writes both as it likes.
+    row.push_back(
+        absl::StrCat(one.published - std::min(one.published, one.oldest)));
     row.push_back(one.has_left ? "left" : one.is_waiting ? "waits" : "");
   }
   std::vector<std::vector<std::string>> subscribers;
