@@ -67,7 +67,7 @@ Requester::~Requester() = default;
 
 absl::Status Requester::AwaitServer(absl::Time deadline) {
   const absl::Status status = publisher_->Await(
-      deadline, reason::kChannelBlocked, [this](absl::Time slice) {
+      deadline, reason::kChannelBlocked, [this](const Deadline& slice) {
         return calls_->publisher().AwaitReaders(1, slice);
       });
   if (GetErrorReason(status) != reason::kChannelBlocked) return status;
@@ -91,7 +91,7 @@ absl::StatusOr<uint64_t> Requester::Start(absl::Span<const char> request,
                                           absl::Time deadline,
                                           absl::Span<const char> metadata) {
   return publisher_->Await(deadline, reason::kChannelBlocked,
-                           [&](absl::Time slice) {
+                           [&](const Deadline& slice) {
                              return calls_->Start(request, slice, metadata);
                            });
 }
@@ -99,7 +99,7 @@ absl::StatusOr<uint64_t> Requester::Start(absl::Span<const char> request,
 absl::StatusOr<Loan> Requester::Borrow(uint64_t size_bytes, absl::Time deadline,
                                        uint32_t metadata_bytes) {
   return publisher_->Await(
-      deadline, reason::kChannelBlocked, [&](absl::Time slice) {
+      deadline, reason::kChannelBlocked, [&](const Deadline& slice) {
         return calls_->Borrow(size_bytes, slice, metadata_bytes);
       });
 }
@@ -114,14 +114,14 @@ absl::StatusOr<CallResponse> Requester::Next(uint64_t call,
                                              absl::Time deadline) {
   return subscriber_->Await(
       deadline, reason::kNoMessage,
-      [&](absl::Time slice) { return calls_->Next(call, slice); });
+      [&](const Deadline& slice) { return calls_->Next(call, slice); });
 }
 
 absl::StatusOr<std::pair<uint64_t, absl::StatusOr<CallResponse>>>
 Requester::NextOfAny(absl::Time deadline) {
   return subscriber_->Await(
       deadline, reason::kNoMessage,
-      [this](absl::Time slice) { return calls_->NextOfAny(slice); });
+      [this](const Deadline& slice) { return calls_->NextOfAny(slice); });
 }
 
 void Requester::Cancel(uint64_t call) { calls_->Cancel(call); }
@@ -156,7 +156,7 @@ Responder::~Responder() = default;
 absl::StatusOr<IncomingCall> Responder::Next(absl::Time deadline) {
   return subscriber_->Await(
       deadline, reason::kNoMessage,
-      [this](absl::Time slice) { return calls_->Next(slice); });
+      [this](const Deadline& slice) { return calls_->Next(slice); });
 }
 
 absl::Status Responder::Serve(const Handler& handler, const CancelToken& cancel,

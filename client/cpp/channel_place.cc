@@ -23,7 +23,7 @@ inline namespace client {
 namespace {
 
 // How soon who waits learns that its place is lost.
-constexpr absl::Duration kSlice = absl::Milliseconds(200);
+constexpr uint64_t kSliceNs = 200'000'000;
 
 AttachSocket::PartKind PartKindOf(PartKind kind) {
   switch (kind) {
@@ -46,11 +46,10 @@ uint64_t SpinNs(absl::Duration spin) {
       std::max<int64_t>(absl::ToInt64Nanoseconds(spin), 0));
 }
 
-absl::Time ChannelPlace::SliceOf(absl::Time deadline) {
+Deadline ChannelPlace::SliceOf(const Deadline& deadline) {
   // A tick's precision is enough, at a fifth of the price.
-  timespec now = {};
-  clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  return std::min(deadline, absl::TimeFromTimespec(now) + kSlice);
+  return Deadline::At(
+      std::min(deadline.ns(), sys::RecentMonotonicNs() + kSliceNs));
 }
 
 // The page's descriptor goes to each place, what else came to one of them.

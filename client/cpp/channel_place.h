@@ -83,13 +83,13 @@ class ChannelPlace {
   // Makes attempts at something that waits for others and fails with `late`
   // when it has waited long enough, until `deadline`, or this place is lost.
   template <typename Attempt>
-  auto Await(absl::Time deadline, absl::string_view late,
+  auto Await(const Deadline& deadline, absl::string_view late,
              const Attempt& attempt) const -> decltype(attempt(deadline)) {
     for (;;) {
       if (IsLost()) return status();
-      const absl::Time slice = SliceOf(deadline);
+      const Deadline slice = SliceOf(deadline);
       auto result = attempt(slice);
-      if (slice == deadline || result.ok() ||
+      if (slice.ns() == deadline.ns() || result.ok() ||
           GetErrorReason(StatusOf(result)) != late) {
         return result;
       }
@@ -120,7 +120,7 @@ class ChannelPlace {
   static const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
     return result.status();
   }
-  static absl::Time SliceOf(absl::Time deadline);
+  static Deadline SliceOf(const Deadline& deadline);
 
   bool IsLost() const { return is_lost_->load(std::memory_order_acquire); }
   // How the core gets the others' parts.

@@ -14,8 +14,9 @@ namespace {
 absl::StatusOr<ReceivedMessage> ReceiveFrom(const ChannelPlace& place,
                                             RingSubscriber& ring,
                                             absl::Time deadline) {
-  return place.Await(deadline, reason::kNoMessage,
-                     [&ring](absl::Time slice) { return ring.Receive(slice); });
+  return place.Await(
+      deadline, reason::kNoMessage,
+      [&ring](const Deadline& slice) { return ring.Receive(slice); });
 }
 
 absl::StatusOr<std::optional<ReceivedMessage>> TryReceiveFrom(
@@ -63,7 +64,7 @@ Publisher::~Publisher() = default;
 absl::StatusOr<Loan> Publisher::Borrow(uint64_t size_bytes, absl::Time deadline,
                                        uint32_t metadata_bytes) {
   return place_->Await(
-      deadline, reason::kChannelBlocked, [&](absl::Time slice) {
+      deadline, reason::kChannelBlocked, [&](const Deadline& slice) {
         return ring_->Borrow(size_bytes, slice, metadata_bytes);
       });
 }
@@ -78,7 +79,7 @@ absl::StatusOr<uint64_t> Publisher::Publish(absl::Span<const char> payload,
                                             const MessageOptions& options,
                                             absl::Time deadline) {
   return place_->Await(deadline, reason::kChannelBlocked,
-                       [&](absl::Time slice) {
+                       [&](const Deadline& slice) {
                          return ring_->Publish(payload, options, slice);
                        });
 }
@@ -93,8 +94,8 @@ absl::StatusOr<size_t> Publisher::PublishAll(
     absl::Span<const OutgoingMessage> messages, absl::Time deadline) {
   size_t done = 0;
   do {
-    absl::StatusOr<size_t> some =
-        place_->Await(deadline, reason::kChannelBlocked, [&](absl::Time slice) {
+    absl::StatusOr<size_t> some = place_->Await(
+        deadline, reason::kChannelBlocked, [&](const Deadline& slice) {
           return ring_->PublishAll(messages.subspan(done), slice);
         });
     if (!some.ok() && done == 0) return some.status();
@@ -105,14 +106,15 @@ absl::StatusOr<size_t> Publisher::PublishAll(
 }
 
 absl::Status Publisher::Drain(absl::Time deadline) {
-  return place_->Await(deadline, reason::kChannelBlocked,
-                       [&](absl::Time slice) { return ring_->Drain(slice); });
+  return place_->Await(
+      deadline, reason::kChannelBlocked,
+      [&](const Deadline& slice) { return ring_->Drain(slice); });
 }
 
 absl::Status Publisher::AwaitSubscribers(size_t count, absl::Time deadline) {
   return place_->Await(
       deadline, reason::kChannelBlocked,
-      [&](absl::Time slice) { return ring_->AwaitReaders(count, slice); });
+      [&](const Deadline& slice) { return ring_->AwaitReaders(count, slice); });
 }
 
 absl::Status Publisher::Check() { return CheckBoth(*place_, ring_->Check()); }
@@ -153,9 +155,9 @@ absl::StatusOr<std::optional<ReceivedMessage>> Subscriber::TryReceive() {
 absl::StatusOr<std::vector<ReceivedMessage>> Subscriber::ReceiveAll(
     size_t most, absl::Time deadline) {
   if (most == 0) return std::vector<ReceivedMessage>();
-  return place_->Await(deadline, reason::kNoMessage, [&](absl::Time slice) {
-    return ring_->ReceiveAll(most, slice);
-  });
+  return place_->Await(
+      deadline, reason::kNoMessage,
+      [&](const Deadline& slice) { return ring_->ReceiveAll(most, slice); });
 }
 
 absl::StatusOr<int> Subscriber::descriptor() {
@@ -175,7 +177,7 @@ absl::StatusOr<size_t> Subscriber::WaitAny(
   if (rings.empty()) return NoMessageError();
   return subscribers[0]->place_->Await(
       deadline, reason::kNoMessage,
-      [&](absl::Time slice) -> absl::StatusOr<size_t> {
+      [&](const Deadline& slice) -> absl::StatusOr<size_t> {
         for (size_t i = 0; i < subscribers.size(); ++i) {
           if (!subscribers[i]->place_->status().ok()) return i;
         }

@@ -33,13 +33,14 @@ inline namespace client {
 // not outlive it. It uses the client's session and may outlive the Client; its
 // end tells the daemon. Move-only. After fork(2) a child leaves it alone.
 //
-// Deadlines are moments; InfiniteFuture waits without end, InfinitePast not at
-// all. Whoever waits learns within a fifth of a second that it waits in vain:
-// of all calls, errors are CHANNEL_CLOSED (FAILED_PRECONDITION) when the
-// channel was deleted, MEMBER_NOT_FOUND (FAILED_PRECONDITION) when the daemon
-// has ended this part, SERVER_UNREACHABLE (UNAVAILABLE) when a daemon that was
-// started anew knows nothing of it, as there is no keeper. While the daemon is
-// away messages go on.
+// Deadlines are moments, kept by the monotonic clock from the call on: who sets
+// the wall clock meanwhile changes nothing. InfiniteFuture waits without end,
+// InfinitePast not at all. Whoever waits learns within a fifth of a second that
+// it waits in vain: of all calls, errors are CHANNEL_CLOSED
+// (FAILED_PRECONDITION) when the channel was deleted, MEMBER_NOT_FOUND
+// (FAILED_PRECONDITION) when the daemon has ended this part, SERVER_UNREACHABLE
+// (UNAVAILABLE) when a daemon that was started anew knows nothing of it, as
+// there is no keeper. While the daemon is away messages go on.
 //
 // A wait spins before it sleeps, for about twice as long as the last ones took:
 // to be woken takes a program longer than many an answer does. That costs

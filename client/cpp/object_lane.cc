@@ -59,7 +59,7 @@ void ObjectLane::RingIfAsleep() {
 }
 
 absl::Status ObjectLane::Run(absl::Span<Operation> operations,
-                             absl::Time deadline) {
+                             const Deadline& deadline) {
   absl::MutexLock lock(&mutex_);
   size_t submitted = 0;
   for (;;) {
@@ -76,7 +76,7 @@ absl::Status ObjectLane::Run(absl::Span<Operation> operations,
         std::find_if(operations.begin(), operations.end(),
                      [](const Operation& one) { return !one.done; });
     if (open == operations.end()) return absl::OkStatus();
-    if (is_lost_->load() || absl::Now() >= deadline) break;
+    if (is_lost_->load() || deadline.HasPassed()) break;
     AwaitNews(deadline);
   }
   // Their answers, should they come, find nobody.
@@ -88,17 +88,18 @@ absl::Status ObjectLane::Run(absl::Span<Operation> operations,
                "the daemon did not answer in time");
 }
 
-void ObjectLane::Listen(absl::Time deadline) {
+void ObjectLane::Listen(const Deadline& deadline) {
   absl::MutexLock lock(&mutex_);
   AwaitNews(deadline);
 }
 
-void ObjectLane::AwaitNews(absl::Time deadline) {
+void ObjectLane::AwaitNews(const Deadline& deadline) {
   if (somebody_listens_) {
-    news_.WaitWithDeadline(&mutex_, deadline);
+    // Who listens looks around as often.
+    news_.WaitWithTimeout(&mutex_, std::min(deadline.Left(), kLookAround));
     return;
   }
-  const absl::Time until = std::min(deadline, absl::Now() + kLookAround);
+  const Deadline until = deadline.NoLaterThan(kLookAround);
   somebody_listens_ = true;
   mutex_.Unlock();
   const bool in_time = answers_.Wait(until);

@@ -52,10 +52,10 @@ class ObjectLane {
 
   // Submits all and waits until each is done. SERVER_UNREACHABLE when some are
   // not by then (DEADLINE_EXCEEDED), or never will be (UNAVAILABLE).
-  absl::Status Run(absl::Span<Operation> operations, absl::Time deadline);
+  absl::Status Run(absl::Span<Operation> operations, const Deadline& deadline);
 
   // Waits for what comes next.
-  void Listen(absl::Time deadline);
+  void Listen(const Deadline& deadline);
   // Hears what has come, if anything, without waiting. Costs a load.
   void ListenIfAny() {
     if (ABSL_PREDICT_FALSE(Produced() !=
@@ -73,7 +73,8 @@ class ObjectLane {
   bool Submit(Operation& operation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RingIfAsleep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Listens, or waits for the thread that does.
-  void AwaitNews(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AwaitNews(const Deadline& deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TakeAnswers() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether there was another run of the daemon since.
   bool SubmitLostAgain(uint64_t lost_before)

@@ -66,7 +66,7 @@ class BasicCallClient {
   }
 
   // A place to write a request in.
-  absl::StatusOr<Loan> Borrow(uint64_t size_bytes, absl::Time deadline,
+  absl::StatusOr<Loan> Borrow(uint64_t size_bytes, const Deadline& deadline,
                               uint32_t metadata_bytes = 0) {
     return publisher_->Borrow(size_bytes, deadline, metadata_bytes);
   }
@@ -76,7 +76,7 @@ class BasicCallClient {
   absl::StatusOr<uint64_t> Start(Loan&& request,
                                  absl::Span<const char> metadata = {});
   absl::StatusOr<uint64_t> Start(absl::Span<const char> request,
-                                 absl::Time deadline,
+                                 const Deadline& deadline,
                                  absl::Span<const char> metadata = {});
 
   // The next response to a call. After the last one, and after an error other
@@ -85,15 +85,15 @@ class BasicCallClient {
   // has claimed the call leaves before its last response; CUT_OFF when the
   // server has taken a response back because this client did not read it.
   // NOT_FOUND for a call that is over.
-  absl::StatusOr<Response> Next(uint64_t call, absl::Time deadline);
+  absl::StatusOr<Response> Next(uint64_t call, const Deadline& deadline);
 
   // The same for whichever call has one first.
   absl::StatusOr<std::pair<uint64_t, absl::StatusOr<Response>>> NextOfAny(
-      absl::Time deadline);
+      const Deadline& deadline);
 
   // A request with one response; cancels the call when `deadline` comes first.
   absl::StatusOr<Message> Call(absl::Span<const char> request,
-                               absl::Time deadline) {
+                               const Deadline& deadline) {
     ASSIGN_OR_RETURN(const uint64_t call, Start(request, deadline));
     absl::StatusOr<Response> response = Next(call, deadline);
     Cancel(call);
@@ -131,14 +131,14 @@ class BasicCallClient {
   // Of responses that nobody has asked for yet no more stay in the ring.
   static constexpr uint32_t kMaxInPlace = layout::kReaderPins / 2;
 
-  static bool IsTooLate(uint32_t pumps, absl::Time deadline) {
-    return pumps % kPumpsBetweenClocks == 0 && absl::Now() >= deadline;
+  static bool IsTooLate(uint32_t pumps, const Deadline& deadline) {
+    return pumps % kPumpsBetweenClocks == 0 && deadline.HasPassed();
   }
   static bool IsReady(const Pending& pending) {
     return !pending.responses.empty() || !pending.failed.ok();
   }
 
-  absl::Status Pump(absl::Time deadline);
+  absl::Status Pump(const Deadline& deadline);
   void Route(Message message);
   void FailOrphans(bool has_lost);
   void DrainResponses();
@@ -179,7 +179,7 @@ absl::StatusOr<uint64_t> BasicCallClient<Memory, Wait>::Start(
 
 template <typename Memory, typename Wait>
 absl::StatusOr<uint64_t> BasicCallClient<Memory, Wait>::Start(
-    absl::Span<const char> request, absl::Time deadline,
+    absl::Span<const char> request, const Deadline& deadline,
     absl::Span<const char> metadata) {
   RETURN_IF_ERROR(publisher_->Check());
   if (!HasServer()) return ServerGoneError("the channel has no server");
@@ -194,7 +194,7 @@ absl::StatusOr<uint64_t> BasicCallClient<Memory, Wait>::Start(
 
 template <typename Memory, typename Wait>
 absl::StatusOr<BasicCallResponse<Memory, Wait>>
-BasicCallClient<Memory, Wait>::Next(uint64_t call, absl::Time deadline) {
+BasicCallClient<Memory, Wait>::Next(uint64_t call, const Deadline& deadline) {
   for (uint32_t pumps = 1;; ++pumps) {
     const auto at = calls_.find(call);
     if (at == calls_.end()) return absl::NotFoundError("the call is over");
@@ -207,7 +207,7 @@ BasicCallClient<Memory, Wait>::Next(uint64_t call, absl::Time deadline) {
 template <typename Memory, typename Wait>
 absl::StatusOr<
     std::pair<uint64_t, absl::StatusOr<BasicCallResponse<Memory, Wait>>>>
-BasicCallClient<Memory, Wait>::NextOfAny(absl::Time deadline) {
+BasicCallClient<Memory, Wait>::NextOfAny(const Deadline& deadline) {
   for (uint32_t pumps = 1;; ++pumps) {
     for (auto at = calls_.begin(); at != calls_.end(); ++at) {
       if (!IsReady(at->second)) continue;
@@ -220,7 +220,7 @@ BasicCallClient<Memory, Wait>::NextOfAny(absl::Time deadline) {
 }
 
 template <typename Memory, typename Wait>
-absl::Status BasicCallClient<Memory, Wait>::Pump(absl::Time deadline) {
+absl::Status BasicCallClient<Memory, Wait>::Pump(const Deadline& deadline) {
   // Read before the responses: who leaves has sent all of them by then.
   const uint32_t change = subscriber_->view().change();
   absl::StatusOr<std::optional<Message>> message = subscriber_->TryReceive();

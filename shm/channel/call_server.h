@@ -58,7 +58,7 @@ class BasicIncomingCall {
   }
 
   // One response of several. CLAIM_LOST when the call was cancelled.
-  absl::Status Respond(absl::Span<const char> payload, absl::Time deadline,
+  absl::Status Respond(absl::Span<const char> payload, const Deadline& deadline,
                        absl::Span<const char> metadata = {}) {
     MessageOptions options = OptionsOf(0);
     options.metadata = metadata;
@@ -75,14 +75,14 @@ class BasicIncomingCall {
         is_last);
   }
   // The last response.
-  absl::Status Finish(absl::Span<const char> payload, absl::Time deadline,
+  absl::Status Finish(absl::Span<const char> payload, const Deadline& deadline,
                       absl::Span<const char> metadata = {}) {
     MessageOptions options = OptionsOf(layout::kLastResponse);
     options.metadata = metadata;
     return Send(payload, options, deadline);
   }
   // An error in place of the last response: its code and message.
-  absl::Status Fail(const absl::Status& error, absl::Time deadline) {
+  absl::Status Fail(const absl::Status& error, const Deadline& deadline) {
     return Send(EncodeError(error),
                 OptionsOf(layout::kLastResponse | layout::kErrorResponse),
                 deadline);
@@ -106,7 +106,7 @@ class BasicIncomingCall {
     return options;
   }
   absl::Status Send(absl::Span<const char> payload,
-                    const MessageOptions& options, absl::Time deadline) {
+                    const MessageOptions& options, const Deadline& deadline) {
     if (IsCancelled()) return ClaimLostError();
     const bool is_last = (options.flags & layout::kLastResponse) != 0;
     return AfterSend(
@@ -123,7 +123,7 @@ class BasicIncomingCall {
     // The message gives itself back.
     if (!request_.valid() || responses_ == 0) return;
     Fail(absl::InternalError("the server has given up"),
-         absl::Now() + kAbandonWithin)
+         Deadline::Never().NoLaterThan(kAbandonWithin))
         .IgnoreError();
     if (request_.valid()) request_.Acknowledge().IgnoreError();
   }
@@ -151,7 +151,7 @@ class BasicCallServer {
   BasicCallServer& operator=(const BasicCallServer&) = delete;
 
   // Claims the next request; NO_MESSAGE.
-  absl::StatusOr<Incoming> Next(absl::Time deadline) {
+  absl::StatusOr<Incoming> Next(const Deadline& deadline) {
     ASSIGN_OR_RETURN(auto request, subscriber_->Receive(deadline));
     return Incoming(this, std::move(request));
   }

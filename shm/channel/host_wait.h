@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "base/deadline.h"
 #include "shm/lane/host_sleep.h"
 #include "shm/sys/futex.h"
 #include "shm/sys/futex_any.h"
@@ -16,7 +16,8 @@ namespace shmd {
 struct HostWait {
   // Sleeps while each word has the value that goes with it; false when
   // `deadline` came first.
-  static bool Any(absl::Span<const sys::FutexWord> words, absl::Time deadline) {
+  static bool Any(absl::Span<const sys::FutexWord> words,
+                  const Deadline& deadline) {
     return sys::FutexWaitAny(words, deadline);
   }
   // A time that only goes forward, and may be some milliseconds old.

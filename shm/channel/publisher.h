@@ -61,7 +61,7 @@ class BasicRingPublisher {
   // for subscribers that are waited for: CHANNEL_BLOCKED. MESSAGE_TOO_LARGE for
   // what the ring never holds. `metadata_bytes` is kept free behind the
   // payload.
-  absl::StatusOr<Loan> Borrow(uint64_t size_bytes, absl::Time deadline,
+  absl::StatusOr<Loan> Borrow(uint64_t size_bytes, const Deadline& deadline,
                               uint32_t metadata_bytes = 0) {
     return room_.Borrow(size_bytes, metadata_bytes, deadline);
   }
@@ -83,7 +83,7 @@ class BasicRingPublisher {
   // Copies a message and publishes it. Errors as of Borrow.
   absl::StatusOr<uint64_t> Publish(absl::Span<const char> payload,
                                    const MessageOptions& options,
-                                   absl::Time deadline) {
+                                   const Deadline& deadline) {
     ASSIGN_OR_RETURN(Loan loan, Borrow(payload.size(), deadline,
                                        MetadataBytes(options.metadata)));
     if (!payload.empty()) {
@@ -113,15 +113,15 @@ class BasicRingPublisher {
   // How many: fewer than asked for, and at least one, when `deadline` came in
   // between or one of them cannot be published; else that error.
   absl::StatusOr<size_t> PublishAll(absl::Span<const OutgoingMessage> messages,
-                                    absl::Time deadline);
+                                    const Deadline& deadline);
 
   // Waits until all that are waited for are done with what was published; until
   // so many subscribers have begun to read, to whom what comes then is not
   // lost. CHANNEL_BLOCKED.
-  absl::Status Drain(absl::Time deadline) {
+  absl::Status Drain(const Deadline& deadline) {
     return room_.AwaitReleased(deadline);
   }
-  absl::Status AwaitReaders(size_t count, absl::Time deadline) {
+  absl::Status AwaitReaders(size_t count, const Deadline& deadline) {
     return room_.AwaitReaders(count, deadline);
   }
   // The longest that a wait for room spins; 0 sleeps at once.
@@ -223,7 +223,7 @@ class BasicRingPublisher {
 
 template <typename Memory, typename Wait>
 absl::StatusOr<size_t> BasicRingPublisher<Memory, Wait>::PublishAll(
-    absl::Span<const OutgoingMessage> messages, absl::Time deadline) {
+    absl::Span<const OutgoingMessage> messages, const Deadline& deadline) {
   size_t done = 0;
   absl::Status status;
   while (done < messages.size() && status.ok()) {

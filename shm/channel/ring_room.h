@@ -61,7 +61,7 @@ class BasicRingRoom {
                  std::move(open_part)) {}
 
   absl::StatusOr<Loan> Borrow(uint64_t size_bytes, uint32_t metadata_bytes,
-                              absl::Time deadline) {
+                              const Deadline& deadline) {
     if (size_bytes > payload_bytes_ || metadata_bytes > kMaxMetadataBytes ||
         metadata_bytes > payload_bytes_ - size_bytes) {
       return MessageTooLargeError(size_bytes, payload_bytes_);
@@ -131,7 +131,7 @@ class BasicRingRoom {
 
   // Until all that are waited for have released, or acknowledged, what was
   // published; CHANNEL_BLOCKED.
-  absl::Status AwaitReleased(absl::Time deadline) {
+  absl::Status AwaitReleased(const Deadline& deadline) {
     return SleepUntil(
         [this] {
           if (mode_ != Mode::kAll) {
@@ -146,7 +146,7 @@ class BasicRingRoom {
         deadline);
   }
   // Until so many get all that is published from then on; CHANNEL_BLOCKED.
-  absl::Status AwaitReaders(size_t count, absl::Time deadline) {
+  absl::Status AwaitReaders(size_t count, const Deadline& deadline) {
     return SleepUntil(
         [this, count] { return readers_.CountBegun(published_) >= count; },
         deadline);
@@ -346,9 +346,9 @@ class BasicRingRoom {
   }
 
   absl::StatusOr<std::optional<Extent>> WaitForRoom(uint64_t bytes,
-                                                    absl::Time deadline) {
+                                                    const Deadline& deadline) {
     std::optional<Extent> place;
-    if (deadline != absl::InfinitePast()) {
+    if (!deadline.IsNow()) {
       place = SpinForRoom(bytes);
       if (!place.has_value()) place = SleepForRoom(bytes, deadline);
     }
@@ -368,7 +368,7 @@ class BasicRingRoom {
     return place;
   }
 
-  std::optional<Extent> SleepForRoom(uint64_t bytes, absl::Time deadline) {
+  std::optional<Extent> SleepForRoom(uint64_t bytes, const Deadline& deadline) {
     std::optional<Extent> place;
     for (bool in_time = true; in_time;) {
       RefreshIfChanged();
@@ -380,7 +380,7 @@ class BasicRingRoom {
       if (place.has_value() || !status_.ok()) break;
       Wait::Any(words, WakeTime(deadline));
       // Not only when that says so: bells may ring for no reason.
-      in_time = absl::Now() < deadline;
+      in_time = !deadline.HasPassed();
       if (!complete_) Refresh();
       if (!in_time) place = FindRoom(bytes);
     }
@@ -391,7 +391,7 @@ class BasicRingRoom {
 
   // As WaitForRoom, without spinning: for what is seldom waited for.
   template <typename Done>
-  absl::Status SleepUntil(const Done& done, absl::Time deadline) {
+  absl::Status SleepUntil(const Done& done, const Deadline& deadline) {
     bool is_done = false;
     for (bool in_time = true; in_time && !is_done;) {
       RefreshIfChanged();
@@ -402,7 +402,7 @@ class BasicRingRoom {
       is_done = done();
       if (is_done || !status_.ok()) break;
       Wait::Any(words, WakeTime(deadline));
-      in_time = absl::Now() < deadline;
+      in_time = !deadline.HasPassed();
       if (!complete_) Refresh();
       is_done = done();
     }
@@ -414,14 +414,14 @@ class BasicRingRoom {
   // Until when to sleep, if nothing happens before: not for long while the page
   // or the bell of somebody could not be had, or a response waits for its
   // client.
-  absl::Time WakeTime(absl::Time deadline) const {
+  Deadline WakeTime(const Deadline& deadline) const {
     const bool has_all = complete_ && !readers_.owes();
     absl::Duration most = has_all ? absl::InfiniteDuration() : kPartRetryAfter;
     if (IsHeldUpByOne()) {
       most = std::min(
           most, absl::Nanoseconds(std::max(PatienceLeftNs(), kLeastSleepNs)));
     }
-    return std::min(deadline, absl::Now() + most);
+    return deadline.NoLaterThan(most);
   }
 
   const ChannelFields fields_;

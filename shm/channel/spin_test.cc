@@ -27,7 +27,7 @@ constexpr uint64_t kTurnNs = 50;
 struct FakeWait {
   static constexpr uint64_t kWakeNs = 20'000;
 
-  static bool Any(absl::Span<const sys::FutexWord>, absl::Time) {
+  static bool Any(absl::Span<const sys::FutexWord>, const Deadline&) {
     ++sleeps;
     if (now_ns < comes_ns) now_ns = comes_ns;
     now_ns += kWakeNs;

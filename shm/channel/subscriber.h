@@ -80,14 +80,14 @@ class BasicRingSubscriber {
   }
 
   // The next message; NO_MESSAGE when there was none until `deadline`.
-  absl::StatusOr<Message> Receive(absl::Time deadline) {
+  absl::StatusOr<Message> Receive(const Deadline& deadline) {
     for (uint32_t looks = 1;; ++looks) {
       std::optional<Message> message;
       RETURN_IF_ERROR(TryReceiveInto(&message));
       if (message.has_value()) return *std::move(message);
       RETURN_IF_ERROR(AwaitMessage(deadline));
       // What wakes us may be for others, or there for no reason.
-      if (looks % kLooksBetweenClocks == 0 && absl::Now() >= deadline) {
+      if (looks % kLooksBetweenClocks == 0 && deadline.HasPassed()) {
         return NoMessageError();
       }
     }
@@ -114,12 +114,12 @@ class BasicRingSubscriber {
   // The next message, and up to `max` that are there then; otherwise as
   // Receive.
   absl::StatusOr<std::vector<Message>> ReceiveAll(size_t max,
-                                                  absl::Time deadline) {
+                                                  const Deadline& deadline) {
     for (uint32_t looks = 1;; ++looks) {
       ASSIGN_OR_RETURN(std::vector<Message> messages, ReceiveAll(max));
       if (!messages.empty()) return messages;
       RETURN_IF_ERROR(AwaitMessage(deadline));
-      if (looks % kLooksBetweenClocks == 0 && absl::Now() >= deadline) {
+      if (looks % kLooksBetweenClocks == 0 && deadline.HasPassed()) {
         return NoMessageError();
       }
     }
@@ -128,7 +128,7 @@ class BasicRingSubscriber {
   // Waits until there may be a message, or who takes part has changed: spins
   // for a while, as long as that has paid of late, and then sleeps. NO_MESSAGE
   // when there was nothing until `deadline`.
-  absl::Status AwaitMessage(absl::Time deadline);
+  absl::Status AwaitMessage(const Deadline& deadline);
   // The longest that a wait spins; 0 sleeps at once.
   void set_spin_ns(uint64_t most_ns) { spin_.set_most_ns(most_ns); }
 
@@ -150,9 +150,9 @@ class BasicRingSubscriber {
   void AnnounceSleep(std::vector<sys::FutexWord>* words);
   bool LookAgain();
   // Until when to sleep, if nothing happens before; and what to do then.
-  absl::Time WakeTime(absl::Time deadline) const {
+  Deadline WakeTime(const Deadline& deadline) const {
     if (IsSettled()) return deadline;
-    return std::min(deadline, absl::Now() + kPartRetryAfter);
+    return deadline.NoLaterThan(kPartRetryAfter);
   }
   void TryPartsAgain() {
     if (!complete_) Refresh();
@@ -297,8 +297,8 @@ absl::Status BasicRingSubscriber<Memory, Wait>::ErrorOf(
 
 template <typename Memory, typename Wait>
 absl::Status BasicRingSubscriber<Memory, Wait>::AwaitMessage(
-    absl::Time deadline) {
-  if (deadline == absl::InfinitePast()) return NoMessageError();
+    const Deadline& deadline) {
+  if (deadline.IsNow()) return NoMessageError();
   if (spin_.Until([this] { return SpinOnce(); })) return absl::OkStatus();
   std::vector<sys::FutexWord> words;
   AnnounceSleep(&words);
@@ -307,7 +307,7 @@ absl::Status BasicRingSubscriber<Memory, Wait>::AwaitMessage(
     in_time = Wait::Any(words, WakeTime(deadline));
     if (!IsSettled()) {
       TryPartsAgain();
-      in_time = in_time || absl::Now() < deadline;
+      in_time = in_time || !deadline.HasPassed();
     }
   }
   EndSleep();

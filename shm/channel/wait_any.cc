@@ -24,7 +24,7 @@ std::optional<size_t> Look(absl::Span<RingSubscriber* const> subscribers) {
 }  // namespace
 
 absl::StatusOr<size_t> WaitAny(absl::Span<RingSubscriber* const> subscribers,
-                               absl::Time deadline) {
+                               const Deadline& deadline) {
   if (subscribers.empty()) return NoMessageError();
   // Of one who mostly waits for the same ones.
   BasicSpin<HostWait>& spin = subscribers.front()->spin();
@@ -45,13 +45,13 @@ absl::StatusOr<size_t> WaitAny(absl::Span<RingSubscriber* const> subscribers,
     for (size_t i = 0; i < subscribers.size(); ++i) {
       if (subscribers[i]->LookAgain()) return i;
     }
-    absl::Time until = deadline;
+    Deadline until = deadline;
     for (RingSubscriber* const one : subscribers) until = one->WakeTime(until);
     HostWait::Any(words, until);
     for (RingSubscriber* const one : subscribers) one->TryPartsAgain();
     spin.Slept();
     // Not only when that says so: bells may ring for no reason.
-    if (absl::Now() >= deadline) {
+    if (deadline.HasPassed()) {
       ready = Look(subscribers);
       if (ready.has_value()) return *ready;
       return NoMessageError();

@@ -17,7 +17,7 @@ namespace shmd {
 // for each channel, one for each publisher, and one more for each of a queue,
 // 128 in all. For the thread that uses all of them.
 absl::StatusOr<size_t> WaitAny(absl::Span<RingSubscriber* const> subscribers,
-                               absl::Time deadline);
+                               const Deadline& deadline);
 
 }  // namespace shmd
 

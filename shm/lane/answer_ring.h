@@ -226,7 +226,7 @@ class BasicAnswerConsumer {
   // Waits until there is an answer; false when `deadline` or Interrupt came
   // first. Watches for a short while, longer when that has paid of late, and
   // then sleeps.
-  bool Wait(absl::Time deadline) {
+  bool Wait(const Deadline& deadline) {
     if (Spin()) return true;
     in_wait_.store(true);
     // Nobody else clears it, so that a program which the daemon has woken

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "absl/time/time.h"
+#include "base/deadline.h"
 #include "shm/sys/futex.h"
 
 namespace shmd {
@@ -13,8 +13,9 @@ namespace shmd {
 struct HostSleep {
   // Sleeps while the counter's low half is `low`; false when `deadline` came
   // first.
-  static bool Wait(const uint64_t* counter, uint32_t low, absl::Time deadline) {
-    return sys::FutexWait(Futex(counter), low, deadline);
+  static bool Wait(const uint64_t* counter, uint32_t low,
+                   const Deadline& deadline) {
+    return sys::FutexWaitUntil(Futex(counter), low, deadline.ns());
   }
 
   static void Wake(const uint64_t* counter) {

@@ -20,24 +20,6 @@ uint64_t NsOf(clockid_t clock) {
 
 }  // namespace
 
-bool FutexWait(const uint32_t* word, uint32_t expected, absl::Time deadline) {
-  timespec until = {};
-  const bool for_ever = deadline == absl::InfiniteFuture();
-  if (!for_ever) {
-    // The kernel refuses times before 1970.
-    if (deadline < absl::UnixEpoch()) deadline = absl::UnixEpoch();
-    until = absl::ToTimespec(deadline);
-  }
-  // Not FUTEX_PRIVATE_FLAG: who wakes is another program. The _BITSET form is
-  // the one that takes a point in time rather than a length.
-  const long slept = syscall(
-      SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, expected,
-      for_ever ? nullptr : &until, nullptr, FUTEX_BITSET_MATCH_ANY);
-  // EAGAIN, EINTR: the word has changed, or a signal came; both are reasons to
-  // look again.
-  return slept == 0 || errno != ETIMEDOUT;
-}
-
 int FutexWakeAll(const uint32_t* word) { return FutexWake(word, INT_MAX); }
 
 bool FutexWaitUntil(const uint32_t* word, uint32_t expected,
@@ -46,10 +28,14 @@ bool FutexWaitUntil(const uint32_t* word, uint32_t expected,
   timespec until = {};
   until.tv_sec = static_cast<time_t>(deadline_ns / 1'000'000'000);
   until.tv_nsec = static_cast<long>(deadline_ns % 1'000'000'000);
+  // Not FUTEX_PRIVATE_FLAG: who wakes is another program. The _BITSET form is
+  // the one that takes a point in time rather than a length.
   const long slept =
       syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected,
               for_ever ? nullptr : &until, nullptr, FUTEX_BITSET_MATCH_ANY);
   if (slept == 0 || for_ever) return true;
+  // EAGAIN, EINTR: the word has changed, or a signal came; both are reasons to
+  // look again.
   return errno != ETIMEDOUT && MonotonicNs() < deadline_ns;
 }
 

@@ -3,22 +3,17 @@
 
 #include <cstdint>
 
-#include "absl/time/time.h"
-
 namespace shmd::sys {
 
 // Sleeping on a word of memory that programs share, and waking who does.
 // Both work on mappings that are read-only. Thread-safe.
 
-// Sleeps while `*word` is `expected`; false when `deadline` came first. May
-// return true for no reason, so the caller looks again.
-bool FutexWait(const uint32_t* word, uint32_t expected, absl::Time deadline);
-
 // Wakes everybody who sleeps on `word`, in any program; how many there were.
 int FutexWakeAll(const uint32_t* word);
 
-// The same as FutexWait, until a point of CLOCK_MONOTONIC in nanoseconds;
-// kNoDeadlineNs for ever. False when it has come, also where `*word` was
+// Sleeps while `*word` is `expected`, until a point of CLOCK_MONOTONIC in
+// nanoseconds; kNoDeadlineNs for ever. May return true for no reason, so the
+// caller looks again. False when the point has come, also where `*word` was
 // something else all along, so that no loop around it is without an end.
 inline constexpr uint64_t kNoDeadlineNs = UINT64_MAX;
 bool FutexWaitUntil(const uint32_t* word, uint32_t expected,

@@ -30,25 +30,26 @@ constexpr absl::Duration kSlice = absl::Milliseconds(2);
 }  // namespace
 
 bool FutexWaitAnyInSlices(absl::Span<const FutexWord> words,
-                          absl::Time deadline) {
-  const absl::Time until = std::min(deadline, absl::Now() + kSlice);
+                          const Deadline& deadline) {
+  const Deadline until = deadline.NoLaterThan(kSlice);
   if (words.empty()) {
-    absl::SleepFor(until - absl::Now());
-    return until < deadline;
+    absl::SleepFor(until.Left());
+    return !deadline.HasPassed();
   }
   const FutexWord& first = words.front();
-  return FutexWait(first.word, first.expected, until) || until < deadline;
+  return FutexWaitUntil(first.word, first.expected, until.ns()) ||
+         !deadline.HasPassed();
 }
 
-bool FutexWaitAny(absl::Span<const FutexWord> words, absl::Time deadline) {
+bool FutexWaitAny(absl::Span<const FutexWord> words, const Deadline& deadline) {
   static std::atomic<bool> is_absent{false};
   if (words.empty() || is_absent.load(std::memory_order_relaxed)) {
     return FutexWaitAnyInSlices(words, deadline);
   }
-  const absl::Time last = deadline;
+  uint64_t until_ns = deadline.ns();
   if (words.size() > kMaxFutexWords) {
     words = words.first(kMaxFutexWords);
-    deadline = std::min(deadline, absl::Now() + kSlice);
+    until_ns = deadline.NoLaterThan(kSlice).ns();
   }
   WaitVector vectors[kMaxFutexWords];
   for (size_t i = 0; i < words.size(); ++i) {
@@ -56,21 +57,19 @@ bool FutexWaitAny(absl::Span<const FutexWord> words, absl::Time deadline) {
                   kFutex32, 0};
   }
   timespec until = {};
-  const bool for_ever = deadline == absl::InfiniteFuture();
-  // The kernel refuses times before 1970.
-  if (!for_ever) {
-    until = absl::ToTimespec(std::max(deadline, absl::UnixEpoch()));
-  }
+  until.tv_sec = static_cast<time_t>(until_ns / 1'000'000'000);
+  until.tv_nsec = static_cast<long>(until_ns % 1'000'000'000);
   const long woken = syscall(kSysFutexWaitv, vectors, words.size(), 0,
-                             for_ever ? nullptr : &until, CLOCK_REALTIME);
+                             until_ns == Deadline::kNeverNs ? nullptr : &until,
+                             CLOCK_MONOTONIC);
   if (woken >= 0 || errno == EAGAIN || errno == EINTR) return true;
-  if (errno == ETIMEDOUT) return deadline != last;
+  if (errno == ETIMEDOUT) return !deadline.HasPassed();
   // EPERM where a filter of system calls does not know it. Anything else, as
   // ENOMEM, passes.
   if (errno == ENOSYS || errno == EPERM) {
     is_absent.store(true, std::memory_order_relaxed);
   }
-  return FutexWaitAnyInSlices(words, last);
+  return FutexWaitAnyInSlices(words, deadline);
 }
 
 }  // namespace shmd::sys

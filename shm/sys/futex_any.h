@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "base/deadline.h"
 
 namespace shmd::sys {
 
@@ -23,11 +23,11 @@ inline constexpr size_t kMaxFutexWords = 128;
 // are read-only. Of more than kMaxFutexWords, and where the kernel has no such
 // call, it sleeps on the first ones and returns after some milliseconds.
 // Thread-safe.
-bool FutexWaitAny(absl::Span<const FutexWord> words, absl::Time deadline);
+bool FutexWaitAny(absl::Span<const FutexWord> words, const Deadline& deadline);
 
 // The same without that call.
 bool FutexWaitAnyInSlices(absl::Span<const FutexWord> words,
-                          absl::Time deadline);
+                          const Deadline& deadline);
 
 }  // namespace shmd::sys
 

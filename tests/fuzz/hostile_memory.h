@@ -92,7 +92,7 @@ class HostileMemory : public layout::HostMemory {
 
 // Nobody comes.
 struct NoWait {
-  static bool Any(absl::Span<const sys::FutexWord>, absl::Time) {
+  static bool Any(absl::Span<const sys::FutexWord>, const Deadline&) {
     return false;
   }
   // Each look is some time later, so what patience there is ends.

@@ -218,7 +218,7 @@ struct Memory {
 struct Sleep {
   // No deadline passes in the model; a new run of the daemon ends the wait, as
   // AnswerConsumer::Interrupt does.
-  static bool Wait(const uint64_t* counter, uint32_t low, absl::Time) {
+  static bool Wait(const uint64_t* counter, uint32_t low, const Deadline&) {
     World& world = *World::current;
     world.kernel.lock($);
     const int run = world.run;
