@@ -88,14 +88,24 @@ class Peer:
             reclaimed = time.monotonic() - died
             self._expect_others_at_work(work, shared)
         finally:
-            left = work.listed()
-            for segment_id in TO_STAY:
-                if segment_id in left:
-                    work.remove(segment_id)
-        self.ledger.expect_same(self.daemon, before)
+            self._remove_what_stays(work)
+        self.ledger.expect_same(self.daemon, before,
+                                take=lambda daemon: self._take(daemon, work))
         if client.returncode == 0:
             raise kill_matrix.NotPassed()
         return reclaimed
+
+    def _take(self, daemon, work):
+        # What it had asked for is made also when it is dead by then.
+        self._remove_what_stays(work)
+        return self.ledger.take(daemon)
+
+    @staticmethod
+    def _remove_what_stays(work):
+        left = work.listed()
+        for segment_id in TO_STAY:
+            if segment_id in left:
+                work.remove(segment_id)
 
     @staticmethod
     def _left_over(work):
