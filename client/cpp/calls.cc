@@ -124,6 +124,12 @@ Requester::NextOfAny(absl::Time deadline) {
       [this](const Deadline& slice) { return calls_->NextOfAny(slice); });
 }
 
+absl::StatusOr<int> Requester::descriptor() {
+  return subscriber_->DescriptorOf(calls_->subscriber());
+}
+bool Requester::Arm() { return calls_->subscriber().Arm(); }
+void Requester::Disarm() { calls_->subscriber().Disarm(); }
+
 void Requester::Cancel(uint64_t call) { calls_->Cancel(call); }
 size_t Requester::calls() const { return calls_->call_count(); }
 const std::string& Requester::channel() const { return publisher_->channel(); }
@@ -158,6 +164,12 @@ absl::StatusOr<IncomingCall> Responder::Next(absl::Time deadline) {
       deadline, reason::kNoMessage,
       [this](const Deadline& slice) { return calls_->Next(slice); });
 }
+
+absl::StatusOr<int> Responder::descriptor() {
+  return subscriber_->DescriptorOf(calls_->subscriber());
+}
+bool Responder::Arm() { return calls_->subscriber().Arm(); }
+void Responder::Disarm() { calls_->subscriber().Disarm(); }
 
 absl::Status Responder::Serve(const Handler& handler, const CancelToken& cancel,
                               absl::Duration patience) {

@@ -77,6 +77,11 @@ class Requester {
   // The same for whichever call has one first, and which that is.
   absl::StatusOr<std::pair<uint64_t, absl::StatusOr<CallResponse>>> NextOfAny(
       absl::Time deadline = absl::InfiniteFuture());
+  // For poll(2) and epoll(7), as of Subscriber: readable when a response may be
+  // there, or a server has gone. NextOfAny until NO_MESSAGE comes before Arm.
+  absl::StatusOr<int> descriptor();
+  bool Arm();
+  void Disarm();
   // Nobody waits for the answer any more, which the server can see.
   void Cancel(uint64_t call);
   // Calls that are not over.
@@ -108,6 +113,12 @@ class Responder {
   // The next call that is nobody's; NO_MESSAGE.
   absl::StatusOr<IncomingCall> Next(
       absl::Time deadline = absl::InfiniteFuture());
+
+  // For poll(2) and epoll(7), as of Subscriber: readable when there may be a
+  // call.
+  absl::StatusOr<int> descriptor();
+  bool Arm();
+  void Disarm();
 
   // What answers a request, which may change while it is looked at if its
   // client breaks the rules: the response, or an error for the caller.

@@ -234,6 +234,12 @@ ChannelPlace::~ChannelPlace() {
   link_->Leave(member_).IgnoreError();
 }
 
+absl::StatusOr<int> ChannelPlace::DescriptorOf(RingSubscriber& ring) {
+  ASSIGN_OR_RETURN(const int descriptor, ring.Descriptor());
+  KeepRinging(ring.bells());
+  return descriptor;
+}
+
 void ChannelPlace::KeepRinging(const std::shared_ptr<sys::BellSet>& bells) {
   if (renewal_ != 0) return;
   AttachSocket::Part part;

@@ -19,6 +19,7 @@
 #include "client/cpp/client.h"
 #include "client/cpp/session_link.h"
 #include "shm/channel/member_parts.h"
+#include "shm/channel/subscriber.h"
 #include "shm/sys/bell_set.h"
 #include "shmd/v1/channel.pb.h"
 
@@ -69,9 +70,9 @@ class ChannelPlace {
   // waits for it at most as long as the client's calls do.
   ~ChannelPlace();
 
-  // From now on has every daemon that comes back ring a subscriber's `bells`;
-  // ends them when one knows nothing of it. Again does nothing.
-  void KeepRinging(const std::shared_ptr<sys::BellSet>& bells);
+  // A subscriber's descriptor to be waited for by poll(2), which every daemon
+  // that comes back rings; ends when one knows nothing of it.
+  absl::StatusOr<int> DescriptorOf(RingSubscriber& ring);
 
   // SERVER_UNREACHABLE (UNAVAILABLE) once a daemon that was started anew knows
   // nothing of it, so that nobody says any more who comes and goes.
@@ -100,6 +101,9 @@ class ChannelPlace {
   // What all places of one exchange have in common.
   struct Shared;
   class OwedBells;
+
+  // Again does nothing.
+  void KeepRinging(const std::shared_ptr<sys::BellSet>& bells);
 
   ChannelPlace(std::shared_ptr<SessionLink> link, std::string channel,
                std::string member, MemberId id,

@@ -25,10 +25,26 @@ absl::StatusOr<std::optional<ReceivedMessage>> TryReceiveFrom(
   return ring.TryReceive();
 }
 
-absl::StatusOr<int> DescriptorOf(ChannelPlace& place, RingSubscriber& ring) {
-  ASSIGN_OR_RETURN(const int descriptor, ring.Descriptor());
-  place.KeepRinging(ring.bells());
-  return descriptor;
+absl::StatusOr<std::vector<ReceivedMessage>> ReceiveAllFrom(
+    const ChannelPlace& place, RingSubscriber& ring, size_t most,
+    absl::Time deadline) {
+  if (most == 0) return std::vector<ReceivedMessage>();
+  return place.Await(deadline, reason::kNoMessage, [&](const Deadline& slice) {
+    return ring.ReceiveAll(most, slice);
+  });
+}
+
+absl::StatusOr<size_t> WaitAnyOf(absl::Span<const ChannelPlace* const> places,
+                                 absl::Span<RingSubscriber* const> rings,
+                                 absl::Time deadline) {
+  if (rings.empty()) return NoMessageError();
+  return places[0]->Await(deadline, reason::kNoMessage,
+                          [&](const Deadline& slice) -> absl::StatusOr<size_t> {
+                            for (size_t i = 0; i < places.size(); ++i) {
+                              if (!places[i]->status().ok()) return i;
+                            }
+                            return shmd::WaitAny(rings, slice);
+                          });
 }
 
 absl::Status CheckBoth(const ChannelPlace& place, absl::Status of_ring) {
@@ -154,14 +170,11 @@ absl::StatusOr<std::optional<ReceivedMessage>> Subscriber::TryReceive() {
 
 absl::StatusOr<std::vector<ReceivedMessage>> Subscriber::ReceiveAll(
     size_t most, absl::Time deadline) {
-  if (most == 0) return std::vector<ReceivedMessage>();
-  return place_->Await(
-      deadline, reason::kNoMessage,
-      [&](const Deadline& slice) { return ring_->ReceiveAll(most, slice); });
+  return ReceiveAllFrom(*place_, *ring_, most, deadline);
 }
 
 absl::StatusOr<int> Subscriber::descriptor() {
-  return DescriptorOf(*place_, *ring_);
+  return place_->DescriptorOf(*ring_);
 }
 bool Subscriber::Arm() { return ring_->Arm(); }
 void Subscriber::Disarm() { ring_->Disarm(); }
@@ -172,17 +185,13 @@ const std::string& Subscriber::channel() const { return place_->channel(); }
 
 absl::StatusOr<size_t> Subscriber::WaitAny(
     absl::Span<Subscriber* const> subscribers, absl::Time deadline) {
+  std::vector<const ChannelPlace*> places;
   std::vector<RingSubscriber*> rings;
-  for (Subscriber* const one : subscribers) rings.push_back(one->ring_.get());
-  if (rings.empty()) return NoMessageError();
-  return subscribers[0]->place_->Await(
-      deadline, reason::kNoMessage,
-      [&](const Deadline& slice) -> absl::StatusOr<size_t> {
-        for (size_t i = 0; i < subscribers.size(); ++i) {
-          if (!subscribers[i]->place_->status().ok()) return i;
-        }
-        return shmd::WaitAny(rings, slice);
-      });
+  for (Subscriber* const one : subscribers) {
+    places.push_back(one->place_.get());
+    rings.push_back(one->ring_.get());
+  }
+  return WaitAnyOf(places, rings, deadline);
 }
 
 absl::StatusOr<Consumer> Consumer::Open(Client& client,
@@ -216,8 +225,24 @@ absl::StatusOr<std::optional<ReceivedMessage>> Consumer::TryReceive() {
   return TryReceiveFrom(*place_, *ring_);
 }
 
+absl::StatusOr<std::vector<ReceivedMessage>> Consumer::ReceiveAll(
+    size_t most, absl::Time deadline) {
+  return ReceiveAllFrom(*place_, *ring_, most, deadline);
+}
+
+absl::StatusOr<size_t> Consumer::WaitAny(absl::Span<Consumer* const> consumers,
+                                         absl::Time deadline) {
+  std::vector<const ChannelPlace*> places;
+  std::vector<RingSubscriber*> rings;
+  for (Consumer* const one : consumers) {
+    places.push_back(one->place_.get());
+    rings.push_back(one->ring_.get());
+  }
+  return WaitAnyOf(places, rings, deadline);
+}
+
 absl::StatusOr<int> Consumer::descriptor() {
-  return DescriptorOf(*place_, *ring_);
+  return place_->DescriptorOf(*ring_);
 }
 bool Consumer::Arm() { return ring_->Arm(); }
 void Consumer::Disarm() { ring_->Disarm(); }

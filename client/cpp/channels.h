@@ -220,7 +220,13 @@ class Consumer {
       absl::Time deadline = absl::InfiniteFuture());
   absl::StatusOr<std::optional<ReceivedMessage>> TryReceive();
 
-  // As of Subscriber.
+  // As of Subscriber. Each message that ReceiveAll takes is this one's until it
+  // is acknowledged or given back.
+  absl::StatusOr<std::vector<ReceivedMessage>> ReceiveAll(
+      size_t most, absl::Time deadline = absl::InfiniteFuture());
+  static absl::StatusOr<size_t> WaitAny(
+      absl::Span<Consumer* const> consumers,
+      absl::Time deadline = absl::InfiniteFuture());
   absl::StatusOr<int> descriptor();
   bool Arm();
   void Disarm();

@@ -1,6 +1,9 @@
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -331,6 +334,34 @@ TEST_F(ShmTest, ChannelsAreShownAndRemoved) {
   EXPECT_THAT(refused.err, HasSubstr("(CHANNEL_IN_USE)\nhint: "));
   EXPECT_EQ(Shm({"channel", "rm", "it", "--force"}).exit_code, 0);
   EXPECT_EQ(Shm({"channel", "stat", "it"}).exit_code, 3);
+}
+
+TEST_F(ShmTest, RatesAndLagAreShownAgainAndAgain) {
+  ASSERT_EQ(Shm({"channel", "create", "it", "--slots", "4096"}).exit_code, 0);
+  // Nobody reads what it writes, so it stops when the pipe is full.
+  const RunningProgram slow = Running({"sub", "it"});
+  RunningProgram shown = Running({"channels", "--json", "-i", "0.1"});
+  RunningProgram publisher =
+      Running({"pub", "it", "--lines", "--subscribers", "1"});
+  const std::string line = std::string(99, 'x') + "\n";
+  for (int i = 0; i < 2000; ++i) publisher.Write(line);
+  double rate = 0;
+  int64_t lag = 0;
+  const absl::Time give_up = absl::Now() + kDeadline;
+  while ((rate <= 0 || lag <= 0) && absl::Now() < give_up) {
+    publisher.Write(line);
+    const auto now = nlohmann::json::parse(shown.ReadLine(kDeadline));
+    ASSERT_EQ(now["channels"].size(), 1u);
+    const auto& channel = now["channels"][0];
+    if (channel.contains("messages_per_second")) {
+      rate = std::max(rate, channel["messages_per_second"].get<double>());
+    }
+    lag = std::stoll(channel["lag"].get<std::string>());
+  }
+  EXPECT_GT(rate, 0);
+  EXPECT_LE(rate, 30000);  // all at once, between two looks
+  EXPECT_GT(lag, 0);
+  EXPECT_LT(lag, 3000);
 }
 
 TEST_F(ShmTest, FilesComeBackAsTheyWent) {

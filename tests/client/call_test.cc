@@ -1,6 +1,8 @@
+#include <poll.h>
 #include <unistd.h>
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -198,6 +200,60 @@ TEST_F(CallTest, ACallThatIsNotAnsweredInTimeIsCancelled) {
                 requester.Call(Bytes("x"), absl::Now() + absl::Milliseconds(1))
                     .status()),
             reason::kNoMessage);
+  EXPECT_EQ(requester.calls(), 0u);
+}
+
+// Whether the descriptor is readable, at once or before long.
+bool IsReadable(int descriptor, absl::Duration patience = kPatience) {
+  pollfd wanted = {descriptor, POLLIN, 0};
+  return poll(&wanted, 1,
+              static_cast<int>(absl::ToInt64Milliseconds(patience))) == 1;
+}
+
+TEST_F(CallTest, PollIsWokenByRequestsResponsesAndDeaths) {
+  Client client = NewClient();
+  Requester requester = NewRequester(client);
+  std::optional<Responder> responder = NewResponder(client);
+  ASSERT_TRUE(requester.AwaitServer(Deadline()).ok());
+  const auto asks = requester.descriptor();
+  const auto answers = responder->descriptor();
+  ASSERT_TRUE(asks.ok() && answers.ok());
+  // Each has yet to see that there is the other.
+  while (!responder->Arm()) {
+    responder->Next(absl::InfinitePast()).status().IgnoreError();
+  }
+  EXPECT_FALSE(IsReadable(*answers, absl::ZeroDuration()));
+  const auto call = requester.Start(Bytes("x"));
+  ASSERT_TRUE(call.ok()) << call.status();
+  ASSERT_TRUE(IsReadable(*answers));
+  responder->Disarm();
+  auto incoming = responder->Next(Deadline());
+  ASSERT_TRUE(incoming.ok()) << incoming.status();
+
+  while (!requester.Arm()) {
+    EXPECT_EQ(
+        GetErrorReason(requester.NextOfAny(absl::InfinitePast()).status()),
+        reason::kNoMessage);
+  }
+  EXPECT_FALSE(IsReadable(*asks, absl::ZeroDuration()));
+  ASSERT_TRUE(incoming->Respond(Bytes("y"), Deadline()).ok());
+  ASSERT_TRUE(IsReadable(*asks));
+  requester.Disarm();
+  auto response = requester.Next(*call, Deadline());
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ(TextOf(response->message), "y");
+  EXPECT_FALSE(response->is_last);
+
+  while (!requester.Arm()) {
+    EXPECT_EQ(
+        GetErrorReason(requester.NextOfAny(absl::InfinitePast()).status()),
+        reason::kNoMessage);
+  }
+  incoming = absl::NotFoundError("let go");
+  responder.reset();
+  ASSERT_TRUE(IsReadable(*asks));
+  requester.Disarm();
+  EXPECT_FALSE(requester.Next(*call, Deadline()).ok());
   EXPECT_EQ(requester.calls(), 0u);
 }
 

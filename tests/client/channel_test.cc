@@ -288,6 +288,48 @@ TEST_F(ChannelTest, QueuedWorkIsDoneByOneConsumerEach) {
   for (const std::string& job : taken[0]) EXPECT_EQ(taken[1].count(job), 0u);
 }
 
+TEST_F(ChannelTest, AConsumerTakesManyAndWaitsForSeveralQueues) {
+  Client client = NewClient();
+  Publisher publisher = NewPublisher(client, ChannelKind::kQueue);
+  Consumer consumer = NewConsumer(client);
+  ConsumerOptions options;
+  options.create = Spec();
+  options.create->kind = ChannelKind::kQueue;
+  auto quiet = Consumer::Open(client, "other", options);
+  ASSERT_TRUE(quiet.ok()) << quiet.status();
+  Consumer* const both[] = {&*quiet, &consumer};
+  EXPECT_EQ(GetErrorReason(Consumer::WaitAny(both, absl::Now()).status()),
+            reason::kNoMessage);
+  for (const char* job : {"a", "b", "c"}) {
+    ASSERT_TRUE(publisher.Publish(Bytes(job)).ok());
+  }
+  const auto which = Consumer::WaitAny(both, Deadline());
+  ASSERT_TRUE(which.ok()) << which.status();
+  EXPECT_EQ(*which, 1u);
+  auto two = consumer.ReceiveAll(2, Deadline());
+  ASSERT_TRUE(two.ok()) << two.status();
+  ASSERT_EQ(two->size(), 2u);
+  EXPECT_EQ(TextOf((*two)[0]), "a");
+  EXPECT_EQ(TextOf((*two)[1]), "b");
+  // Another gets what is left, and what is given back.
+  Consumer other = NewConsumer(client);
+  EXPECT_TRUE((*two)[0].Acknowledge().ok());
+  EXPECT_TRUE((*two)[1].GiveBack().ok());
+  auto rest = other.ReceiveAll(9, Deadline());
+  ASSERT_TRUE(rest.ok()) << rest.status();
+  std::set<std::string> jobs;
+  while (jobs.size() < 2) {
+    for (ReceivedMessage& job : *rest) {
+      jobs.insert(TextOf(job));
+      EXPECT_TRUE(job.Acknowledge().ok());
+    }
+    if (jobs.size() < 2) rest = other.ReceiveAll(9, Deadline());
+    ASSERT_TRUE(rest.ok()) << rest.status();
+  }
+  EXPECT_EQ(jobs, std::set<std::string>({"b", "c"}));
+  EXPECT_TRUE(publisher.Drain(Deadline()).ok());
+}
+
 TEST_F(ChannelTest, WhatIsGivenBackIsOfferedAgain) {
   Client client = NewClient();
   Publisher publisher = NewPublisher(client, ChannelKind::kQueue);
@@ -525,8 +567,6 @@ TEST_F(ChannelTest, NothingIsLeftWhenAllAreGone) {
   }
   EXPECT_EQ(DiffLedgers(before, server_->Ledger()), "");
 }
-
-// A daemon whose keeper starts it again.
 
 }  // namespace
 }  // namespace shmd::testing
