@@ -2,6 +2,7 @@
 and again, and what is to be undone after it."""
 
 import os
+import time
 
 from google.protobuf import empty_pb2
 
@@ -12,7 +13,7 @@ import workload
 from channel_workload import PUBLISHER, QUEUE, SUBSCRIBER
 from stubs import (channel_pb2, namespace_pb2, node_pb2, object_pb2,
                    session_pb2)
-from workload import PARENT, Refused
+from workload import DEADLINE_SECONDS, PARENT, Refused
 
 OBJECTS = object_workload.OBJECTS
 NODES = "NodeService"
@@ -72,9 +73,22 @@ class SegmentCalls(Calls):
         self.work.create("b")
 
     def tear_down(self):
-        self.work.remove("a")
-        self.work.remove("b")
+        for segment_id in ("a", "b"):
+            self._remove_when_free(segment_id)
         self.work.hang_up()
+
+    def _remove_when_free(self, segment_id):
+        # An attachment whose answer could not be sent ends with its session,
+        # which the daemon comes to when it does.
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            try:
+                return self.work.remove(segment_id)
+            except Refused as refused:
+                if (refused.reason != "SEGMENT_IN_USE" or
+                        time.monotonic() > deadline):
+                    raise
+                time.sleep(0.01)
 
     def calls(self):
         work = self.work
