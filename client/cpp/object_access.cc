@@ -23,7 +23,6 @@ namespace {
 
 using layout::SubmissionKind;
 
-constexpr uint64_t kPageAlignedFromBytes = 64 << 10;
 constexpr size_t kMaxMetadataBytes = 64 << 10;
 // As often as it pays to look for memory that was freed: the daemon tells of
 // what was freed in this program's arenas, but not of quota that came back.
@@ -204,6 +203,7 @@ absl::StatusOr<v1::Arena> ObjectAccess::CallCreateArena(uint64_t size_bytes) {
   request.set_parent(Parent());
   request.mutable_arena()->set_size_bytes(size_bytes);
   request.mutable_arena()->set_mode(options_.mode);
+  request.mutable_arena()->set_page_size_bytes(options_.page_size_bytes);
   RETURN_IF_ERROR(parts_.client->CallInSession(
       [&](const std::string& session) { request.set_session(session); },
       [&] {
@@ -218,8 +218,8 @@ absl::StatusOr<ObjectArena*> ObjectAccess::NewArena(uint64_t size_bytes,
   ASSIGN_OR_RETURN(
       v1::Arena reply,
       CallCreateArena(std::max(
-          RoundUp(size_bytes, BasePageSizeBytes()),
-          is_strict ? 0 : RoundUp(options_.arena_bytes, BasePageSizeBytes()))));
+          RoundUp(size_bytes, PageBytes()),
+          is_strict ? 0 : RoundUp(options_.arena_bytes, PageBytes()))));
   SHMD_FAILPOINT("draft.arena_made");
   // Nothing but the session's end removes it, so the next one takes it up if
   // this fails for now, for want of a descriptor, say.
@@ -329,11 +329,8 @@ absl::StatusOr<ObjectDraft> ObjectAccess::Create(absl::string_view id,
   if (options.strict) {
     ASSIGN_OR_RETURN(place.first, AllocateStrict(wanted, deadline));
   } else {
-    ASSIGN_OR_RETURN(
-        place,
-        Allocate(wanted,
-                 size_bytes >= kPageAlignedFromBytes ? BasePageSizeBytes() : 64,
-                 deadline));
+    ASSIGN_OR_RETURN(place,
+                     Allocate(wanted, AlignmentOf(size_bytes), deadline));
   }
   SHMD_FAILPOINT("draft.placed");
   ObjectDraft draft;

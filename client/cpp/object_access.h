@@ -77,6 +77,9 @@ class ObjectAccess : public std::enable_shared_from_this<ObjectAccess> {
   absl::StatusOr<PinnedObject> Pinned(const PinResult& pin,
                                       const FoundObject& found);
 
+  uint64_t PageBytes() const;
+  // Of an object's begin.
+  uint64_t AlignmentOf(uint64_t size_bytes) const;
   // Or one that was made before and could not be mapped.
   absl::StatusOr<v1::Arena> CallCreateArena(uint64_t size_bytes);
   absl::StatusOr<ObjectArena*> NewArena(uint64_t size_bytes,

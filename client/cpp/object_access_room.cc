@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "base/failpoint.h"
 #include "client/cpp/object_access.h"
+#include "shm/types.h"
 
 namespace shmd {
 inline namespace client {
@@ -19,9 +20,21 @@ constexpr uint64_t kTrimmedAtOnceBytes = 1 << 20;
 constexpr uint32_t kBetweenTrimsMs = 10;
 // Shorter runs are not worth a call.
 constexpr uint64_t kLeastTrimmedBytes = 64 << 10;
+constexpr uint64_t kPageAlignedFromBytes = 64 << 10;
 constexpr uint32_t kNeverMs = uint32_t{1} << 31;
 
 }  // namespace
+
+uint64_t ObjectAccess::PageBytes() const {
+  return std::max(options_.page_size_bytes, BasePageSizeBytes());
+}
+
+uint64_t ObjectAccess::AlignmentOf(uint64_t size_bytes) const {
+  if (size_bytes >= PageBytes() && PageBytes() > BasePageSizeBytes()) {
+    return PageBytes();
+  }
+  return size_bytes >= kPageAlignedFromBytes ? BasePageSizeBytes() : 64;
+}
 
 std::vector<std::shared_ptr<ObjectArena>> ObjectAccess::Arenas() {
   absl::MutexLock lock(&arenas_mutex_);

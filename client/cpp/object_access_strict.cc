@@ -31,7 +31,7 @@ absl::StatusOr<ObjectArena*> ObjectAccess::AllocateStrict(uint64_t size_bytes,
 }
 
 ObjectArena* ObjectAccess::TakeBack(uint64_t size_bytes) {
-  const uint64_t whole_pages = RoundUpToPages(size_bytes, BasePageSizeBytes());
+  const uint64_t whole_pages = RoundUpToPages(size_bytes, PageBytes());
   absl::MutexLock lock(&arenas_mutex_);
   for (const auto& arena : arenas_) {
     if (!arena->TakeBack(whole_pages)) continue;

@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "shm/arena/idle_pages.h"
+#include "shm/types.h"
 
 namespace shmd {
 inline namespace client {
@@ -14,6 +15,7 @@ ObjectArena::ObjectArena(uint32_t number, WritableAttached memory,
       size_bytes_(memory.size_bytes()),
       memory_(std::move(memory)),
       object_(std::move(object)),
+      has_huge_pages_(memory_.facts().page_size_bytes > BasePageSizeBytes()),
       is_strict_(object_.has_value()),
       extents_(size_bytes_) {}
 
@@ -122,8 +124,9 @@ absl::StatusOr<uint64_t> ObjectArena::Trim(uint64_t min_bytes,
   query.moment = NowMs();
   query.age = age_ms;
   absl::MutexLock lock(&mutex_);
-  // Its memory is its writer's alone, and perhaps not mapped.
-  if (is_strict_) return 0;
+  // Its memory is its writer's alone, and perhaps not mapped. A huge page that
+  // is given back may be another one's when it is wanted again.
+  if (is_strict_ || has_huge_pages_) return 0;
   return GiveBackIdlePages(extents_, data(), query);
 }
 

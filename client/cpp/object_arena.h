@@ -96,6 +96,7 @@ class ObjectArena {
   const uint64_t size_bytes_;
   WritableAttached memory_;
   std::optional<ObjectRef> object_;
+  const bool has_huge_pages_;
   std::atomic<bool> is_strict_;
   mutable absl::Mutex mutex_;
   ExtentAllocator extents_ ABSL_GUARDED_BY(mutex_);

@@ -131,8 +131,9 @@ class ObjectDraft {
   }
   ~ObjectDraft();
 
-  // At a multiple of 64 bytes; of 4096 from 64 KiB on. Not cleared: it may
-  // hold what this program wrote there before.
+  // At a multiple of 64 bytes; of 4096 from 64 KiB on, of the arena's pages
+  // from their size on. Not cleared: it may hold what this program wrote there
+  // before.
   absl::Span<char> span() const {
     return absl::MakeSpan(data_, data_ == nullptr ? 0 : size_bytes_);
   }
@@ -181,6 +182,10 @@ struct ObjectStoreOptions {
   mode_t mode = 0600;
   // Of one arena, in bytes; larger objects have arenas of their own.
   uint64_t arena_bytes = uint64_t{64} << 20;
+  // Of the arenas' pages, in bytes: huge ones are taken from the kernel's pool
+  // when an arena is made (OBJECTS_IN_USE when it has none), and objects that
+  // are as large begin at one. 0: base pages.
+  uint64_t page_size_bytes = 0;
   // Memory that objects were deleted from, and that nothing was put into for so
   // long, goes back to the kernel, in small steps when this program puts or
   // deletes something; InfiniteDuration: never. It is used again before that

@@ -1,5 +1,8 @@
 // Objects by the many, and what their writers say of them.
 
+#include <algorithm>
+#include <cstdint>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -147,6 +150,45 @@ TEST_F(ObjectBatchTest, AllAreWaitedFor) {
   ASSERT_TRUE(some.ok()) << some.status();
   EXPECT_TRUE((*some)[0].has_value());
   EXPECT_FALSE((*some)[1].has_value());
+}
+
+TEST_F(ObjectBatchTest, LargeObjectsBeginAtHugePages) {
+  constexpr uint64_t kHuge = 2 << 20;
+  ObjectStoreOptions options;
+  options.page_size_bytes = kHuge;
+  options.arena_bytes = 3 * kHuge;
+  auto store = ObjectStore::Open(*client_, options);
+  ASSERT_TRUE(store.ok()) << store.status();
+  uint64_t free_pages = 0;
+  std::ifstream("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages") >>
+      free_pages;
+  const absl::StatusOr<uint64_t> small = store->Put("small", Bytes("x"));
+  if (!small.ok()) {
+    // Other tests use the pool as well.
+    EXPECT_LT(free_pages, 64u);
+    EXPECT_EQ(GetErrorReason(small.status()), reason::kObjectsInUse);
+    EXPECT_NE(small.status().message().find("vm.nr_hugepages"),
+              absl::string_view::npos)
+        << small.status();
+    return;
+  }
+  std::vector<ObjectDraft> drafts;
+  for (const char* id : {"first", "second"}) {
+    auto draft = store->Create(id, kHuge);
+    ASSERT_TRUE(draft.ok()) << draft.status();
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(draft->span().data()) % kHuge, 0u);
+    std::fill(draft->span().begin(), draft->span().end(), *id);
+    drafts.push_back(*std::move(draft));
+  }
+  const absl::Status sealed = store->SealAll(absl::MakeSpan(drafts));
+  ASSERT_TRUE(sealed.ok()) << sealed;
+  const auto found = store_->Get("second");
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(TextOf(*found), std::string(kHuge, 's'));
+  // A page that is given back may not come again.
+  ASSERT_TRUE(store->Delete("first").ok());
+  EXPECT_EQ(*store->Trim(), 0u);
+  EXPECT_TRUE(store->Put("third", Bytes(std::string(kHuge, 't'))).ok());
 }
 
 TEST_F(ObjectBatchTest, WhatReadersCouldNotReadIsRefused) {
