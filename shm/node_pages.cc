@@ -41,7 +41,7 @@ absl::StatusOr<std::vector<void*>> TouchResident(char* window,
       pages.push_back(window + end * page_bytes);
       ++end;
     }
-    // Pages that have gone in the meantime are counted nowhere.
+    // Of pages that go in the meantime new ones are made.
     sys::PopulateForReading(window + i * page_bytes, (end - i) * page_bytes)
         .IgnoreError();
     i = end;
@@ -83,18 +83,18 @@ absl::Status CountWindow(char* window, uint64_t window_bytes,
 }
 
 // Whether there is nothing to look at page by page; then `counts` is complete.
+// So it is where there is one node: a look maps pages in, and would bring back
+// those that go meanwhile.
 absl::StatusOr<bool> CountWithoutLooking(const ObjectStatus& status,
                                          Counts& counts) {
   if (status.resident_bytes == 0) return true;
-  if (status.page_size_bytes == BasePageSizeBytes() ||
-      status.resident_bytes >= status.size_bytes) {
-    return false;
-  }
   ASSIGN_OR_RETURN(const std::vector<uint32_t> nodes, sys::NodesWithMemory());
   if (nodes.size() == 1) {
     counts[nodes[0]] = status.resident_bytes / status.page_size_bytes;
+    return true;
   }
-  return true;
+  return status.page_size_bytes > BasePageSizeBytes() &&
+         status.resident_bytes < status.size_bytes;
 }
 
 }  // namespace

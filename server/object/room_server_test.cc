@@ -58,7 +58,7 @@ TEST(RoomServerTest, AWaitHasAnEnd) {
     ++attempts;
     return std::optional<RoomServer::Result>();
   });
-  EXPECT_EQ(GetErrorReason(Ask(server, absl::Milliseconds(12)).status()),
+  EXPECT_EQ(GetErrorReason(Ask(server, absl::Milliseconds(300)).status()),
             reason::kObjectsInUse);
   EXPECT_GE(attempts, 2);
 }
