@@ -78,6 +78,14 @@ std::string Printable(const std::string& text) {
   return out;
 }
 
+std::string ExactSize(uint64_t bytes) {
+  return absl::StrCat(HumanSize(bytes), " (", bytes, " bytes)");
+}
+
+void PrintField(const std::string& key, const std::string& value) {
+  printf("%-12s %s\n", key.c_str(), Printable(value).c_str());
+}
+
 std::string FormatTable(const std::vector<std::string>& header,
                         const std::vector<std::vector<std::string>>& rows,
                         const std::vector<size_t>& right_aligned) {

@@ -30,6 +30,12 @@ std::string TimeText(absl::Time time);
 // to the terminal.
 std::string Printable(const std::string& text);
 
+// As "4 KiB (4096 bytes)".
+std::string ExactSize(uint64_t bytes);
+
+// One line of what a verb shows of one thing; the value as Printable has it.
+void PrintField(const std::string& key, const std::string& value);
+
 // Aligned columns with a header; the cells in `right_aligned` columns to the
 // right. Every row has as many cells as the header.
 std::string FormatTable(const std::vector<std::string>& header,

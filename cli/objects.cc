@@ -70,31 +70,31 @@ nlohmann::ordered_json MetadataToJson(const ObjectMetadata& metadata) {
   return json;
 }
 
-void Line(const char* key, const std::string& value) {
-  if (!value.empty()) printf("%-12s %s\n", key, Printable(value).c_str());
+// What the writer may have left out.
+void PrintIfSaid(const char* key, const std::string& value) {
+  if (!value.empty()) PrintField(key, value);
 }
 
 void PrintObject(const ObjectSummary& object, const ObjectMetadata& metadata) {
-  Line("id", object.id);
-  Line("generation", absl::StrCat(object.generation));
-  Line("size", absl::StrCat(HumanSize(object.size_bytes), " (",
-                            object.size_bytes, " bytes)"));
-  Line("arena", absl::StrCat(object.arena));
-  Line("owner", UserName(object.owner));
-  Line("priority", absl::StrCat(object.priority));
-  if (object.is_strict) Line("strict", "yes");
-  if (object.is_spilled) Line("spilled", "yes");
-  Line("created", TimeText(object.create_time));
+  PrintField("id", object.id);
+  PrintField("generation", absl::StrCat(object.generation));
+  PrintField("size", ExactSize(object.size_bytes));
+  PrintField("arena", absl::StrCat(object.arena));
+  PrintField("owner", UserName(object.owner));
+  PrintField("priority", absl::StrCat(object.priority));
+  if (object.is_strict) PrintField("strict", "yes");
+  if (object.is_spilled) PrintField("spilled", "yes");
+  PrintField("created", TimeText(object.create_time));
   if (object.expire_time.has_value()) {
-    Line("expires", TimeText(*object.expire_time));
+    PrintField("expires", TimeText(*object.expire_time));
   }
-  Line("media type", metadata.media_type);
-  Line("schema", metadata.schema);
-  Line("dtype", metadata.dtype);
-  Line("shape", absl::StrJoin(metadata.shape, " "));
-  Line("strides", absl::StrJoin(metadata.strides, " "));
+  PrintIfSaid("media type", metadata.media_type);
+  PrintIfSaid("schema", metadata.schema);
+  PrintIfSaid("dtype", metadata.dtype);
+  PrintIfSaid("shape", absl::StrJoin(metadata.shape, " "));
+  PrintIfSaid("strides", absl::StrJoin(metadata.strides, " "));
   for (const auto& [key, value] : metadata.labels) {
-    Line("label", absl::StrCat(key, "=", value));
+    PrintField("label", absl::StrCat(key, "=", value));
   }
 }
 
@@ -152,13 +152,13 @@ absl::Status StatObject(Context& context, const std::string& id) {
   ASSIGN_OR_RETURN(const ObjectMetadata metadata, object.metadata());
   for (const ObjectSummary& summary : store.List()) {
     if (summary.generation != object.generation()) continue;
+    if (!context.json) {
+      PrintObject(summary, metadata);
+      return absl::OkStatus();
+    }
     nlohmann::ordered_json json = ObjectToJson(summary);
     if (object.has_metadata()) json["metadata"] = MetadataToJson(metadata);
-    if (context.json) {
-      printf("%s\n", ToText(json).c_str());
-    } else {
-      PrintObject(summary, metadata);
-    }
+    printf("%s\n", ToText(json).c_str());
     return absl::OkStatus();
   }
   return Error(absl::StatusCode::kNotFound, reason::kObjectNotFound,

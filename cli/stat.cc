@@ -11,61 +11,57 @@
 namespace shmd::cli {
 namespace {
 
-void Line(const char* key, const std::string& value) {
-  printf("%-12s %s\n", key, Printable(value).c_str());
-}
-
-std::string SizeLine(uint64_t bytes) {
-  return absl::StrCat(HumanSize(bytes), " (", bytes, " bytes)");
-}
-
 void PrintOrigin(const Segment& segment) {
-  Line("backend", BackendName(segment.backend));
-  if (!segment.posix_name.empty()) Line("posix name", segment.posix_name);
+  PrintField("backend", BackendName(segment.backend));
+  if (!segment.posix_name.empty()) PrintField("posix name", segment.posix_name);
   if (segment.sysv_key != 0) {
-    Line("sysv key", absl::StrFormat("0x%08x", segment.sysv_key));
+    PrintField("sysv key", absl::StrFormat("0x%08x", segment.sysv_key));
   }
-  if (!segment.file_path.empty()) Line("file", segment.file_path);
-  if (segment.adopted) Line("adopted", "yes");
+  if (!segment.file_path.empty()) PrintField("file", segment.file_path);
+  if (segment.adopted) PrintField("adopted", "yes");
 }
 
 void PrintStatus(const SegmentStatus& status) {
-  Line("page size", HumanSize(status.page_size_bytes));
-  Line("resident", SizeLine(status.resident_bytes));
-  if (status.locked_bytes != 0) Line("locked", SizeLine(status.locked_bytes));
+  PrintField("page size", HumanSize(status.page_size_bytes));
+  PrintField("resident", ExactSize(status.resident_bytes));
+  if (status.locked_bytes != 0) {
+    PrintField("locked", ExactSize(status.locked_bytes));
+  }
   for (const NodePages& pages : status.node_pages) {
-    Line(absl::StrCat("node ", pages.node).c_str(),
-         absl::StrCat(pages.pages, " pages"));
+    PrintField(absl::StrCat("node ", pages.node),
+               absl::StrCat(pages.pages, " pages"));
   }
-  Line("attached", absl::StrCat(status.attachment_count));
+  PrintField("attached", absl::StrCat(status.attachment_count));
   if (status.kernel_attach_count.has_value()) {
-    Line("kernel count", absl::StrCat(*status.kernel_attach_count));
+    PrintField("kernel count", absl::StrCat(*status.kernel_attach_count));
   }
-  if (status.sysv_id.has_value()) Line("shmid", absl::StrCat(*status.sysv_id));
-  if (!status.seals.empty()) Line("seals", absl::StrJoin(status.seals, " "));
+  if (status.sysv_id.has_value())
+    PrintField("shmid", absl::StrCat(*status.sysv_id));
+  if (!status.seals.empty())
+    PrintField("seals", absl::StrJoin(status.seals, " "));
 }
 
 void PrintAllStat(const Segment& segment) {
-  Line("name", segment.name);
-  Line("uid", segment.uid);
-  Line("size", SizeLine(segment.size_bytes));
+  PrintField("name", segment.name);
+  PrintField("uid", segment.uid);
+  PrintField("size", ExactSize(segment.size_bytes));
   PrintOrigin(segment);
-  Line("state", SegmentStateName(segment.state));
-  Line("allocation",
-       segment.allocation == Allocation::kReserved ? "RESERVED" : "LAZY");
-  Line("mode", OctalMode(segment.mode));
-  Line("owner",
-       absl::StrCat(UserName(segment.owner), ":", GroupName(segment.group)));
-  if (segment.resizable) Line("resizable", "yes");
-  Line("created", TimeText(segment.create_time));
+  PrintField("state", SegmentStateName(segment.state));
+  PrintField("allocation",
+             segment.allocation == Allocation::kReserved ? "RESERVED" : "LAZY");
+  PrintField("mode", OctalMode(segment.mode));
+  PrintField("owner", absl::StrCat(UserName(segment.owner), ":",
+                                   GroupName(segment.group)));
+  if (segment.resizable) PrintField("resizable", "yes");
+  PrintField("created", TimeText(segment.create_time));
   if (segment.expire_time.has_value()) {
-    Line("expires", TimeText(*segment.expire_time));
+    PrintField("expires", TimeText(*segment.expire_time));
   }
   for (const auto& [key, value] : segment.labels) {
-    Line("label", absl::StrCat(key, "=", value));
+    PrintField("label", absl::StrCat(key, "=", value));
   }
   if (segment.status.has_value()) PrintStatus(*segment.status);
-  Line("handle", segment.handle);
+  PrintField("handle", segment.handle);
 }
 
 struct StatOptions {
