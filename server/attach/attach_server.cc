@@ -174,10 +174,13 @@ void AttachServer::Defer(int fd) {
   // the connection is there.
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
   workers_.Run([this, fd, connection = clients_.find(fd)->second.connection] {
-    const bool goes_on = connection->ServeDeferred();
+    // Watched again from here: to wake the other thread for that would take
+    // longer than many a request. If its process has ended meanwhile, the
+    // socket leaves the set with the connection, when this ends.
+    if (connection->ServeDeferred() && Watch(fd).ok()) return;
     {
       absl::MutexLock lock(&done_mutex_);
-      all_done_.push_back({fd, connection, goes_on});
+      all_done_.push_back({fd, connection});
     }
     const uint64_t one = 1;
     // Full means that it is awake already.
@@ -200,7 +203,7 @@ void AttachServer::TakeDone() {
         client->second.connection != done.connection) {
       continue;
     }
-    if (!done.goes_on || !Watch(done.fd).ok()) End(done.fd);
+    End(done.fd);
   }
 }
 

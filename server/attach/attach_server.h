@@ -73,7 +73,7 @@ class AttachServer {
   void Accept();
   void Begin(Acceptor::Accepted accepted);
   void Serve(int fd);
-  // Has another thread serve what may wait, and takes the connection back.
+  // Has another thread serve what may wait.
   void Defer(int fd);
   void TakeDone();
   void End(int fd);
@@ -97,11 +97,10 @@ class AttachServer {
   absl::flat_hash_map<uid_t, size_t> connections_of_uid_;
   std::thread thread_;
 
-  // A connection whose deferred request was answered, and whether it goes on.
+  // A connection that ends with a deferred request.
   struct Done {
     int fd = -1;
     std::shared_ptr<AttachConnection> connection;
-    bool goes_on = false;
   };
   absl::Mutex done_mutex_;
   std::vector<Done> all_done_ ABSL_GUARDED_BY(done_mutex_);
