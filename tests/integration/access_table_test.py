@@ -212,10 +212,12 @@ class Subject:
         return request.session
 
     def _ask_as_own(self, method, request, service=OBJECTS):
-        reply = self._as_own(raw_grpc.ask, self.shmd.grpc_socket,
-                             service + method, request.SerializeToString())
-        if reply is None:
-            raise AssertionError(method + " was refused")
+        code, reply, details = self._as_own(
+            raw_grpc.ask_for_details, self.shmd.grpc_socket, service + method,
+            request.SerializeToString())
+        if code != 0:
+            raise AssertionError("%s was refused: %d, %r"
+                                 % (method, code, details))
         return reply
 
     def published_object(self):
