@@ -23,19 +23,31 @@ ARCHIVE_ONLY = {
     "linkstatic": True,
 }
 
-def shmd_cc_library(name, srcs = [], copts = [], **kwargs):
+# A test's own code runs once, so what optimizing it takes is not earned back.
+_TEST_COPTS = ["-O0"] + select({
+    "//bazel:optimized": ["-U_FORTIFY_SOURCE"],  # it wants optimization
+    "//conditions:default": [],
+})
+
+def _copts(own, is_test, busy):
+    return _COPTS + own + (_TEST_COPTS if is_test and not busy else [])
+
+# Both take `busy`, of what is testonly: see shmd_cc_test.
+def shmd_cc_library(name, srcs = [], copts = [], busy = False, **kwargs):
+    testonly = kwargs.get("testonly", False)
     native.cc_library(
         name = name,
-        srcs = in_units(name, srcs, kwargs.get("testonly", False)),
-        copts = _COPTS + copts,
+        srcs = in_units(name, srcs, testonly),
+        copts = _copts(copts, testonly, busy),
         **dict(kwargs, **ARCHIVE_ONLY)
     )
 
-def shmd_cc_binary(name, srcs = [], copts = [], **kwargs):
+def shmd_cc_binary(name, srcs = [], copts = [], busy = False, **kwargs):
+    testonly = kwargs.get("testonly", False)
     native.cc_binary(
         name = name,
-        srcs = in_units(name, srcs, kwargs.get("testonly", False)),
-        copts = _COPTS + copts,
+        srcs = in_units(name, srcs, testonly),
+        copts = _copts(copts, testonly, busy),
         **kwargs
     )
 
@@ -56,9 +68,8 @@ def shmd_cc_static_binary(name, deps, **kwargs):
         **kwargs
     )
 
-# A test's own code runs once, so what optimizing it takes is not earned back.
-_TEST_COPTS = ["-O0"] + select({
-    "//bazel:optimized": ["-U_FORTIFY_SOURCE"],  # it wants optimization
+_TEST_DEPS = ["@googletest//:gtest_main"] + select({
+    "//bazel:tsan": ["//tests/testing:tsan_abseil"],
     "//conditions:default": [],
 })
 
@@ -78,8 +89,8 @@ def shmd_cc_test(name, srcs, copts = [], deps = [], busy = False, units = True, 
     native.cc_test(
         name = name,
         srcs = in_units(name, srcs, testonly = True) if units else srcs,
-        copts = _COPTS + copts + ([] if busy else _TEST_COPTS),
-        deps = deps + ["@googletest//:gtest_main"],
+        copts = _copts(copts, True, busy),
+        deps = deps + _TEST_DEPS,
         size = kwargs.pop("size", "small"),
         **kwargs
     )
@@ -108,7 +119,7 @@ def shmd_cc_fuzz_target(name, deps = [], corpus = False):
             size = "small",
             srcs = srcs,
             args = ["tests/fuzz/corpus/" + name],
-            copts = _COPTS,
+            copts = _copts([], True, False),
             data = native.glob(["corpus/%s/*" % name]),
             deps = deps + [":replay"],
         )

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/testing/effort.h"
 
 namespace shmd {
 namespace {
@@ -361,11 +362,13 @@ class Model {
 };
 
 TEST(ExtentAllocatorTest, MillionRandomOperationsAgreeWithAModel) {
+  const uint64_t operations = Effort(1000000);
   std::mt19937_64 random(20261122);
   Model model(256 * kMiB);
   size_t most_live = 0;
   // It fills up and empties in turn.
-  for (int i = 0; i < 1000000 && !testing::Test::HasFatalFailure(); ++i) {
+  for (uint64_t i = 0; i < operations && !testing::Test::HasFatalFailure();
+       ++i) {
     const bool filling = (i / 50000) % 2 == 0;
     if (random() % 8 < (filling ? 5 : 3)) {
       const uint64_t size = random() % (uint64_t{1} << (random() % 20));

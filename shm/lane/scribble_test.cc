@@ -1,9 +1,8 @@
 // A program that writes anything anywhere into its own page, and one that does
 // not: the daemon survives the first, drops it when it must, and goes on
-// serving the second. SHMD_SCRIBBLE_FLIPS says how many bits are flipped; 10^8
-// when it is not set, and a twentieth of that under a sanitizer, where each
-// costs that much more: it looks at what each access does, for which the same
-// flips need not come as often.
+// serving the second. 10^8 bits are flipped (tests/testing/effort.h), and fewer
+// under a sanitizer, where each costs that much more: it looks at what each
+// access does, for which the same flips need not come as often.
 //
 // Two tests, because chance alone proves little: most flips of a program that
 // runs beside the daemon are overwritten before anybody looks.
@@ -29,7 +28,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -37,12 +35,12 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "gtest/gtest.h"
 #include "shm/directory/pins.h"
 #include "shm/lane/scribbled_memory.h"
 #include "shm/lane/session_lane.h"
 #include "shm/lane/session_pages.h"
+#include "tests/testing/effort.h"
 #include "tests/testing/made_pages.h"
 
 namespace shmd {
@@ -52,20 +50,9 @@ using layout::Answer;
 using layout::HostMemory;
 using layout::Submission;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kOrdinaryFlips = 5000000;
-#else
-constexpr uint64_t kOrdinaryFlips = 100000000;
-#endif
+constexpr uint64_t kFlips = 100000000;
 // Of them, by another process, whose flips cost more.
 constexpr uint64_t kByAnotherProcess = 10;
-
-uint64_t WantedFlips() {
-  const char* const wanted = std::getenv("SHMD_SCRIBBLE_FLIPS");
-  uint64_t flips = 0;
-  return wanted != nullptr && absl::SimpleAtoi(wanted, &flips) ? flips
-                                                               : kOrdinaryFlips;
-}
 
 class HonestProgram {
  public:
@@ -373,7 +360,7 @@ class HostileSession {
 };
 
 TEST(ScribbleTest, EveryFlipIsReadAndJudgedRightly) {
-  const uint64_t wanted = WantedFlips();
+  const uint64_t wanted = Effort(kFlips);
   ScribbledMemory::random = 20261122;
   ScribbledMemory::flips = 0;
   HonestProgram honest;
@@ -476,7 +463,7 @@ TEST(ScribbleTest, DaemonAndOthersGoOnWhateverAProgramWrites) {
 
   const pid_t child = fork();
   if (child == 0) {
-    Scribble(hostile.session(), looks, WantedFlips() / kByAnotherProcess,
+    Scribble(hostile.session(), looks, Effort(kFlips) / kByAnotherProcess,
              20261122);
     _exit(0);
   }

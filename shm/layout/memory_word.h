@@ -8,6 +8,14 @@
 #include <atomic>
 #include <cstdint>
 
+#if defined(__SANITIZE_THREAD__)  // GCC's
+#define SHMD_THREAD_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)  // clang's
+#define SHMD_THREAD_SANITIZER
+#endif
+#endif
+
 namespace shmd::layout {
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
@@ -53,7 +61,7 @@ class HostMemory {
   // Which of the words from `words`, eight of them at a multiple of 64 bytes,
   // have `tag` in bits 32-63: a bit for each, the first lowest. Acquires.
   static unsigned WordsWithTag(const uint64_t* words, uint32_t tag) {
-#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+#if defined(__SSE2__) && !defined(SHMD_THREAD_SANITIZER)
     // No vector load tears an aligned word on a processor that has these, and
     // none is done before an earlier one or after a later one. The barriers
     // tell the compiler.

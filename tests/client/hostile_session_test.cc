@@ -1,7 +1,7 @@
 // Sessions that write anything anywhere into their own pages, beside a program
 // that puts and gets: the daemon stays up, the program is not kept waiting, and
-// reads nothing but what it has put. SHMD_SCRIBBLE_FLIPS says how many words
-// are written; 10^8 when it is not set.
+// reads nothing but what it has put. 10^8 words are written
+// (tests/testing/effort.h).
 //
 // What the daemon makes of each single word is tested where it is read
 // (shm/lane/scribble_test.cc); here the whole daemon runs, and does what it is
@@ -11,7 +11,6 @@
 #include <sys/socket.h>
 
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -19,7 +18,6 @@
 #include <thread>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/cpp/objects.h"
@@ -30,6 +28,7 @@
 #include "shm/sys/socket.h"
 #include "shmd/v1/attach.pb.h"
 #include "shmd/v1/object.grpc.pb.h"
+#include "tests/testing/effort.h"
 #include "tests/testing/scoped_server.h"
 
 namespace shmd::testing {
@@ -39,19 +38,11 @@ using layout::HostMemory;
 using layout::Submission;
 
 constexpr absl::Duration kDeadline = absl::Seconds(60);
+constexpr uint64_t kFlips = 100000000;
 constexpr uint64_t kSessions = 200;
 constexpr uint64_t kArenaBytes = 1 << 20;
 constexpr char kNamespace[] = "namespaces/default";
 constexpr uint64_t kPageWords = sizeof(layout::SessionPage) / sizeof(uint64_t);
-
-uint64_t Flips() {
-  uint64_t flips = 100'000'000;
-  const char* const wanted = std::getenv("SHMD_SCRIBBLE_FLIPS");
-  if (wanted != nullptr) {
-    EXPECT_TRUE(absl::SimpleAtoi(wanted, &flips)) << wanted;
-  }
-  return flips;
-}
 
 // xorshift64: a flip is to cost less than what the daemon does with it.
 class Random {
@@ -250,7 +241,7 @@ class Bystander {
 TEST(HostileSessionTest, HarmsNobodyButItself) {
   const auto server = *ScopedServer::Start();
   const KernelLedger before = server->Ledger();
-  const uint64_t flips = Flips() / kSessions;
+  const uint64_t flips = Effort(kFlips) / kSessions;
   Random random;
   uint64_t answered = 0;
   {

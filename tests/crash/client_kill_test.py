@@ -122,7 +122,7 @@ class Peer:
 
 
 def main():
-    options = kill_matrix.parse_arguments(default_rounds=5)
+    options = kill_matrix.parse_arguments(default_rounds=2)
     os.environ["CLIENT_WORKLOAD"] = os.path.abspath(options.program)
     cells = [(point, PASSED_BY.get(point, BACKENDS))
              for point in points.listed("client")

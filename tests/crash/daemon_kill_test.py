@@ -158,7 +158,7 @@ class Runner:
 
 
 def main():
-    options = kill_matrix.parse_arguments(default_rounds=3)
+    options = kill_matrix.parse_arguments(default_rounds=1)
     cells = [(point, backends_of(point)) for point in points.listed("daemon")]
     return kill_matrix.run(cells, Runner, options, "a case")
 

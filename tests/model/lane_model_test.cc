@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "shm/lane/session_lane.h"
 #include "tests/model/lane_memory.h"
+#include "tests/testing/effort.h"
 
 namespace shmd::model {
 namespace {
@@ -238,7 +239,7 @@ rl::test_result_e Explore(const Scenario& what, unsigned executions,
   scenario = what;
   std::ostream nowhere(nullptr);
   rl::test_params params;
-  params.iteration_count = executions;
+  params.iteration_count = static_cast<unsigned>(Effort(executions));
   params.output_stream = explain ? &std::cout : &nowhere;
   params.progress_stream = &nowhere;
   // Else it runs what has failed once more, to tell its history.

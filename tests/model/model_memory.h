@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "tests/model/model.h"
+#include "tests/testing/effort.h"
 
 namespace shmd::model {
 
@@ -148,12 +149,12 @@ struct Sound {
   static bool Skip(const void*) { return false; }
 };
 
-// Runs a model many times, with every choice made by chance; whether it found
-// no fault.
+// Runs a model `runs` times (tests/testing/effort.h), with every choice made by
+// chance; whether it found no fault.
 template <typename M>
 bool HoldsAtRandom(unsigned runs) {
   rl::test_params params;
-  params.iteration_count = runs;
+  params.iteration_count = static_cast<unsigned>(Effort(runs));
   params.search_type = rl::sched_random;
   std::ostream nowhere(nullptr);
   params.output_stream = &nowhere;

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "tests/model/sync_model.h"
+#include "tests/testing/effort.h"
 
 namespace shmd::model {
 
@@ -46,7 +47,7 @@ rl::test_result_e Explore(const Scenario& what, bool explain) {
   scenario = what;
   std::ostream nowhere(nullptr);
   rl::test_params params;
-  params.iteration_count = kExecutions;
+  params.iteration_count = static_cast<unsigned>(Effort(kExecutions));
   params.output_stream = explain ? &std::cout : &nowhere;
   params.progress_stream = &nowhere;
   params.output_history = !explain;

@@ -78,7 +78,7 @@ _BANNED = {w + s for w in ("manager", "helper", "util", "misc", "common",
 
 # Names that the kernel, the C++ and Python libraries, and gRPC gave.
 _FOREIGN = {
-    "ErrorInfo", "RetryInfo", "SHM_INFO", "IPC_INFO", "shm_info",
+    "ErrorInfo", "RetryInfo", "SHM_INFO", "IPC_INFO", "shm_info", "Dl_info",
     "RLIMIT_CORE", "common_type", "common_type_t", "exc_info", "version_info",
     "TestParamInfo", "ServerReflectionInfo", "RequestServerReflectionInfo",
 }
