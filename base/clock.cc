@@ -1,7 +1,5 @@
 #include "base/clock.h"
 
-#include <time.h>
-
 namespace shmd {
 namespace {
 
@@ -10,9 +8,7 @@ class RealClock : public Clock {
   absl::Time WallTime() override { return absl::Now(); }
 
   absl::Duration SinceBoot() override {
-    timespec now{};
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    return absl::DurationFromTimespec(now);
+    return absl::Nanoseconds(static_cast<int64_t>(ReadClockNs(CLOCK_BOOTTIME)));
   }
 };
 

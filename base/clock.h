@@ -1,10 +1,21 @@
 #ifndef SHMD_BASE_CLOCK_H_
 #define SHMD_BASE_CLOCK_H_
 
+#include <cstdint>
+#include <ctime>
+
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
 namespace shmd {
+
+// What a clock of the kernel says, clock_gettime(2), in nanoseconds.
+inline uint64_t ReadClockNs(clockid_t clock) {
+  timespec now = {};
+  clock_gettime(clock, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 +
+         static_cast<uint64_t>(now.tv_nsec);
+}
 
 // The two times that a lease needs. Implementations are thread-safe.
 class Clock {

@@ -1,19 +1,13 @@
 #include "base/deadline.h"
 
 #include <algorithm>
-#include <ctime>
+
+#include "base/clock.h"
 
 namespace shmd {
 namespace {
 
-uint64_t NsOf(clockid_t clock) {
-  timespec now = {};
-  clock_gettime(clock, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 +
-         static_cast<uint64_t>(now.tv_nsec);
-}
-
-uint64_t NowNs() { return NsOf(CLOCK_MONOTONIC); }
+uint64_t NowNs() { return ReadClockNs(CLOCK_MONOTONIC); }
 
 // Sums that are too large are never.
 uint64_t After(uint64_t now_ns, absl::Duration left) {
@@ -37,9 +31,9 @@ void Deadline::Fix() const {
     uint64_t now_ns = 0;
     uint64_t wall_ns = 0;
     do {
-      now_ns = NsOf(CLOCK_MONOTONIC_COARSE);
-      wall_ns = NsOf(CLOCK_REALTIME_COARSE);
-    } while (now_ns != NsOf(CLOCK_MONOTONIC_COARSE));
+      now_ns = ReadClockNs(CLOCK_MONOTONIC_COARSE);
+      wall_ns = ReadClockNs(CLOCK_REALTIME_COARSE);
+    } while (now_ns != ReadClockNs(CLOCK_MONOTONIC_COARSE));
     ns_ = After(now_ns,
                 wall_ - absl::FromUnixNanos(static_cast<int64_t>(wall_ns)));
   }

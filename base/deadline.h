@@ -29,7 +29,6 @@ class Deadline {
   bool HasPassed() const;
   // Not to be waited for at all.
   bool IsNow() const { return wall_ == absl::InfinitePast() && ns_ == 0; }
-  bool IsNever() const { return ns() == kNeverNs; }
   // 0 when it has passed.
   absl::Duration Left() const;
 

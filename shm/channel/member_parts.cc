@@ -1,9 +1,9 @@
 #include "shm/channel/member_parts.h"
 
 #include <algorithm>
-#include <ctime>
 
 #include "absl/strings/string_view.h"
+#include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "base/error_reason.h"
@@ -152,11 +152,6 @@ uint32_t MessageChecksum(const char* data, uint64_t size_bytes,
   return ExtendCrc32c(0, absl::string_view(data, size_bytes + metadata_bytes));
 }
 
-uint64_t UnixNanos() {
-  timespec now = {};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1000000000 +
-         static_cast<uint64_t>(now.tv_nsec);
-}
+uint64_t UnixNanos() { return ReadClockNs(CLOCK_REALTIME); }
 
 }  // namespace shmd

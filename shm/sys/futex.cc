@@ -8,17 +8,9 @@
 #include <climits>
 #include <ctime>
 
+#include "base/clock.h"
+
 namespace shmd::sys {
-namespace {
-
-uint64_t NsOf(clockid_t clock) {
-  timespec now = {};
-  clock_gettime(clock, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 +
-         static_cast<uint64_t>(now.tv_nsec);
-}
-
-}  // namespace
 
 int FutexWakeAll(const uint32_t* word) { return FutexWake(word, INT_MAX); }
 
@@ -45,8 +37,8 @@ int FutexWake(const uint32_t* word, int count) {
   return woken > 0 ? static_cast<int>(woken) : 0;
 }
 
-uint64_t MonotonicNs() { return NsOf(CLOCK_MONOTONIC); }
-uint64_t RecentMonotonicNs() { return NsOf(CLOCK_MONOTONIC_COARSE); }
+uint64_t MonotonicNs() { return ReadClockNs(CLOCK_MONOTONIC); }
+uint64_t RecentMonotonicNs() { return ReadClockNs(CLOCK_MONOTONIC_COARSE); }
 
 bool FutexApply(uint32_t* word, FutexChange change, int argument) {
   uint32_t operation = 0;
