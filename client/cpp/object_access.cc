@@ -23,7 +23,6 @@ namespace {
 
 using layout::SubmissionKind;
 
-constexpr size_t kMaxMetadataBytes = 64 << 10;
 // As often as it pays to look for memory that was freed: the daemon tells of
 // what was freed in this program's arenas, but not of quota that came back.
 constexpr absl::Duration kRoomLookedFor = absl::Milliseconds(20);
@@ -71,7 +70,7 @@ absl::StatusOr<std::string> MetadataBytes(const ObjectMetadata& metadata) {
     (*proto.mutable_labels())[key] = value;
   }
   std::string bytes = proto.SerializeAsString();
-  if (bytes.size() > kMaxMetadataBytes) {
+  if (bytes.size() > layout::kMaxObjectMetadataBytes) {
     return InvalidField("metadata", reason::kFieldInvalid,
                         "is more than 65536 bytes")
         .ToStatus();

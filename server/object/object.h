@@ -15,8 +15,6 @@
 
 namespace shmd {
 
-// Behind the payload; what describes a blob needs no more.
-inline constexpr uint32_t kMaxObjectMetadataBytes = 64 << 10;
 inline constexpr uint64_t kPayloadAlignment = 8;
 
 // Payload and metadata; of checked sizes.

@@ -28,7 +28,7 @@ absl::Status CheckRange(const PublishCommand& command,
     return InvalidField("object.offset_bytes", reason::kFieldInvalid,
                         "is not a multiple of 8");
   }
-  if (command.metadata_bytes > kMaxObjectMetadataBytes) {
+  if (command.metadata_bytes > layout::kMaxObjectMetadataBytes) {
     return InvalidField("object.metadata_bytes", reason::kFieldInvalid,
                         "is more than 65536");
   }
@@ -380,8 +380,9 @@ absl::StatusOr<ObjectView> ObjectTable::Await(const NameKey& name,
   absl::MutexLock lock(&mutex_);
   uint32_t position = directory_.Find(name);
   ++waiters_;
-  while (position == 0 && !draining_) {
-    if (published_some_.WaitWithDeadline(&mutex_, deadline)) break;
+  for (bool is_late = false; position == 0 && !draining_ && !is_late;) {
+    is_late = published_some_.WaitWithDeadline(&mutex_, deadline);
+    // Also then: it may have come while this waited for the mutex.
     position = directory_.Find(name);
   }
   --waiters_;

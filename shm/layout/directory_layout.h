@@ -30,6 +30,9 @@ inline constexpr uint32_t kDirectoryVersion = 1;
 inline constexpr uint64_t kMaxDirectorySizeBytes = uint64_t{16} << 30;
 inline constexpr size_t kMaxDirectoryChunks = 192;
 
+// Behind an object's payload; what describes a blob needs no more.
+inline constexpr uint32_t kMaxObjectMetadataBytes = 64 << 10;
+
 inline constexpr size_t kMaxObjectIdBytes = 64;
 inline constexpr size_t kNameWords = 8;     // of an id, padded with zeros
 inline constexpr size_t kHotNameWords = 3;  // in an entry's first line

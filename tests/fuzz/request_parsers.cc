@@ -225,7 +225,7 @@ void TryObject(absl::string_view bytes) {
   for (const auto& request : batch.requests()) {
     const auto command = PublishFromProto(request);
     if (command.ok()) {
-      Expect(command->metadata_bytes <= kMaxObjectMetadataBytes);
+      Expect(command->metadata_bytes <= layout::kMaxObjectMetadataBytes);
     }
   }
 }
