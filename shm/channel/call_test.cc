@@ -59,10 +59,16 @@ struct CallTest : testing::Test {
   }
   // As when its session ends.
   void Kill(CallServer& server) {
-    channel.Remove(MemberKind::kPublisher, server.publisher().id().index,
-                   server.publisher().id().generation);
+    channel.MarkLeft(server.publisher().id().index,
+                     server.publisher().id().generation);
     channel.Remove(MemberKind::kSubscriber, server.subscriber().id().index,
                    server.subscriber().id().generation);
+  }
+  // As when its ring is not kept any longer.
+  void Forget(CallServer& server) {
+    Kill(server);
+    channel.Remove(MemberKind::kPublisher, server.publisher().id().index,
+                   server.publisher().id().generation);
   }
 
   // The next request is answered.
@@ -346,7 +352,7 @@ TEST_F(CallTest, ResponseOfAServerThatNobodyKnewIsNotWaitedFor) {
   const uint64_t call = *client->Start(request, kNow);
   auto second = Server();
   Answer(*second);
-  Kill(*second);
+  Forget(*second);
   EXPECT_EQ(GetErrorReason(client->Next(call, Soon()).status()),
             reason::kServerGone);
 }

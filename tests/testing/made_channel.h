@@ -91,7 +91,12 @@ class MadeChannel {
     return parts;
   }
 
-  // As the daemon does when a session ends: what others have mapped stays.
+  // As the daemon does when a session ends, with a publisher whose ring
+  // somebody has yet to read.
+  void MarkLeft(uint32_t index, uint64_t generation) {
+    writer_.MarkLeft({index, generation});
+  }
+  // What others have mapped stays.
   void Remove(MemberKind kind, uint32_t index, uint64_t generation) {
     writer_.Remove(kind, {index, generation});
     const std::lock_guard<std::mutex> lock(mutex_);
