@@ -1,7 +1,7 @@
 """Kills somebody who takes part in channels every now and then, the daemon
 included, while messages flow, and starts another one in its place. Nobody gets
 a torn message or one twice, who is waited for gets all of them, work that was
-put into a queue is done, the others go on, and in the end the ledger is as it
+put into a queue is done, calls are answered, the others go on, and in the end the ledger is as it
 was.
 
 --seconds=S says how long, --every=E how often somebody is killed. In the end it
@@ -22,6 +22,8 @@ import kept_daemon
 import ledger
 
 DEADLINE_SECONDS = 60
+# What a call ends with when its server or the daemon was killed.
+CALL_FAILURES = ("SERVER_GONE", "SERVER_UNREACHABLE")
 LINES_A_SECOND = 500
 
 
@@ -51,7 +53,7 @@ class Actor:
         self.process = subprocess.Popen(
             [soak.program, *arguments], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "SHMD_SOCKET_DIR": soak.daemon.socket_dir})
+            env=soak.environment())
         self._thread = threading.Thread(target=self._run_noting_errors)
 
     def start(self):
@@ -63,6 +65,9 @@ class Actor:
             self._run()
         except Exception as error:  # pylint: disable=broad-except
             self.error = error
+
+    def has_ended(self):
+        return self.process.poll() is not None
 
     def kill(self):
         self.was_killed = True
@@ -113,6 +118,14 @@ class Source(Actor):
                 raise AssertionError("a publisher ended by itself")
 
 
+class Server(Actor):
+    """Answers calls until it is killed."""
+
+    def _run(self):
+        for data in self.process.stdout:
+            raise AssertionError("printed %r" % data)
+
+
 class Sink(Actor):
     """Reads lines, and checks each."""
 
@@ -139,8 +152,69 @@ class Sink(Actor):
             self.lines += 1
 
 
+class Caller:
+    """Makes one call after another, each by a program of its own, and checks
+    that it gets back what it sent."""
+
+    def __init__(self, soak, life):
+        self._soak, self.life = soak, life
+        self.was_killed = False
+        self.error = None
+        self.answers = self.failures = 0
+        self._ending = threading.Event()
+        self._process = None
+        self._thread = threading.Thread(target=self._run_noting_errors)
+
+    def start(self):
+        self._thread.start()
+        return self
+
+    def _run_noting_errors(self):
+        try:
+            while not self._ending.is_set():
+                self._call(line_of(self.life, self.answers + self.failures))
+        except Exception as error:  # pylint: disable=broad-except
+            self.error = error
+
+    def _call(self, line):
+        with subprocess.Popen(
+                [self._soak.program, "call", "ask", line, "--timeout",
+                 "%ds" % DEADLINE_SECONDS], stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, env=self._soak.environment()) as call:
+            self._process = call
+            if self._ending.is_set():
+                call.kill()
+            answer, errors = call.communicate()
+        if self._ending.is_set():
+            return
+        if call.returncode == 0:
+            if answer.decode() != line + "\n":
+                raise AssertionError("answered %r" % answer[:200])
+            self.answers += 1
+        elif any(reason in errors.decode() for reason in CALL_FAILURES):
+            self.failures += 1  # its server was killed, or the daemon
+        else:
+            raise AssertionError(errors.decode())
+
+    def has_ended(self):
+        return False  # it is not one program
+
+    def kill(self):
+        self.was_killed = True
+        self._ending.set()
+        if self._process is not None:
+            self._process.kill()
+
+    def join(self):
+        self._thread.join(DEADLINE_SECONDS)
+        if self._thread.is_alive():
+            raise AssertionError("%s does not end" % self.life)
+        if self.error is not None:
+            raise AssertionError(self.life) from self.error
+
+
 class Soak:
-    """A daemon under its keeper, and who takes part in two channels."""
+    """A daemon under its keeper, and who takes part in three channels."""
 
     def __init__(self, options):
         self.program = os.path.abspath(options.program)
@@ -163,16 +237,21 @@ class Soak:
                           "queue").start()
         if role == "consumer":
             return Sink(self, life, "sub", "work", "--kind", "queue").start()
+        if role == "server":
+            return Server(self, life, "serve", "ask").start()
+        if role == "caller":
+            return Caller(self, life).start()
         return Sink(self, life, "sub", "frames", "--policy", role,
                     policy=role).start()
 
     def run(self):
         self._shm("channel", "create", "frames")
         self._shm("channel", "create", "work", "--kind", "queue")
+        self._shm("channel", "create", "ask", "--kind", "call")
         before = self._take_ledger()
         self.actors = [(role, self._new(role)) for role in (
             "block", "block", "drop_oldest", "consumer", "consumer", "camera",
-            "camera", "producer")]
+            "camera", "producer", "server", "server", "caller")]
         end = time.monotonic() + self.options.seconds
         while time.monotonic() < end:
             self._await_news()
@@ -192,16 +271,20 @@ class Soak:
             "descriptors", "files", "kept memfds")}
 
     def _await_news(self):
-        """Until every subscriber has heard from every publisher that lives."""
+        """Until every subscriber has heard something, and a call was answered."""
         begin = time.monotonic()
         sinks = [actor for role, actor in self.actors if role in (
             "block", "drop_oldest")]
         seen = {sink: sink.lines for sink in sinks}
-        while any(sink.lines == seen[sink] for sink in sinks):
+        caller = next(actor for role, actor in self.actors if role == "caller")
+        answers = caller.answers
+        while caller.answers == answers or any(
+                sink.lines == seen[sink] for sink in sinks):
             self._raise_errors()
             if time.monotonic() - begin > DEADLINE_SECONDS:
-                raise AssertionError("nothing comes any more: %s\n%s" % (
+                raise AssertionError("nothing comes any more: %s, %s\n%s" % (
                     [(sink.life, sink.lines) for sink in sinks],
+                    (caller.life, caller.answers - answers),
                     self.daemon.log_text()))
             time.sleep(0.001)
         self.waits.append(time.monotonic() - begin)
@@ -210,7 +293,7 @@ class Soak:
         for _, actor in self.actors:
             if actor.error is not None:
                 raise AssertionError(actor.life) from actor.error
-            if actor.process.poll() is not None and not actor.was_killed:
+            if actor.has_ended() and not actor.was_killed:
                 actor.join()
 
     def _kill_somebody(self):
@@ -247,13 +330,13 @@ class Soak:
         self._await_all_read(blocking, [source for role, source in sources
                                         if role == "camera"])
         for role, actor in self.actors:
-            if isinstance(actor, Sink):
+            if not isinstance(actor, Source):
                 actor.kill()
                 actor.join()
                 self._retire(role, actor)
         self._check_work([source for role, source in sources
                           if role == "producer"])
-        for channel in ("frames", "work"):
+        for channel in ("frames", "work", "ask"):
             self._shm("channel", "stat", channel)
 
     def _await_all_read(self, sinks, cameras):
@@ -286,18 +369,19 @@ class Soak:
             raise AssertionError("%d were done again, %d consumers died" % (
                 again, self.kills["consumer"]))
 
+    def environment(self):
+        return {**os.environ, "SHMD_SOCKET_DIR": self.daemon.socket_dir}
+
     def _shm(self, *arguments):
         ended = subprocess.run(
             [self.program, *arguments], capture_output=True, check=False,
-            timeout=DEADLINE_SECONDS,
-            env={**os.environ, "SHMD_SOCKET_DIR": self.daemon.socket_dir})
+            timeout=DEADLINE_SECONDS, env=self.environment())
         if ended.returncode != 0:
             raise AssertionError(ended.stderr.decode())
 
     def close(self):
         for _, actor in self.actors:
-            actor.was_killed = True
-            actor.process.kill()
+            actor.kill()
         self.daemon.kill_all()
 
     def report(self):
