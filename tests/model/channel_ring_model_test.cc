@@ -223,7 +223,7 @@ struct RingModel : Model<2> {
   }
 };
 
-constexpr unsigned kRuns = 4000;
+constexpr unsigned kRuns = 10000;
 
 template <Bug bug, Policy policy>
 bool Holds() {

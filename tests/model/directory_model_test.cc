@@ -194,7 +194,7 @@ struct DirectoryModel : Model<2> {
   }
 };
 
-constexpr unsigned kRuns = 10000;
+constexpr unsigned kRuns = 30000;
 
 // Any daemon, with any store the last one; and a daemon that lives, with the
 // reader interrupted wherever there is something to interrupt.
