@@ -94,7 +94,12 @@ absl::StatusOr<std::vector<EntryPtr>> SegmentRegistry::Claim(
         status = CheckRemovable(**entry, command, kind == RemoveKind::kDisown);
       }
     }
-    if (!status.ok()) break;
+    if (!status.ok()) {
+      if (command.names.size() > 1) {
+        status = AtIndex(status, "names", entries.size());
+      }
+      break;
+    }
     (*entry)->claimed = true;
     entries.push_back(*std::move(entry));
   }

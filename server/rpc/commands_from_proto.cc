@@ -1,7 +1,9 @@
 #include "server/rpc/commands_from_proto.h"
 
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/message.h>
 #include <sodium.h>
 
 #include <algorithm>
@@ -210,6 +212,24 @@ absl::StatusOr<std::vector<CreateCommand>> BatchFromProto(
   return commands;
 }
 
+// What is taken up stays as it is: to ask for anything of it is a mistake.
+absl::Status CheckNothingIsAskedOf(const v1::Segment& segment) {
+  constexpr const char* kOfCreates[] = {
+      "page_size_bytes", "allocation",   "populate",    "lock_in_memory",
+      "numa_policy",     "resizable",    "mode",        "huge_page_advice",
+      "owner",           "group",        "seal_policy", "lifetime",
+      "revocable",       "owner_session"};
+  for (const char* const name : kOfCreates) {
+    const google::protobuf::FieldDescriptor* const field =
+        v1::Segment::descriptor()->FindFieldByName(name);
+    if (segment.GetReflection()->HasField(segment, field)) {
+      return InvalidField(absl::StrCat("segment.", name), reason::kFieldInvalid,
+                          "cannot be given to what is adopted");
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<AdoptCommand> AdoptFromProto(
     const v1::AdoptSegmentRequest& request) {
   AdoptCommand command;
@@ -220,6 +240,7 @@ absl::StatusOr<AdoptCommand> AdoptFromProto(
   }
   command.id = request.segment_id();
   const v1::Segment& segment = request.segment();
+  RETURN_IF_ERROR(CheckNothingIsAskedOf(segment));
   AdoptOptions& options = command.options;
   ASSIGN_OR_RETURN(options.backend, BackendFromProto(segment.backend()));
   options.posix_name = segment.posix_name();

@@ -1,7 +1,13 @@
 #include "server/rpc/segment_service.h"
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
+#include <algorithm>
+#include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
@@ -9,9 +15,13 @@
 #include "server/rpc/commands_from_proto.h"
 #include "server/rpc/fill_segment.h"
 #include "server/rpc/options_from_proto.h"
+#include "server/rpc/segment_to_proto.h"
 
 namespace shmd {
 namespace {
+
+// Clients take no message of more than 4 MiB unless they are told to.
+constexpr size_t kMostPageBytes = 3 << 20;
 
 absl::StatusOr<RemoveCommand> RemoveOne(const std::string& name, bool force,
                                         const std::string& etag) {
@@ -21,6 +31,36 @@ absl::StatusOr<RemoveCommand> RemoveOne(const std::string& name, bool force,
   command.force = force;
   command.etag = etag;
   return command;
+}
+
+// The value of one field, as bytes; the message loses it.
+std::string TakeField(v1::Segment& from,
+                      const google::protobuf::FieldDescriptor* field) {
+  v1::Segment alone;
+  from.GetReflection()->SwapFields(&from, &alone, {field});
+  return alone.SerializeAsString();
+}
+
+// An update that names no fields and sets what cannot be changed: only to what
+// it is, as who changes what was read does.
+absl::Status CheckNothingElseChanges(const Segment& segment,
+                                     v1::Segment wanted) {
+  constexpr const char* kForGood[] = {
+      "size_bytes", "page_size_bytes",  "backend",     "allocation",
+      "posix_name", "sysv_key",         "file_path",   "resizable",
+      "populate",   "lock_in_memory",   "numa_policy", "seal_policy",
+      "lifetime",   "huge_page_advice", "revocable",   "owner_session"};
+  v1::Segment is;
+  SegmentToProto(segment, &is);
+  for (const char* const name : kForGood) {
+    const auto* const field = v1::Segment::descriptor()->FindFieldByName(name);
+    if (!wanted.GetReflection()->HasField(wanted, field)) continue;
+    if (TakeField(wanted, field) == TakeField(is, field)) continue;
+    return InvalidField(absl::StrCat("segment.", name),
+                        reason::kFieldNotUpdatable, "cannot be changed")
+        .With("path", name);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -47,12 +87,17 @@ absl::Status SegmentService::ListSegments(
   const size_t limit = command.limit++;
   ASSIGN_OR_RETURN(const std::vector<SegmentView> views,
                    registry_->List(caller, command));
-  for (size_t i = 0; i < views.size() && i < limit; ++i) {
-    FillSegment(*registry_, caller, views[i], extent, reply->add_segments());
+  size_t shown = 0;
+  for (size_t bytes = 0;
+       shown < std::min(views.size(), limit) && bytes < kMostPageBytes;
+       ++shown) {
+    v1::Segment* const segment = reply->add_segments();
+    FillSegment(*registry_, caller, views[shown], extent, segment);
+    bytes += segment->ByteSizeLong();
   }
-  if (views.size() > limit) {
+  if (views.size() > shown) {
     reply->set_next_page_token(
-        MakePageToken(request, views[limit - 1].segment->name.id));
+        MakePageToken(request, views[shown - 1].segment->name.id));
   }
   return absl::OkStatus();
 }
@@ -61,6 +106,12 @@ absl::Status SegmentService::UpdateSegment(
     const Caller& caller, const v1::UpdateSegmentRequest& request,
     v1::Segment* reply) {
   ASSIGN_OR_RETURN(const UpdateCommand command, UpdateFromProto(request));
+  if (request.update_mask().paths().empty()) {
+    ASSIGN_OR_RETURN(const SegmentView before,
+                     registry_->Get(caller, command.name));
+    RETURN_IF_ERROR(
+        CheckNothingElseChanges(*before.segment, request.segment()));
+  }
   ASSIGN_OR_RETURN(const SegmentView view, registry_->Update(caller, command));
   FillSegment(*registry_, caller, view, v1::BASIC, reply);
   return absl::OkStatus();

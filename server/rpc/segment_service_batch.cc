@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/string_view.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
@@ -34,6 +36,19 @@ absl::StatusOr<std::vector<SegmentName>> ParseNames(
   return parsed;
 }
 
+absl::Status CheckEachOnce(
+    const google::protobuf::RepeatedPtrField<std::string>& names) {
+  absl::flat_hash_set<absl::string_view> seen;
+  for (int i = 0; i < names.size(); ++i) {
+    if (!seen.insert(names[i]).second) {
+      return AtIndex(
+          InvalidField("names", reason::kFieldInvalid, "is named twice"),
+          "names", static_cast<size_t>(i));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status SegmentService::BatchGetSegments(
@@ -60,6 +75,7 @@ absl::Status SegmentService::BatchDeleteSegments(
   command.force = request.force();
   ASSIGN_OR_RETURN(command.names,
                    ParseNames(request.parent(), request.names()));
+  RETURN_IF_ERROR(CheckEachOnce(request.names()));
   return registry_->Delete(caller, command);
 }
 

@@ -47,6 +47,27 @@ class ListTest(DaemonCase):
         return self.create(segment_id=self.tag + segment_id, labels=labels,
                            **fields)["name"]
 
+    def test_a_page_is_no_more_than_any_client_takes(self):
+        # What the labels may hold, 20 KiB to a segment.
+        labels = {"k%d" % n: "v" * 255 for n in range(63)}
+        requests = [{"segment": {"size_bytes": 4096, "labels": {
+            **labels, "tag": self.tag}}} for _ in range(40)]
+        made = []
+        for _ in range(5):
+            made += self.ok("BatchCreateSegments", {
+                "parent": PARENT, "requests": requests})["segments"]
+        for segment in made:
+            self.addCleanup(self.remove, segment["name"])
+        listed, token, pages = [], None, 0
+        while token != "":
+            names, token = self.listed(filter=self.mine, page_size=1000,
+                                       page_token=token or "")
+            listed += names
+            pages += 1
+        self.assertEqual(sorted(listed),
+                         sorted(segment["name"] for segment in made))
+        self.assertGreater(pages, 1)
+
     def test_refuses_by_reason(self):
         for what, reason, request in LISTS_REFUSED:
             with self.subTest(what):
@@ -224,9 +245,14 @@ class BatchTest(DaemonCase):
 
     def test_delete_is_all_or_nothing(self):
         names = [self.create()["name"] for _ in range(3)]
-        self.refused("NOT_FOUND", "SEGMENT_NOT_FOUND", "BatchDeleteSegments",
-                     {"parent": PARENT,
-                      "names": names + [name_of("absent")]})
+        outcome = self.refused(
+            "NOT_FOUND", "SEGMENT_NOT_FOUND", "BatchDeleteSegments",
+            {"parent": PARENT, "names": names + [name_of("absent")]})
+        self.assertEqual(outcome.metadata["index"], "3")
+        outcome = self.refused(
+            BAD, "FIELD_INVALID", "BatchDeleteSegments",
+            {"parent": PARENT, "names": names + names[1:2]})
+        self.assertEqual(outcome.metadata["index"], "3")
         self.ok("BatchGetSegments", {"parent": PARENT, "names": names})
         self.refused(BAD, "NAME_INVALID", "BatchDeleteSegments",
                      {"parent": PARENT, "names": names + [".."]})

@@ -184,6 +184,39 @@ class RequestsTest(DaemonCase):
                               "update_mask": paths(mask)})
         self.assertEqual(self.etag(made), made["etag"])
 
+    def test_without_a_mask_only_what_can_be_changed_is_set(self):
+        made = self.create(resizable=True)
+        name = made["name"]
+        for fields in ({"size_bytes": 8192}, {"backend": "POSIX"},
+                       {"resizable": True, "populate": True},
+                       {"numa_policy": {"mode": "BIND", "nodes": [0]}},
+                       {"lifetime": "SESSION"}):
+            with self.subTest(fields):
+                outcome = self.refused(
+                    BAD, "FIELD_NOT_UPDATABLE", "UpdateSegment",
+                    {"segment": {"name": name, "mode": 0o640, **fields}})
+                self.assertEqual(outcome.fields, [
+                    "segment." + list(fields)[-1]])
+        self.assertEqual(self.etag(made), made["etag"])
+        # Who changes what was read gives the rest back as it was.
+        read = self.ok("GetSegment", {"name": name})
+        changed = self.ok("UpdateSegment",
+                          {"segment": {**read, "mode": 0o640}})
+        self.assertEqual(changed["mode"], 0o640)
+
+    def test_nothing_is_asked_of_what_is_adopted(self):
+        for fields in ({"mode": 0o600}, {"owner": 0}, {"populate": True},
+                       {"lifetime": "SESSION"}, {"lock_in_memory": True},
+                       {"seal_policy": "SEALABLE"}):
+            with self.subTest(fields):
+                outcome = self.refused(
+                    BAD, "FIELD_INVALID", "AdoptSegment",
+                    {"parent": PARENT, "segment": {
+                        "backend": "POSIX", "posix_name": "/absent",
+                        **fields}})
+                self.assertEqual(outcome.fields, [
+                    "segment." + list(fields)[0]])
+
     def etag(self, made):
         return self.ok("GetSegment", {"name": made["name"]})["etag"]
 
