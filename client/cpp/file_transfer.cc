@@ -274,6 +274,10 @@ absl::StatusOr<Segment> PutFile(Client& client, const std::string& path,
                                      spec.size_bytes))
         .ToStatus();
   }
+  // Half of a file ends with this program, if that is what it is to be.
+  if (seal && spec.lifetime == Lifetime::kUntilDeleted) {
+    spec.lifetime = Lifetime::kSessionUntilSealed;
+  }
   ASSIGN_OR_RETURN(Segment segment, client.Create(spec));
   SHMD_FAILPOINT("client.put_made");
   absl::Status status = Fill(client, segment, source, progress);
