@@ -41,6 +41,7 @@
 #include "server/sync/sync_registry.h"
 #include "server/version.h"
 #include "shm/backend.h"
+#include "shm/sys/file.h"
 #include "shm/sys/socket.h"
 
 namespace shmd {
@@ -125,6 +126,18 @@ BackendSettings BackendSettingsOf(const Flags& flags,
   settings.identify_memfds = kept.available();
   settings.memory_reserve_bytes = flags.memory_reserve_bytes;
   return settings;
+}
+
+// A root may come later, as what is mounted does; until then its files are
+// refused.
+void LogMissingRoots(const Flags& flags) {
+  for (const std::string& root : flags.file_roots) {
+    const absl::Status found = sys::OpenFolder(root).status();
+    if (!found.ok()) {
+      Log(LogLevel::kError,
+          absl::StrCat("--file_root=", root, ": ", found.message()));
+    }
+  }
 }
 
 // `default` until an administrator changes it.
@@ -289,6 +302,7 @@ absl::Status Run(const Flags& flags) {
   RETURN_IF_ERROR(MakeFolders(flags));
   ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
                    Store::Open(flags.state_dir));
+  LogMissingRoots(flags);
   const BackendSet backends(BackendSettingsOf(flags, descriptor_store));
   const Budget::Limits limits = LimitsOf(flags, descriptors, descriptor_store);
   // Generations start anew, as far from those of any other run: an etag of an
