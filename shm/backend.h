@@ -1,7 +1,10 @@
 #ifndef SHMD_SHM_BACKEND_H_
 #define SHMD_SHM_BACKEND_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +27,14 @@ inline constexpr mode_t kUnfinishedSysvMode = 0611;
 // BACKEND_UNSUPPORTED (UNIMPLEMENTED): what a mechanism cannot do at all.
 absl::Status BackendUnsupported(absl::string_view why);
 
+// Of a folder that the path of a file leads through.
+struct FolderPermissions {
+  uid_t owner = 0;
+  gid_t group = 0;
+  mode_t mode = 0;
+  bool is_last = false;  // the file's own
+};
+
 // One mechanism of the kernel for shared memory. Stateless but for its
 // settings, hence thread-safe. Every implementation passes
 // tests/conformance/backend_conformance.h. What a failed call began, it has
@@ -36,6 +47,15 @@ class Backend {
 
   // Make, Finish and FlushName.
   absl::StatusOr<KernelObject> Create(const SegmentOptions& options) const;
+
+  // Has `check` judge each folder between the root and the file, outermost
+  // first, until it refuses one or one is not there: a daemon that may open
+  // every folder does not let everybody in. The root itself is open to all.
+  virtual absl::Status CheckFolders(
+      const std::string&,
+      const std::function<absl::Status(const FolderPermissions&)>&) const {
+    return absl::OkStatus();
+  }
 
   // Makes an object. Refuses, in words, what the kernel could not keep:
   // limits are read first (shm/limits.h), then pages are reserved. Until Finish

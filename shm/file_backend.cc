@@ -138,6 +138,25 @@ absl::StatusOr<KernelObject> FurnishFile(int fd, const SegmentOptions& options,
 
 }  // namespace
 
+absl::Status FileBackend::CheckFolders(
+    const std::string& file_path,
+    const std::function<absl::Status(const FolderPermissions&)>& check) const {
+  ASSIGN_OR_RETURN(const FileLocation location, LocateFile(roots_, file_path));
+  if (location.folder == ".") return absl::OkStatus();
+  ASSIGN_OR_RETURN(const UniqueFd root, sys::OpenFolder(location.root));
+  for (size_t end = 0; end != std::string::npos;) {
+    end = location.folder.find('/', end + 1);
+    const absl::StatusOr<UniqueFd> folder = sys::OpenBeneath(
+        root.get(), location.folder.substr(0, end), O_PATH | O_DIRECTORY, 0);
+    // What comes next says what is wrong with it.
+    if (!folder.ok()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(folder->get()));
+    RETURN_IF_ERROR(check({found.st_uid, found.st_gid, found.st_mode & 07777u,
+                           end == std::string::npos}));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<KernelObject> FileBackend::Make(
     const SegmentOptions& options) const {
   ASSIGN_OR_RETURN(const FileLocation location,

@@ -1,6 +1,7 @@
 #ifndef SHMD_SHM_FILE_BACKEND_H_
 #define SHMD_SHM_FILE_BACKEND_H_
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,10 @@ class FileBackend : public Backend {
       : roots_(std::move(roots)), memory_reserve_bytes_(memory_reserve_bytes) {}
 
   BackendKind kind() const override { return BackendKind::kMappedFile; }
+  absl::Status CheckFolders(
+      const std::string& file_path,
+      const std::function<absl::Status(const FolderPermissions&)>& check)
+      const override;
   absl::StatusOr<KernelObject> Make(
       const SegmentOptions& options) const override;
   absl::Status Finish(const KernelObject& object,

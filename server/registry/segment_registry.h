@@ -292,6 +292,11 @@ class SegmentRegistry {
   absl::Status MakeOne(const Pending& pending, CreateCommand& command,
                        Made* made);
   absl::StatusOr<KernelObject> CreateObject(const SegmentOptions& options);
+  // Whether the caller may search the folders that lead to a file below its
+  // root, and make the file if it is new: what the kernel would ask if the
+  // caller did it alone. OK for backends without paths.
+  absl::Status CheckFolders(const Caller& caller, BackendKind backend,
+                            const std::string& file_path, bool is_new) const;
   absl::StatusOr<KernelObject> AdoptObject(const Caller& caller,
                                            const AdoptOptions& options,
                                            SegmentOptions* found);
