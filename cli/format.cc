@@ -34,6 +34,10 @@ ordered_json StatusToJson(const SegmentStatus& status) {
   return out;
 }
 
+ordered_json NumaToJson(const NumaPolicy& numa) {
+  return {{"mode", NumaModeName(numa.mode)}, {"nodes", numa.nodes}};
+}
+
 }  // namespace
 
 std::string HumanSize(uint64_t bytes) {
@@ -76,6 +80,34 @@ std::string Printable(const std::string& text) {
     if (c1) out[i + 1] = '?';
   }
   return out;
+}
+
+const char* NumaModeName(NumaMode mode) {
+  switch (mode) {
+    case NumaMode::kBind:
+      return "BIND";
+    case NumaMode::kInterleave:
+      return "INTERLEAVE";
+    case NumaMode::kPreferred:
+      return "PREFERRED";
+    default:
+      return "MODE_UNSPECIFIED";
+  }
+}
+
+const char* HugePageAdviceName(HugePageAdvice advice) {
+  switch (advice) {
+    case HugePageAdvice::kWanted:
+      return "HUGE_PAGES_WANTED";
+    case HugePageAdvice::kUnwanted:
+      return "HUGE_PAGES_UNWANTED";
+    default:
+      return "HUGE_PAGE_ADVICE_UNSPECIFIED";
+  }
+}
+
+const char* SealPolicyName(SealPolicy policy) {
+  return policy == SealPolicy::kNeverSealed ? "NEVER_SEALED" : "SEALABLE";
 }
 
 std::string ExactSize(uint64_t bytes) {
@@ -145,6 +177,14 @@ ordered_json SegmentToJson(const Segment& segment) {
   out["resizable"] = segment.resizable;
   out["populate"] = segment.populate;
   out["lock_in_memory"] = segment.lock_in_memory;
+  if (segment.numa.mode != NumaMode::kNone) {
+    out["numa_policy"] = NumaToJson(segment.numa);
+  }
+  out["huge_page_advice"] = HugePageAdviceName(segment.huge_page_advice);
+  // Others cannot be sealed anyhow.
+  if (segment.backend == BackendKind::kMemfd) {
+    out["seal_policy"] = SealPolicyName(segment.seal_policy);
+  }
   out["adopted"] = segment.adopted;
   out["etag"] = segment.etag;
   if (segment.status.has_value()) {

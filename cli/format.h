@@ -30,6 +30,12 @@ std::string TimeText(absl::Time time);
 // to the terminal.
 std::string Printable(const std::string& text);
 
+// As the proto has them: "BIND", "HUGE_PAGES_WANTED", "NEVER_SEALED", and so
+// on.
+const char* NumaModeName(NumaMode mode);
+const char* HugePageAdviceName(HugePageAdvice advice);
+const char* SealPolicyName(SealPolicy policy);
+
 // As "4 KiB (4096 bytes)".
 std::string ExactSize(uint64_t bytes);
 

@@ -47,6 +47,24 @@ TEST(FormatTest, JsonOfASegmentParsesAndKeepsItsKeys) {
   EXPECT_FALSE(json.contains("expire_time"));
 }
 
+TEST(FormatTest, JsonOfASegmentHasItsOptionsByTheNamesOfTheApi) {
+  Segment segment;
+  const auto plain = SegmentToJson(segment);
+  EXPECT_FALSE(plain.contains("numa_policy"));
+  EXPECT_EQ(plain["huge_page_advice"], "HUGE_PAGE_ADVICE_UNSPECIFIED");
+  EXPECT_EQ(plain["seal_policy"], "SEALABLE");
+  segment.numa = {NumaMode::kInterleave, {0, 2}};
+  segment.huge_page_advice = HugePageAdvice::kWanted;
+  segment.seal_policy = SealPolicy::kNeverSealed;
+  const auto json = SegmentToJson(segment);
+  EXPECT_EQ(json["numa_policy"].dump(),
+            "{\"mode\":\"INTERLEAVE\",\"nodes\":[0,2]}");
+  EXPECT_EQ(json["huge_page_advice"], "HUGE_PAGES_WANTED");
+  EXPECT_EQ(json["seal_policy"], "NEVER_SEALED");
+  segment.backend = BackendKind::kSysv;
+  EXPECT_FALSE(SegmentToJson(segment).contains("seal_policy"));
+}
+
 TEST(ProgressBarTest, ShowsPartAndRate) {
   EXPECT_EQ(ProgressBar::Render(500000000, 1000000000, absl::Seconds(1)),
             "[###############---------------]  50 %  953.7 MiB  0.50 GB/s");

@@ -41,6 +41,40 @@ void PrintStatus(const SegmentStatus& status) {
     PrintField("seals", absl::StrJoin(status.seals, " "));
 }
 
+// What was asked for beyond what every segment has.
+void PrintOptions(const Segment& segment) {
+  if (segment.resizable) PrintField("resizable", "yes");
+  if (segment.populate) PrintField("populate", "yes");
+  if (segment.lock_in_memory) PrintField("lock", "yes");
+  if (segment.numa.mode != NumaMode::kNone) {
+    PrintField("numa", absl::StrCat(NumaModeName(segment.numa.mode), " ",
+                                    absl::StrJoin(segment.numa.nodes, ",")));
+  }
+  if (segment.huge_page_advice != HugePageAdvice::kUnspecified) {
+    PrintField("advice", HugePageAdviceName(segment.huge_page_advice));
+  }
+  if (segment.seal_policy != SealPolicy::kSealable) {
+    PrintField("seal policy", SealPolicyName(segment.seal_policy));
+  }
+}
+
+// When it was made, and what ends it.
+void PrintLife(const Segment& segment) {
+  PrintField("created", TimeText(segment.create_time));
+  if (segment.expire_time.has_value()) {
+    PrintField("expires", TimeText(*segment.expire_time));
+  }
+  if (segment.lease_ttl.has_value()) {
+    PrintField("lease", absl::FormatDuration(*segment.lease_ttl));
+  }
+  if (segment.lifetime != Lifetime::kUntilDeleted) {
+    PrintField("lifetime", LifetimeName(segment.lifetime));
+  }
+  if (!segment.owner_session.empty()) {
+    PrintField("session", segment.owner_session);
+  }
+}
+
 void PrintAllStat(const Segment& segment) {
   PrintField("name", segment.name);
   PrintField("uid", segment.uid);
@@ -52,15 +86,13 @@ void PrintAllStat(const Segment& segment) {
   PrintField("mode", OctalMode(segment.mode));
   PrintField("owner", absl::StrCat(UserName(segment.owner), ":",
                                    GroupName(segment.group)));
-  if (segment.resizable) PrintField("resizable", "yes");
-  PrintField("created", TimeText(segment.create_time));
-  if (segment.expire_time.has_value()) {
-    PrintField("expires", TimeText(*segment.expire_time));
-  }
+  PrintOptions(segment);
+  PrintLife(segment);
   for (const auto& [key, value] : segment.labels) {
     PrintField("label", absl::StrCat(key, "=", value));
   }
   if (segment.status.has_value()) PrintStatus(*segment.status);
+  PrintField("etag", segment.etag);
   PrintField("handle", segment.handle);
 }
 

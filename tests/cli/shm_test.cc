@@ -91,6 +91,31 @@ TEST_F(ShmTest, CreatesListsShowsAndRemoves) {
   EXPECT_EQ(ShmJson({"ls"})["segments"].size(), 0u);
 }
 
+TEST_F(ShmTest, StatShowsTheOptionsThatAreNotAsUsual) {
+  ASSERT_EQ(Shm({"create", "plain", "--size", "4k"}).exit_code, 0);
+  const std::string plain = Shm({"stat", "plain"}).out;
+  EXPECT_THAT(plain, HasSubstr("\netag         "));
+  for (const char* key : {"populate", "lock", "numa", "advice", "seal policy",
+                          "lease", "lifetime"}) {
+    EXPECT_EQ(plain.find(absl::StrCat("\n", key, " ")), std::string::npos)
+        << plain;
+  }
+  ASSERT_EQ(Shm({"create", "odd", "--size", "4k", "--populate", "--numa",
+                 "bind:0", "--no_thp", "--never_sealed", "--ttl", "10m"})
+                .exit_code,
+            0);
+  const std::string odd = Shm({"stat", "odd"}).out;
+  for (const char* line : {"populate     yes", "numa         BIND 0",
+                           "advice       HUGE_PAGES_UNWANTED",
+                           "seal policy  NEVER_SEALED", "lease        10m"}) {
+    EXPECT_THAT(odd, HasSubstr(absl::StrCat("\n", line, "\n")));
+  }
+  const auto json = ShmJson({"stat", "odd"});
+  EXPECT_EQ(json["numa_policy"]["mode"], "BIND");
+  EXPECT_EQ(json["huge_page_advice"], "HUGE_PAGES_UNWANTED");
+  EXPECT_EQ(json["seal_policy"], "NEVER_SEALED");
+}
+
 TEST_F(ShmTest, LeasesAreRenewed) {
   const auto made =
       ShmJson({"create", "leased", "--size", "4k", "--ttl", "10m"});
