@@ -28,6 +28,8 @@ std::string HintFor(const ErrorDetail& detail) {
        "all the same"},
       {reason::kSegmentAdopted,
        "`shm disown` gives it back; `shm rm --force` removes it"},
+      {reason::kHandleInvalid,
+       "copy it whole, or ask for a new one: `shm handle NAME`"},
       {reason::kHandleStale, "ask for a new handle: `shm handle NAME`"},
       {reason::kHandleExpired, "ask for a new handle: `shm handle NAME`"},
       {reason::kFileRootMissing, "start the daemon with --file_root=FOLDER"},
@@ -125,10 +127,16 @@ void PrintError(const absl::Status& status, bool json) {
 
 absl::StatusOr<std::string> ResolveHandle(Client& client,
                                           const std::string& reference) {
-  if (DecodeHandle(reference).ok()) return reference;
-  ASSIGN_OR_RETURN(const Segment segment,
-                   client.Get(reference, /*full=*/false));
-  return segment.handle;
+  const absl::Status form = DecodeHandle(reference).status();
+  if (form.ok()) return reference;
+  const absl::StatusOr<Segment> segment = client.Get(reference, /*full=*/false);
+  if (segment.ok()) return segment->handle;
+  // A segment may be called so; but what is none is a handle that was not
+  // copied whole, and to miss it under that name would hide why.
+  const bool missing = absl::IsNotFound(segment.status()) ||
+                       absl::IsInvalidArgument(segment.status());
+  return missing && absl::StartsWith(reference, "shm1.") ? form
+                                                         : segment.status();
 }
 
 }  // namespace shmd::cli

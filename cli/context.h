@@ -35,7 +35,8 @@ int ExitCode(const absl::Status& status);
 void PrintError(const absl::Status& status, bool json);
 
 // The handle that a program attaches by: `reference` itself when it is the
-// text of one, else that of the segment so named.
+// text of one, else that of the segment so named. HANDLE_INVALID when it begins
+// as a handle does and is neither.
 absl::StatusOr<std::string> ResolveHandle(Client& client,
                                           const std::string& reference);
 

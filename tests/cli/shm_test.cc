@@ -549,6 +549,21 @@ TEST_F(ShmTest, ExitCodesFollowTheStatus) {
   EXPECT_EQ(error["error"]["metadata"]["requested"], "35184372088832");
 }
 
+TEST_F(ShmTest, AHandleThatWasNotCopiedWholeIsToldAsOne) {
+  const std::string handle = ShmJson({"create", "it", "-s", "4k"})["handle"];
+  for (const std::string& text :
+       {handle.substr(0, handle.size() - 1), handle + "A", handle + "\"",
+        handle + std::string(100, 'A'), handle.substr(0, 10)}) {
+    const ProgramEnd end = Shm({"cat", text});
+    EXPECT_EQ(end.exit_code, 8) << text;
+    EXPECT_THAT(end.err, HasSubstr("(HANDLE_INVALID)\nhint: ")) << text;
+  }
+  EXPECT_EQ(Shm({"cat", "shm2.else"}).exit_code, 3);
+  // Segments may be called so.
+  ASSERT_EQ(Shm({"create", "shm1.it", "-s", "4k"}).exit_code, 0);
+  EXPECT_EQ(Shm({"cat", "shm1.it"}).out, std::string(4096, '\0'));
+}
+
 TEST_F(ShmTest, OutputThatIsLostIsAnError) {
   for (const char* verb : {"node", "cat"}) {
     ASSERT_EQ(Shm({"create", verb, "-s", "4k"}).exit_code, 0);
