@@ -55,6 +55,11 @@ std::string HintFor(const ErrorDetail& detail) {
       {reason::kChannelBlocked, "`shm channel stat` tells who lags"},
       {reason::kSessionNotFound, "`shm sessions` lists what there is"},
   };
+  // It is resizable, but not to this size.
+  if (detail.reason == reason::kNotResizable &&
+      detail.metadata.count("size_bytes") != 0) {
+    return "make a new segment of that size";
+  }
   const auto found = hints->find(detail.reason);
   return found == hints->end() ? "" : found->second;
 }

@@ -32,7 +32,8 @@ absl::Status CheckResizable(const Segment& segment, uint64_t size_bytes) {
   }
   if (size_bytes < options.size_bytes &&
       options.backend == BackendKind::kMemfd) {
-    return NotResizable("a memfd segment can only grow");
+    return NotResizable("a memfd segment can only grow")
+        .With("size_bytes", options.size_bytes);
   }
   return absl::OkStatus();
 }

@@ -564,6 +564,15 @@ TEST_F(ShmTest, AHandleThatWasNotCopiedWholeIsToldAsOne) {
   EXPECT_EQ(Shm({"cat", "shm1.it"}).out, std::string(4096, '\0'));
 }
 
+TEST_F(ShmTest, AHintIsNotWhatWasDoneAlready) {
+  ASSERT_EQ(Shm({"create", "fixed", "-s", "8k"}).exit_code, 0);
+  EXPECT_THAT(Shm({"resize", "fixed", "16k"}).err, HasSubstr("--resizable"));
+  ASSERT_EQ(Shm({"create", "it", "-s", "8k", "--resizable"}).exit_code, 0);
+  const ProgramEnd end = Shm({"resize", "it", "4k"});
+  EXPECT_EQ(end.exit_code, 6);
+  EXPECT_THAT(end.err, HasSubstr("can only grow (NOT_RESIZABLE)\nhint: make"));
+}
+
 TEST_F(ShmTest, OutputThatIsLostIsAnError) {
   for (const char* verb : {"node", "cat"}) {
     ASSERT_EQ(Shm({"create", verb, "-s", "4k"}).exit_code, 0);
