@@ -57,7 +57,7 @@ void AddAdopt(CLI::App& app, Context& context) {
       ->trigger_on_parse();
   which.require_option(1);
   AddLabelOption(verb, &parsed->labels);
-  AddTtlOption(verb, &parsed->ttl);
+  AddTtlOption(verb, "disowned, and its memory left as it is,", &parsed->ttl);
   verb.callback(
       [spec, &context] { context.status = RunAdopt(context, *spec); });
 }

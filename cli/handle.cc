@@ -40,7 +40,7 @@ void AddHandle(CLI::App& app, Context& context) {
   AddParsed(verb, "--length", "length of the range; default: to the end",
             ParseSize,
             [parsed](uint64_t bytes) { parsed->length_bytes = bytes; });
-  AddTtlOption(verb, &parsed->ttl);
+  AddTtlOption(verb, "ends", &parsed->ttl);
   verb.callback(
       [options, &context] { context.status = RunHandle(context, *options); });
 }

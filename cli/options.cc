@@ -72,9 +72,10 @@ void AddLabelOption(CLI::App& app, std::map<std::string, std::string>* labels) {
             });
 }
 
-void AddTtlOption(CLI::App& app, std::optional<absl::Duration>* ttl) {
-  AddParsed(app, "--ttl", "removed by itself after this long, as 90s or 2h",
-            ParseTtl, [ttl](absl::Duration duration) { *ttl = duration; });
+void AddTtlOption(CLI::App& app, const std::string& what,
+                  std::optional<absl::Duration>* ttl) {
+  AddParsed(app, "--ttl", what + " after this long, as 90s or 2h", ParseTtl,
+            [ttl](absl::Duration duration) { *ttl = duration; });
 }
 
 void AddSpecOptions(CLI::App& app, SegmentSpec* spec) {
@@ -86,7 +87,7 @@ void AddSpecOptions(CLI::App& app, SegmentSpec* spec) {
   app.add_option("--owner", spec->owner, "uid of the owner");
   app.add_option("--group", spec->group, "gid of the group");
   AddLabelOption(app, &spec->labels);
-  AddTtlOption(app, &spec->ttl);
+  AddTtlOption(app, "removed by itself", &spec->ttl);
   AddMemoryOptions(app, spec);
   app.add_option("--request_id", spec->request_id,
                  "the same id twice creates one segment");

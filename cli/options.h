@@ -36,9 +36,11 @@ CLI::Option* AddParsed(CLI::App& app, const std::string& name,
 // `app`'s parse.
 void AddSpecOptions(CLI::App& app, SegmentSpec* spec);
 
-// --label KEY=VALUE, as often as wanted, and --ttl.
+// --label KEY=VALUE, as often as wanted.
 void AddLabelOption(CLI::App& app, std::map<std::string, std::string>* labels);
-void AddTtlOption(CLI::App& app, std::optional<absl::Duration>* ttl);
+// --ttl; `what` says what happens at the end, as "removed by itself".
+void AddTtlOption(CLI::App& app, const std::string& what,
+                  std::optional<absl::Duration>* ttl);
 
 }  // namespace shmd::cli
 

@@ -45,7 +45,8 @@ void AddSet(CLI::App& app, Context& context) {
             [update](uint32_t mode) { update->mode = mode; });
   changes.add_option("--owner", update->owner, "uid of the owner");
   changes.add_option("--group", update->group, "gid of the group");
-  AddTtlOption(changes, &update->ttl);
+  AddTtlOption(changes, "removed (if adopted: disowned) by itself",
+               &update->ttl);
   changes.add_flag("--no_ttl", update->clear_expiration,
                    "it stays until deleted");
   changes.require_option();

@@ -622,6 +622,14 @@ TEST(ShmUsageTest, UsageErrorsNeedNoDaemon) {
   }
 }
 
+TEST(ShmUsageTest, HelpSaysWhatBecomesOfAnAdoptedSegment) {
+  const std::string help = RunShm({"adopt", "--help"}, "/nowhere").out;
+  EXPECT_THAT(help, HasSubstr("disowned"));
+  EXPECT_EQ(help.find("removed"), std::string::npos) << help;
+  EXPECT_THAT(RunShm({"create", "--help"}, "/nowhere").out,
+              HasSubstr("removed by itself after this long"));
+}
+
 TEST(ShmUsageTest, WithoutADaemonItSaysHowToStartOne) {
   const ProgramEnd end = RunShm({"ls"}, "/nowhere/at/all");
   EXPECT_EQ(end.exit_code, 9);
