@@ -1,7 +1,12 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "cli/verbs.h"
 
@@ -9,6 +14,43 @@ namespace {
 
 constexpr char kVersion[] = "shm 0.1.0";
 constexpr int kUsageError = 2;
+
+// A command line that cannot be parsed leaves no flags to ask.
+bool AsksForJson(int argc, char** argv) {
+  for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; ++i) {
+    if (strcmp(argv[i], "--json") == 0) return true;
+  }
+  return false;
+}
+
+// The word that stands where a verb must, or empty. The parser only says that
+// a verb is missing.
+std::string UnknownVerb(const CLI::App& app) {
+  const CLI::App* last = &app;
+  while (!last->get_subcommands().empty()) {
+    last = last->get_subcommands().back();
+  }
+  const bool has_verbs = last->get_require_subcommand_min() > 0;
+  const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
+  return has_verbs && !unknown.empty() ? unknown.front() : "";
+}
+
+int EndUnparsed(const CLI::App& app, const CLI::ParseError& error, bool json) {
+  const std::string unknown = UnknownVerb(app);
+  const bool asked = error.get_exit_code() == 0;  // --help, --version
+  if (asked || (!json && unknown.empty())) {
+    return app.exit(error) == 0 ? 0 : kUsageError;
+  }
+  const std::string message =
+      unknown.empty() ? error.what()
+                      : absl::StrCat("there is no verb or option ", unknown);
+  if (json) {
+    shmd::cli::PrintError(absl::InvalidArgumentError(message), json);
+  } else {
+    app.exit(CLI::ExtrasError(message, CLI::ExitCodes::ExtrasError));
+  }
+  return kUsageError;
+}
 
 }  // namespace
 
@@ -52,7 +94,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kUsageError;
+    return EndUnparsed(app, error, AsksForJson(argc, argv));
   }
   // What was printed must have got somewhere, unless its reader has gone.
   if (fflush(stdout) != 0 && errno != EPIPE && context.status.ok()) {

@@ -622,6 +622,38 @@ TEST(ShmUsageTest, UsageErrorsNeedNoDaemon) {
   }
 }
 
+TEST(ShmUsageTest, UsageErrorsAreJsonWhereThatIsAskedFor) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{
+           {"--json"},
+           {"frobnicate", "--json"},
+           {"--json", "create", "x"},
+           {"create", "x", "--size", "bogus", "--json"}}) {
+    const ProgramEnd end = RunShm(arguments, "/nowhere");
+    EXPECT_EQ(end.exit_code, 2) << ::testing::PrintToString(arguments);
+    EXPECT_EQ(end.out, "");
+    const auto error = nlohmann::json::parse(end.err, nullptr, false);
+    ASSERT_TRUE(error.is_object()) << end.err;
+    EXPECT_EQ(error["error"]["code"], "INVALID_ARGUMENT");
+    EXPECT_NE(error["error"]["message"], "");
+  }
+  // What is behind -- is not for shm.
+  const ProgramEnd plain =
+      RunShm({"create", "x", "--size", "bogus", "--", "--json"}, "/nowhere");
+  EXPECT_THAT(plain.err, StartsWith("--size"));
+  EXPECT_EQ(RunShm({"ls", "--json", "--help"}, "/nowhere").exit_code, 0);
+}
+
+TEST(ShmUsageTest, AVerbThatThereIsNotIsNamed) {
+  EXPECT_THAT(RunShm({"frobnicate"}, "/nowhere").err,
+              StartsWith("there is no verb or option frobnicate\n"));
+  EXPECT_THAT(RunShm({"namespace", "frobnicate", "x"}, "/nowhere").err,
+              HasSubstr("verb or option frobnicate\n"));
+  EXPECT_THAT(RunShm({"frobnicate", "--json"}, "/nowhere").err,
+              HasSubstr("verb or option frobnicate\""));
+  EXPECT_THAT(RunShm({}, "/nowhere").err, HasSubstr("is required"));
+}
+
 TEST(ShmUsageTest, HelpSaysWhatBecomesOfAnAdoptedSegment) {
   const std::string help = RunShm({"adopt", "--help"}, "/nowhere").out;
   EXPECT_THAT(help, HasSubstr("disowned"));
