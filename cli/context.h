@@ -19,6 +19,8 @@ struct Context {
   std::string name_space = "default";
   bool json = false;
   absl::Status status;
+  // What stopped the verb, once it has cleaned up; 0 when nothing did.
+  int signal = 0;
 
   // Connects at the first call.
   absl::StatusOr<Client*> Connect();

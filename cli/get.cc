@@ -1,5 +1,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "cli/interruption.h"
 #include "cli/objects.h"
 #include "cli/progress.h"
 #include "cli/verbs.h"
@@ -22,9 +23,15 @@ absl::Status RunGet(Context& context, const GetOptions& options) {
   ASSIGN_OR_RETURN(const std::string handle,
                    ResolveHandle(*client, options.segment));
   ProgressBar bar;
-  return GetFile(
-      *client, handle, options.file,
-      [&bar](uint64_t done, uint64_t total) { bar.Update(done, total); });
+  // Its unfinished file would stay.
+  const Interruption interruption;
+  const absl::Status status = GetFile(*client, handle, options.file,
+                                      [&](uint64_t done, uint64_t total) {
+                                        bar.Update(done, total);
+                                        return interruption.signal() == 0;
+                                      });
+  context.signal = status.ok() ? 0 : interruption.signal();
+  return status;
 }
 
 }  // namespace

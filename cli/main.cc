@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
+#include "cli/interruption.h"
 #include "cli/verbs.h"
 
 namespace {
@@ -103,5 +104,6 @@ int main(int argc, char** argv) {
   if (!context.status.ok()) {
     shmd::cli::PrintError(context.status, context.json);
   }
+  if (context.signal != 0) return shmd::cli::EndBySignal(context.signal);
   return shmd::cli::ExitCode(context.status);
 }

@@ -1,5 +1,6 @@
 #include "base/status_macros.h"
 #include "cli/format.h"
+#include "cli/interruption.h"
 #include "cli/objects.h"
 #include "cli/options.h"
 #include "cli/progress.h"
@@ -37,9 +38,14 @@ absl::Status RunPut(Context& context, const PutOptions& options) {
   absl::StatusOr<Segment> segment;
   {
     ProgressBar bar;
-    segment = PutFile(
-        *client, options.file, options.spec, options.seal,
-        [&bar](uint64_t done, uint64_t total) { bar.Update(done, total); });
+    // Half a file must not look like a finished segment.
+    const Interruption interruption;
+    segment = PutFile(*client, options.file, options.spec, options.seal,
+                      [&](uint64_t done, uint64_t total) {
+                        bar.Update(done, total);
+                        return interruption.signal() == 0;
+                      });
+    context.signal = segment.ok() ? 0 : interruption.signal();
   }
   RETURN_IF_ERROR(segment.status());
   PrintSegment(*segment, context.json, options.quiet);

@@ -103,7 +103,8 @@ class SourceFile {
 
 // Calls `step(offset, count)`, which returns how many bytes it moved, or -1
 // and errno, until `total` are moved or it returns 0. Returns how many were
-// moved; errno is 0 unless a step failed.
+// moved; errno is 0 unless a step failed, and ECANCELED when `progress` stopped
+// it.
 template <typename Step>
 uint64_t MoveInChunks(uint64_t total, const ProgressCallback& progress,
                       const Step& step) {
@@ -121,7 +122,10 @@ uint64_t MoveInChunks(uint64_t total, const ProgressCallback& progress,
     }
     done += static_cast<uint64_t>(moved);
     SHMD_FAILPOINT("client.moved");
-    if (progress) progress(done, total);
+    if (progress && !progress(done, total)) {
+      errno = ECANCELED;
+      return done;
+    }
   }
   errno = 0;
   return done;

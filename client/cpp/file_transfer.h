@@ -15,9 +15,9 @@ namespace shmd {
 inline namespace client {
 
 // Called now and then while a copy goes on, and once at its end, on the
-// calling thread.
+// calling thread. False stops the copy, which then fails with CANCELLED.
 using ProgressCallback =
-    std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
+    std::function<bool(uint64_t done_bytes, uint64_t total_bytes)>;
 
 // Creates a segment as `spec` says and copies the regular file `path` into it.
 // Its size is the file's, rounded up to huge pages where they are asked for,

@@ -87,6 +87,7 @@ TEST_P(FileTransferEveryBackendTest, WhatIsPutIsGot) {
                                  EXPECT_GT(done, last);
                                  EXPECT_EQ(total, 10000001u);
                                  last = done;
+                                 return true;
                                });
   ASSERT_TRUE(segment.ok()) << segment.status();
   EXPECT_EQ(last, 10000001u);
@@ -144,12 +145,33 @@ TEST_F(FileTransferTest, OddSourcesAreRefusedInWords) {
   EXPECT_TRUE(client_->List()->empty());
 }
 
+TEST_F(FileTransferTest, ACopyThatIsStoppedLeavesNothing) {
+  const std::string source = MakeFile(9 << 20);
+  int calls = 0;
+  const auto stop = [&](uint64_t, uint64_t) { return ++calls < 2; };
+  const absl::Status put =
+      PutFile(*client_, source, SegmentSpec(), false, stop).status();
+  EXPECT_EQ(put.code(), absl::StatusCode::kCancelled) << put;
+  EXPECT_EQ(calls, 2);
+  EXPECT_TRUE(client_->List()->empty());
+
+  const auto segment = PutFile(*client_, source, SegmentSpec());
+  ASSERT_TRUE(segment.ok()) << segment.status();
+  calls = 0;
+  const absl::Status get =
+      GetFile(*client_, segment->handle, folder_ + "/copy", stop);
+  EXPECT_EQ(get.code(), absl::StatusCode::kCancelled) << get;
+  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(FilesInFolder(), 1u);
+}
+
 TEST_F(FileTransferTest, FilesThatChangeMeanwhileLeaveNoSegment) {
   // 9 MiB are several chunks, so the change comes between two of them.
   const std::string source = MakeFile(9 << 20);
   bool changed = false;
   const auto shrink = [&](uint64_t, uint64_t) {
     if (!std::exchange(changed, true)) fs::resize_file(source, 5 << 20);
+    return true;
   };
   absl::Status status =
       PutFile(*client_, source, SegmentSpec(), false, shrink).status();
@@ -159,6 +181,7 @@ TEST_F(FileTransferTest, FilesThatChangeMeanwhileLeaveNoSegment) {
   MakeFile(9 << 20);
   const auto grow = [&](uint64_t, uint64_t) {
     std::ofstream(source, std::ios::app) << "more";
+    return true;
   };
   status = PutFile(*client_, source, SegmentSpec(), false, grow).status();
   EXPECT_EQ(GetErrorReason(status), reason::kFileError);
@@ -192,6 +215,7 @@ TEST_F(FileTransferTest, SegmentsThatOthersTruncateAreDataLoss) {
   const absl::Status status = GetFile(
       *client_, segment->handle, folder_ + "/copy", [&](uint64_t, uint64_t) {
         fs::resize_file(server_->file_root() + "/it", 1 << 20);
+        return true;
       });
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
   EXPECT_EQ(GetErrorReason(status), reason::kSegmentTruncated);
