@@ -93,6 +93,7 @@ void AddGrantOptions(CLI::App& verb, GrantSpec* spec) {
             "what it lets take part as: publisher or subscriber, or in a "
             "channel of calls client or server; may be repeated",
             ParseRole, [spec](GrantRole role) { spec->roles.push_back(role); })
+      ->type_name("{publisher,subscriber,client,server}")
       ->required();
   AddGrantLimits(verb, spec);
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -14,22 +15,54 @@
 namespace shmd::cli {
 namespace {
 
+// An option with a fixed set of values.
+struct Choice {
+  std::string option;  // with its dashes
+  std::string values;  // with blanks between
+};
+
 struct Verb {
   std::string name;
   std::string path;  // its name behind those of the verbs above it
   std::string description;
   std::vector<std::string> options;  // with their dashes
+  std::vector<Choice> choices;
+  std::string values;  // of its argument, where that has a fixed set
   bool takes_segment = false;
   bool takes_channel = false;
   bool takes_file = false;
   std::vector<Verb> verbs;  // below it, of which one must follow
 };
 
+// The values that an option takes, with blanks between; empty where it takes
+// any. Its type has them, between braces, as its --help shows.
+std::string ValuesOf(const CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  const size_t begin = type.find('{');
+  const size_t end = type.find('}');
+  if (begin == std::string::npos || end == std::string::npos) return "";
+  return absl::StrReplaceAll(type.substr(begin + 1, end - begin - 1),
+                             {{",", " "}});
+}
+
+void CollectNames(const CLI::Option& option, Verb* verb) {
+  const std::string values = ValuesOf(option);
+  for (const std::string& name : option.get_lnames()) {
+    const std::string dashed = "--" + name;
+    std::vector<std::string>& options = verb->options;
+    // Every verb has its own --help.
+    if (std::find(options.begin(), options.end(), dashed) != options.end()) {
+      continue;
+    }
+    options.push_back(dashed);
+    if (!values.empty()) verb->choices.push_back({dashed, values});
+  }
+  if (option.get_positional()) verb->values += values;
+}
+
 void CollectOptions(const CLI::App& app, Verb* verb) {
   for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_lnames()) {
-      verb->options.push_back("--" + name);
-    }
+    CollectNames(*option, verb);
     if (option->get_positional()) {
       verb->takes_segment |= option->get_single_name() == "segment";
       verb->takes_channel |= option->get_single_name() == "channel";
@@ -77,6 +110,15 @@ struct Cases {
   std::string followed;
 };
 
+std::string BashChoices(const Verb& verb) {
+  std::string out;
+  for (const Choice& choice : verb.choices) {
+    absl::StrAppend(&out, "; [[ $previous == ", choice.option,
+                    " ]] && values='", choice.values, "'");
+  }
+  return out;
+}
+
 void AppendBashCases(const std::vector<Verb>& verbs, Cases* cases) {
   for (const Verb& verb : verbs) {
     if (!verb.verbs.empty()) {
@@ -86,7 +128,8 @@ void AppendBashCases(const std::vector<Verb>& verbs, Cases* cases) {
       continue;
     }
     absl::StrAppend(&cases->last, "    '", verb.path, "') options='",
-                    absl::StrJoin(verb.options, " "), "'",
+                    absl::StrJoin(verb.options, " "), "'; arguments='",
+                    verb.values, "'", BashChoices(verb),
                     verb.takes_segment ? "; segments=1" : "",
                     verb.takes_channel ? "; channels=1" : "",
                     verb.takes_file ? "; files=1" : "", " ;;\n");
@@ -100,6 +143,7 @@ std::string Bash(const std::vector<Verb>& verbs) {
       R"sh(# bash completion for shm: source <(shm completion bash)
 _shm() {
   local word=${COMP_WORDS[COMP_CWORD]} verb= names='@VERBS@'
+  local previous=${COMP_WORDS[COMP_CWORD-1]} values= arguments=
   local options= segments= channels= files= i
   for ((i = 1; i < COMP_CWORD; i++)); do
     [[ " $names " == *" ${COMP_WORDS[i]} "* ]] || continue
@@ -115,12 +159,17 @@ _shm() {
   fi
   case $verb in
 @CASES@  esac
+  if [[ $values ]]; then
+    COMPREPLY=($(compgen -W "$values" -- "$word"))
+    return
+  fi
   if [[ $word == -* ]]; then
     COMPREPLY=($(compgen -W "$options" -- "$word"))
     return
   fi
+  [[ $arguments ]] && COMPREPLY=($(compgen -W "$arguments" -- "$word"))
   [[ $segments ]] &&
-    COMPREPLY=($(compgen -W "$(shm ls --quiet 2>/dev/null)" -- "$word"))
+    COMPREPLY+=($(compgen -W "$(shm ls --quiet 2>/dev/null)" -- "$word"))
   [[ $channels ]] &&
     COMPREPLY+=($(compgen -W "$(shm channels --quiet 2>/dev/null)" -- "$word"))
   [[ $files ]] && COMPREPLY+=($(compgen -f -- "$word"))
@@ -142,6 +191,16 @@ std::string ZshList(const std::vector<Verb>& verbs) {
   return out;
 }
 
+// Values stand alone behind their option.
+std::string ZshChoices(const Verb& verb) {
+  std::string out;
+  for (const Choice& choice : verb.choices) {
+    absl::StrAppend(&out, "[[ $words[CURRENT-1] == ", choice.option,
+                    " ]] && { compadd -- ", choice.values, "; return; }; ");
+  }
+  return out;
+}
+
 void AppendZshCases(const std::vector<Verb>& verbs, Cases* cases) {
   for (const Verb& verb : verbs) {
     if (!verb.verbs.empty()) {
@@ -150,8 +209,9 @@ void AppendZshCases(const std::vector<Verb>& verbs, Cases* cases) {
       AppendZshCases(verb.verbs, cases);
       continue;
     }
-    absl::StrAppend(&cases->last, "    '", verb.path, "') compadd -- ",
-                    absl::StrJoin(verb.options, " "),
+    absl::StrAppend(&cases->last, "    '", verb.path, "') ", ZshChoices(verb),
+                    "compadd -- ", absl::StrJoin(verb.options, " "),
+                    verb.values.empty() ? "" : " ", verb.values,
                     verb.takes_segment ? "; _shm_segments" : "",
                     verb.takes_channel ? "; _shm_channels" : "",
                     verb.takes_file ? "; _files" : "", " ;;\n");
@@ -211,6 +271,13 @@ void AppendFish(const Verb& verb, const std::string& when, std::string* out) {
   const std::string begin = absl::StrCat("complete -c shm -n '", when, "'");
   for (const std::string& option : verb.options) {
     absl::StrAppend(out, begin, " -l ", option.substr(2), "\n");
+  }
+  for (const Choice& choice : verb.choices) {
+    absl::StrAppend(out, begin, " -l ", choice.option.substr(2), " -x -a '",
+                    choice.values, "'\n");
+  }
+  if (!verb.values.empty()) {
+    absl::StrAppend(out, begin, " -a '", verb.values, "'\n");
   }
   if (verb.takes_segment) {
     absl::StrAppend(out, begin, " -a '(shm ls --quiet 2>/dev/null)'\n");

@@ -9,7 +9,8 @@ void AddBackendOptions(CLI::App& app, SegmentSpec* spec) {
   AddParsed(app, "--backend",
             "memfd (default), posix, sysv or mapped_file; follows from the "
             "three below",
-            ParseBackend, [spec](BackendKind kind) { spec->backend = kind; });
+            ParseBackend, [spec](BackendKind kind) { spec->backend = kind; })
+      ->type_name("{memfd,posix,sysv,mapped_file}");
   app.add_option_function<std::string>(
          "--posix_name",
          [spec](const std::string& name) {

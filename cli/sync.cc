@@ -95,7 +95,8 @@ void AddSyncCreate(CLI::App& app, Context& context) {
       ->required();
   verb.add_option("--kind", options->kind,
                   "mutex (the default), rw_lock, semaphore, event, barrier or "
-                  "value");
+                  "value")
+      ->type_name("{mutex,rw_lock,semaphore,event,barrier,value}");
   verb.add_option("--count", options->spec.initial_count,
                   "of a semaphore; of an event 1: set at first");
   verb.add_option("--parties", options->spec.parties, "of a barrier");

@@ -703,7 +703,7 @@ TEST(ShmUsageTest, CompletionKnowsTheVerbsOfNamespace) {
   EXPECT_EQ(Completed(bash, "shm sync create door --part"), "--parties\n");
   const std::string zsh = RunShm({"completion", "zsh"}, "/nowhere").out;
   EXPECT_THAT(zsh, HasSubstr("'namespace') verbs=(\n    'create:"));
-  EXPECT_THAT(zsh, HasSubstr("'namespace create') compadd -- "));
+  EXPECT_THAT(zsh, HasSubstr("'namespace rm') compadd -- "));
   const std::string fish = RunShm({"completion", "fish"}, "/nowhere").out;
   EXPECT_THAT(fish, HasSubstr("from create set show rm' -a create -d '"));
   EXPECT_THAT(fish, HasSubstr("'__fish_seen_subcommand_from namespace; and "
@@ -712,6 +712,23 @@ TEST(ShmUsageTest, CompletionKnowsTheVerbsOfNamespace) {
       fish,
       HasSubstr("'__fish_seen_subcommand_from create; and not "
                 "__fish_seen_subcommand_from namespace channel sync' -l "));
+}
+
+TEST(ShmUsageTest, CompletionKnowsTheValuesOfOptions) {
+  const std::string bash = RunShm({"completion", "bash"}, "/nowhere").out;
+  EXPECT_EQ(Completed(bash, "shm create --backend ''"),
+            "memfd posix sysv mapped_file\n");
+  EXPECT_EQ(Completed(bash, "shm create --backend p"), "posix\n");
+  EXPECT_EQ(Completed(bash, "shm sub news --policy dr"), "drop_oldest\n");
+  EXPECT_EQ(Completed(bash, "shm channel grant news --as s"),
+            "subscriber server\n");
+  EXPECT_EQ(Completed(bash, "shm sync create door --kind m"), "mutex\n");
+  EXPECT_EQ(Completed(bash, "shm completion ''"), "bash zsh fish\n");
+  EXPECT_EQ(Completed(bash, "shm create x --size 4 --help"), "--help\n");
+  const std::string zsh = RunShm({"completion", "zsh"}, "/nowhere").out;
+  EXPECT_THAT(zsh, HasSubstr("== --policy ]] && { compadd -- block "));
+  const std::string fish = RunShm({"completion", "fish"}, "/nowhere").out;
+  EXPECT_THAT(fish, HasSubstr(" -l backend -x -a 'memfd posix sysv "));
 }
 
 TEST(ShmUsageTest, CompletionScriptsAreValidAndKnowTheVerbs) {
