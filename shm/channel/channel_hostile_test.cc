@@ -165,7 +165,8 @@ void ReadBesideAHostileRing(SlowPolicy policy, bool checksums) {
     ASSERT_TRUE(lie("a lie"));
     const Scribbler scribbler(ring.header(), ring.size_bytes,
                               sizeof(layout::RingHeader) / 8, 64, seed);
-    for (uint64_t i = 0; scribbler.writes() < Effort(kWrites); ++i) {
+    const uint64_t writes = Effort(kWrites);
+    for (uint64_t i = 0; scribbler.writes() < writes; ++i) {
       const std::string text = std::to_string(i);
       // It would be cut off for that alone.
       if (policy != SlowPolicy::kCutOff) lie(text);
@@ -208,8 +209,9 @@ void PublishToAHostileReader(SlowPolicy policy) {
       hostile.page.get(), hostile.generation, /*writable=*/true));
   const Scribbler scribbler(page.page(), sizeof(layout::ReaderPage),
                             sizeof(layout::ReaderHeader) / 8, 8, 20261129);
+  const uint64_t writes = Effort(10 * kWrites);
   uint64_t next = 0;
-  for (int round = 0; scribbler.writes() < Effort(10 * kWrites); ++round) {
+  for (int round = 0; scribbler.writes() < writes; ++round) {
     const std::string text(static_cast<size_t>(round % 4000), 'x');
     const absl::Time begin = absl::Now();
     const auto sent = publisher->Publish(text, {}, begin + kPatience);
@@ -256,7 +258,8 @@ TEST(ChannelHostileTest, ClaimsOfAQueue) {
   auto publisher = MadeChannel::Checked(RingPublisher::Open(std::move(parts)));
   {
     const Scribbler scribbler(claims.header(), 128, 8, 8, 20261130);
-    for (int round = 0; scribbler.writes() < Effort(10 * kWrites); ++round) {
+    const uint64_t writes = Effort(10 * kWrites);
+    for (int round = 0; scribbler.writes() < writes; ++round) {
       const std::string text(static_cast<size_t>(round % 1000), 'x');
       publisher->Publish(text, {}, absl::Now() + kPatience)
           .status()

@@ -56,8 +56,8 @@ class ListTest(DaemonCase):
         for _ in range(5):
             made += self.ok("BatchCreateSegments", {
                 "parent": PARENT, "requests": requests})["segments"]
-        for segment in made:
-            self.addCleanup(self.remove, segment["name"])
+        self.addCleanup(self.ok, "BatchDeleteSegments", {
+            "parent": PARENT, "names": [segment["name"] for segment in made]})
         listed, token, pages = [], None, 0
         while token != "":
             names, token = self.listed(filter=self.mine, page_size=1000,
