@@ -1,9 +1,7 @@
 #include "server/rpc/commands_from_proto.h"
 
-#include <google/protobuf/descriptor.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-#include <google/protobuf/message.h>
 #include <sodium.h>
 
 #include <algorithm>
@@ -16,6 +14,7 @@
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
+#include "server/rpc/immutable_fields.h"
 #include "server/rpc/options_from_proto.h"
 #include "server/rpc/page.h"
 #include "server/session/session.h"
@@ -214,16 +213,16 @@ absl::StatusOr<std::vector<CreateCommand>> BatchFromProto(
 
 // What is taken up stays as it is: to ask for anything of it is a mistake.
 absl::Status CheckNothingIsAskedOf(const v1::Segment& segment) {
-  constexpr const char* kOfCreates[] = {
-      "page_size_bytes", "allocation",   "populate",    "lock_in_memory",
-      "numa_policy",     "resizable",    "mode",        "huge_page_advice",
-      "owner",           "group",        "seal_policy", "lifetime",
-      "revocable",       "owner_session"};
-  for (const char* const name : kOfCreates) {
-    const google::protobuf::FieldDescriptor* const field =
-        v1::Segment::descriptor()->FindFieldByName(name);
-    if (segment.GetReflection()->HasField(segment, field)) {
-      return InvalidField(absl::StrCat("segment.", name), reason::kFieldInvalid,
+  const std::set<std::string> names = {"backend", "posix_name", "sysv_key",
+                                       "file_path"};
+  const std::set<std::string> ownership = {"mode", "owner", "group"};
+  for (const auto* const field : SetFields(segment)) {
+    const bool is_asked = IsImmutable(*field)
+                              ? names.count(field->name()) == 0
+                              : ownership.count(field->name()) != 0;
+    if (is_asked) {
+      return InvalidField(absl::StrCat("segment.", field->name()),
+                          reason::kFieldInvalid,
                           "cannot be given to what is adopted");
     }
   }

@@ -1,8 +1,5 @@
 #include "server/rpc/segment_service.h"
 
-#include <google/protobuf/descriptor.h>
-#include <google/protobuf/message.h>
-
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -14,6 +11,7 @@
 #include "server/attach/handle_proto.h"
 #include "server/rpc/commands_from_proto.h"
 #include "server/rpc/fill_segment.h"
+#include "server/rpc/immutable_fields.h"
 #include "server/rpc/options_from_proto.h"
 #include "server/rpc/segment_to_proto.h"
 
@@ -45,20 +43,15 @@ std::string TakeField(v1::Segment& from,
 // it is, as who changes what was read does.
 absl::Status CheckNothingElseChanges(const Segment& segment,
                                      v1::Segment wanted) {
-  constexpr const char* kForGood[] = {
-      "size_bytes", "page_size_bytes",  "backend",     "allocation",
-      "posix_name", "sysv_key",         "file_path",   "resizable",
-      "populate",   "lock_in_memory",   "numa_policy", "seal_policy",
-      "lifetime",   "huge_page_advice", "revocable",   "owner_session"};
   v1::Segment is;
   SegmentToProto(segment, &is);
-  for (const char* const name : kForGood) {
-    const auto* const field = v1::Segment::descriptor()->FindFieldByName(name);
-    if (!wanted.GetReflection()->HasField(wanted, field)) continue;
+  for (const auto* const field : SetFields(wanted)) {
+    // ResizeSegment alone changes the size.
+    if (!IsImmutable(*field) && field->name() != "size_bytes") continue;
     if (TakeField(wanted, field) == TakeField(is, field)) continue;
-    return InvalidField(absl::StrCat("segment.", name),
+    return InvalidField(absl::StrCat("segment.", field->name()),
                         reason::kFieldNotUpdatable, "cannot be changed")
-        .With("path", name);
+        .With("path", field->name());
   }
   return absl::OkStatus();
 }
