@@ -165,6 +165,21 @@ TEST_F(CallTest, ServersThatHaveGoneFailTheCallAtOnce) {
             reason::kServerGone);
 }
 
+// As when the daemon was away while the client joined.
+TEST_F(CallTest, ResponseBeforeItsRingCouldBeHadIsRead) {
+  auto server = Server();
+  channel.Refuse(PartKind::kRing, true);
+  auto client = Client();
+  const uint64_t call = *client->Start(request, kNow);
+  EXPECT_EQ(GetErrorReason(client->Next(call, kNow).status()),
+            reason::kNoMessage);
+  channel.Refuse(PartKind::kRing, false);
+  Answer(*server);
+  const auto answered = client->Next(call, Soon());
+  ASSERT_TRUE(answered.ok()) << answered.status();
+  EXPECT_EQ(TextOf(answered->message), request);
+}
+
 TEST_F(CallTest, CancelledCallsAreNotAnswered) {
   auto server = Server();
   auto client = Client();

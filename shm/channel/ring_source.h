@@ -62,7 +62,9 @@ class BasicRingSource {
   // with its first message when that came after this subscriber.
   void Begin() {
     const uint64_t oldest = Oldest();
-    if (reader_->claims) {
+    // A response may be there already: who calls may come by its server's ring
+    // only after it, if the daemon was away. Those to others are passed over.
+    if (reader_->claims || reader_->kind == layout::ChannelKind::kCall) {
       next_ = oldest;
     } else if (publisher_.generation < reader_->self.generation) {
       const uint64_t published =

@@ -251,8 +251,7 @@ class Soak:
         before = self._take_ledger()
         self.actors = [(role, self._new(role)) for role in (
             "block", "block", "drop_oldest", "consumer", "consumer", "camera",
-            "camera", "producer") + (
-                ("server", "server", "caller") if self.options.calls else ())]
+            "camera", "producer", "server", "server", "caller")]
         end = time.monotonic() + self.options.seconds
         while time.monotonic() < end:
             self._await_news()
@@ -402,9 +401,6 @@ def main():
     parser.add_argument("--program", required=True)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--every", type=float, default=0.5)
-    parser.add_argument("--calls", action="store_true",
-                        help="two servers and a caller take part, too; see "
-                        "docs/channels.md for what fails then now and then")
     parser.add_argument("--victims", nargs="*", default=[],
                         help="of these roles; of every one, and the daemon")
     parser.add_argument("--seed", type=int, default=int(time.time()))
