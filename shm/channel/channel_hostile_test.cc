@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -31,6 +32,8 @@ using layout::SlowPolicy;
 
 constexpr int kSeeds = 12;
 constexpr uint64_t kWrites = 20000;  // for each seed, at least
+// With fewer it may be that none is met.
+constexpr uint64_t kFewestWrites = 5000;
 constexpr absl::Duration kPatience = absl::Milliseconds(1);
 
 ChannelFields Fields(ChannelKind kind, bool checksums) {
@@ -165,7 +168,7 @@ void ReadBesideAHostileRing(SlowPolicy policy, bool checksums) {
     ASSERT_TRUE(lie("a lie"));
     const Scribbler scribbler(ring.header(), ring.size_bytes,
                               sizeof(layout::RingHeader) / 8, 64, seed);
-    const uint64_t writes = Effort(kWrites);
+    const uint64_t writes = std::max(Effort(kWrites), kFewestWrites);
     for (uint64_t i = 0; scribbler.writes() < writes; ++i) {
       const std::string text = std::to_string(i);
       // It would be cut off for that alone.
