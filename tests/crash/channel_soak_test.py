@@ -42,18 +42,13 @@ def parse(line):
     return words[0], int(words[1])
 
 
-class Actor:
-    """A program `shm VERB` and the thread that talks to it."""
+class Life:
+    """Who takes part, by _run() in a thread of its own."""
 
-    def __init__(self, soak, life, *arguments, policy=None):
-        self.life, self.policy = life, policy
-        self.number = soak.lives
+    def __init__(self, life):
+        self.life = life
         self.was_killed = False
         self.error = None
-        self.process = subprocess.Popen(
-            [soak.program, *arguments], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=soak.environment())
         self._thread = threading.Thread(target=self._run_noting_errors)
 
     def start(self):
@@ -65,6 +60,19 @@ class Actor:
             self._run()
         except Exception as error:  # pylint: disable=broad-except
             self.error = error
+
+
+class Actor(Life):
+    """A program `shm VERB` and the thread that talks to it."""
+
+    def __init__(self, soak, life, *arguments, policy=None):
+        super().__init__(life)
+        self.policy = policy
+        self.number = soak.lives
+        self.process = subprocess.Popen(
+            [soak.program, *arguments], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=soak.environment())
 
     def has_ended(self):
         return self.process.poll() is not None
@@ -152,29 +160,20 @@ class Sink(Actor):
             self.lines += 1
 
 
-class Caller:
+class Caller(Life):
     """Makes one call after another, each by a program of its own, and checks
     that it gets back what it sent."""
 
     def __init__(self, soak, life):
-        self._soak, self.life = soak, life
-        self.was_killed = False
-        self.error = None
+        super().__init__(life)
+        self._soak = soak
         self.answers = self.failures = 0
         self._ending = threading.Event()
         self._process = None
-        self._thread = threading.Thread(target=self._run_noting_errors)
 
-    def start(self):
-        self._thread.start()
-        return self
-
-    def _run_noting_errors(self):
-        try:
-            while not self._ending.is_set():
-                self._call(line_of(self.life, self.answers + self.failures))
-        except Exception as error:  # pylint: disable=broad-except
-            self.error = error
+    def _run(self):
+        while not self._ending.is_set():
+            self._call(line_of(self.life, self.answers + self.failures))
 
     def _call(self, line):
         with subprocess.Popen(
