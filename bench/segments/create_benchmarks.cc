@@ -113,7 +113,17 @@ void TimeClientCreate(benchmark::State& state, Daemon& daemon,
     const SegmentSpec spec = daemon.NewSpec(kind.backend, kind.size_bytes);
     Segment made;
     watch.Time([&] { made = Require(daemon.client().Create(spec)); });
-    daemon.Delete(made.name);
+    Require(daemon.client().Delete(made.name));
+  }
+}
+
+void TimeClientDelete(benchmark::State& state, Daemon& daemon,
+                      const Kind& kind) {
+  Stopwatch watch(state);
+  for (auto _ : state) {
+    const Segment made = Require(
+        daemon.client().Create(daemon.NewSpec(kind.backend, kind.size_bytes)));
+    watch.Time([&] { Require(daemon.client().Delete(made.name)); });
   }
 }
 
@@ -326,6 +336,7 @@ void RegisterKind(Daemon& daemon, const std::string& folder, const Kind& kind) {
       {"delete", TimeDelete},
       {"create_delete", TimeCreateDelete},
       {"client_create", TimeClientCreate},
+      {"client_delete", TimeClientDelete},
   };
   for (const v1::SegmentView view : {v1::BASIC, v1::IDENTITY}) {
     AddCreate(

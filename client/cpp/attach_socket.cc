@@ -1,6 +1,7 @@
 #include "client/cpp/attach_socket.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -434,6 +435,12 @@ absl::StatusOr<v1::BatchCreateSegmentsResponse> AttachSocket::CreateBatch(
   return std::move(*reply.mutable_created_batch());
 }
 
+absl::Status AttachSocket::Delete(const v1::DeleteSegmentRequest& request) {
+  v1::AttachRequest wrapped;
+  *wrapped.mutable_delete_() = request;
+  return Ask(wrapped).status();
+}
+
 void AttachSocket::Detach(uint64_t attachment_id) {
   SHMD_FAILPOINT("client.detach");
   const absl::Status sent = Send(DetachDatagram(attachment_id), MSG_DONTWAIT);
@@ -466,6 +473,13 @@ void AttachSocket::AwaitDetaches() {
     detaches_unseen_ = false;
   }
   Answers();
+}
+
+bool AttachSocket::IsConnected() const {
+  pollfd end{};
+  end.fd = socket_.get();
+  end.events = POLLRDHUP;
+  return poll(&end, 1, 0) == 0;
 }
 
 bool AttachSocket::Answers() {

@@ -100,7 +100,10 @@ class AttachSocket {
   absl::StatusOr<v1::Segment> Create(const v1::CreateSegmentRequest& request);
   absl::StatusOr<v1::BatchCreateSegmentsResponse> CreateBatch(
       const v1::BatchCreateSegmentsRequest& request);
-  // Whether a request is small enough for them.
+  // Deletes a segment, after what was detached. An answer that does not come
+  // tells nothing, and REQUEST_INVALID that only a call does it.
+  absl::Status Delete(const v1::DeleteSegmentRequest& request);
+  // Whether a request is small enough for these.
   static bool Takes(const google::protobuf::MessageLite& request);
 
   // Has the daemon look at this session's ring; never blocks. A socket that is
@@ -116,6 +119,8 @@ class AttachSocket {
   void AwaitDetaches();
   // Whether the daemon is still at the other end: asks it something.
   bool Answers();
+  // Whether it has not hung up: asks the kernel.
+  bool IsConnected() const;
 
   // Whether the peer has hung up, as far as a call has noticed.
   bool lost() const;

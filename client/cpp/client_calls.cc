@@ -168,12 +168,18 @@ absl::StatusOr<Segment> Client::Update(absl::string_view name,
 
 absl::Status Client::Delete(absl::string_view name,
                             const DeleteOptions& options) {
-  impl_->AwaitDetaches();
   SHMD_FAILPOINT("client.delete");
   v1::DeleteSegmentRequest request;
   request.set_name(impl_->FullName(name));
   request.set_force(options.force);
   request.set_etag(options.etag);
+  if (AttachSocket::Takes(request)) {
+    const absl::Status answer = impl_->AskOnce(
+        [&](AttachSocket& socket) { return socket.Delete(request); });
+    if (GetErrorReason(answer) != reason::kRequestInvalid) return answer;
+  } else {
+    impl_->AwaitDetaches();
+  }
   google::protobuf::Empty reply;
   return impl_->Call(&SegmentStub::DeleteSegment, request, reply,
                      Repeat::kHarmful);

@@ -193,5 +193,11 @@ absl::Status Client::Impl::Ask(
   });
 }
 
+absl::Status Client::Impl::AskOnce(
+    const std::function<absl::Status(AttachSocket&)>& ask) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<SessionLink> link, Link());
+  return link->ExchangeOnce(ask);
+}
+
 }  // namespace client
 }  // namespace shmd

@@ -122,6 +122,9 @@ class Client::Impl {
   absl::Status Ask(bool in_session, const NameSession& name,
                    const std::function<absl::Status(AttachSocket&)>& ask);
 
+  // Has `ask` make one that is not made again (SessionLink::ExchangeOnce).
+  absl::Status AskOnce(const std::function<absl::Status(AttachSocket&)>& ask);
+
   // Of the segment or channel of that name.
   absl::StatusOr<NewGrant> CreateGrant(const std::string& parent,
                                        const GrantSpec& spec);

@@ -303,6 +303,18 @@ absl::Status SessionLink::Exchange(
       .status();
 }
 
+absl::Status SessionLink::ExchangeOnce(
+    const std::function<absl::Status(AttachSocket&)>& ask) {
+  ASSIGN_OR_RETURN(std::shared_ptr<AttachSocket> socket, AwaitSocket());
+  while (!socket->IsConnected()) {
+    Drop(socket);
+    ASSIGN_OR_RETURN(socket, AwaitSocket());
+  }
+  absl::Status answer = ask(*socket);
+  if (!answer.ok() && socket->lost()) Drop(socket);
+  return answer;
+}
+
 void SessionLink::Detach(uint64_t hold) {
   if (!owned_by_this_process()) return;
   std::shared_ptr<AttachSocket> socket;

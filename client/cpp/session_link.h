@@ -71,6 +71,10 @@ class SessionLink {
   // Has `ask` make a request of the connection, again of the next one if the
   // daemon goes away before it has answered.
   absl::Status Exchange(const std::function<absl::Status(AttachSocket&)>& ask);
+  // The same once, for what would do harm when it is done again: not on a
+  // connection that has ended, and not again when the answer is lost.
+  absl::Status ExchangeOnce(
+      const std::function<absl::Status(AttachSocket&)>& ask);
   // Ends a hold; never blocks.
   void Detach(uint64_t hold);
   // Whether the daemon counts a hold. Once false, never true again.

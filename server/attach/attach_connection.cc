@@ -14,7 +14,7 @@
 #include "server/attach/handle_proto.h"
 #include "server/attach/status_to_proto.h"
 #include "server/rpc/channel_proto.h"
-#include "server/rpc/create_segments.h"
+#include "server/rpc/shared_calls.h"
 #include "shm/sys/socket.h"
 
 namespace shmd {
@@ -77,6 +77,7 @@ bool IsCall(const v1::AttachRequest& request) {
     case v1::AttachRequest::kJoin:
     case v1::AttachRequest::kCreate:
     case v1::AttachRequest::kCreateBatch:
+    case v1::AttachRequest::kDelete:
       return true;
     default:
       return false;
@@ -107,6 +108,28 @@ bool AttachConnection::ServeWaiting() {
   return true;
 }
 
+template <typename Fill>
+bool AttachConnection::Reply(const Fill& fill) {
+  reply_.Clear();
+  reply_.set_sequence(request_.sequence());
+  std::vector<UniqueFd> fds;
+  const absl::Status status = fill(&fds);
+  if (!status.ok()) {
+    reply_.clear_attachment();
+    reply_.clear_welcome();
+    reply_.clear_joined();
+    reply_.clear_created();
+    reply_.clear_created_batch();
+    *reply_.mutable_error() = StatusToProto(status);
+    fds.clear();
+  }
+  SHMD_FAILPOINT("attach.send");
+  const bool sent =
+      sys::SendDatagram(socket_.get(), reply_.SerializeAsString(), fds).ok();
+  SHMD_FAILPOINT("attach.sent");
+  return sent;
+}
+
 bool AttachConnection::ServeOne(absl::string_view datagram) {
   if (!request_.ParseFromArray(datagram.data(),
                                static_cast<int>(datagram.size()))) {
@@ -120,6 +143,10 @@ bool AttachConnection::ServeOne(absl::string_view datagram) {
     wake_(session_.id);
     return true;
   }
+  if (request_.action_case() == v1::AttachRequest::kDelete &&
+      DeleteSegmentAtOnce(*registry_, caller_, request_.delete_())) {
+    return Reply([](std::vector<UniqueFd>*) { return absl::OkStatus(); });
+  }
   is_deferred_ = MayWait();
   return is_deferred_ || SendAnswer();
 }
@@ -130,6 +157,7 @@ bool AttachConnection::MayWait() const {
     case v1::AttachRequest::kJoin:
       return channels_ != nullptr && channels_->MayWait();
     case v1::AttachRequest::kLeave:
+    case v1::AttachRequest::kDelete:
       return true;
     case v1::AttachRequest::kCreate:
       return CreateSegmentMayWait(*registry_, request_.create());
@@ -146,24 +174,7 @@ bool AttachConnection::ServeDeferred() {
 }
 
 bool AttachConnection::SendAnswer() {
-  reply_.Clear();
-  reply_.set_sequence(request_.sequence());
-  std::vector<UniqueFd> fds;
-  const absl::Status status = Answer(&fds);
-  if (!status.ok()) {
-    reply_.clear_attachment();
-    reply_.clear_welcome();
-    reply_.clear_joined();
-    reply_.clear_created();
-    reply_.clear_created_batch();
-    *reply_.mutable_error() = StatusToProto(status);
-    fds.clear();
-  }
-  SHMD_FAILPOINT("attach.send");
-  const bool sent =
-      sys::SendDatagram(socket_.get(), reply_.SerializeAsString(), fds).ok();
-  SHMD_FAILPOINT("attach.sent");
-  return sent;
+  return Reply([this](std::vector<UniqueFd>* fds) { return Answer(fds); });
 }
 
 void AttachConnection::LetGo(uint64_t attachment_id) {
@@ -192,6 +203,9 @@ absl::Status AttachConnection::Answer(std::vector<UniqueFd>* fds) {
     case v1::AttachRequest::kCreateBatch:
       return CreateBatch(request_.mutable_create_batch(),
                          reply_.mutable_created_batch());
+    case v1::AttachRequest::kDelete:
+      return DeleteSegment(*registry_, caller_, request_.delete_(),
+                           LetThrough::kShort);
     case v1::AttachRequest::kHello:
       if (is_first) return Greet(request_.hello(), reply_.mutable_welcome());
       return InvalidField("hello", reason::kRequestInvalid,

@@ -59,6 +59,9 @@ class AttachConnection {
   bool ServeOne(absl::string_view datagram);
   bool MayWait() const;
   bool SendAnswer();
+  // Sends what `fill` makes of the reply, or its error.
+  template <typename Fill>
+  bool Reply(const Fill& fill);
   absl::Status Answer(std::vector<UniqueFd>* fds);
   absl::Status Greet(const v1::Hello& request, v1::Welcome* welcome);
   // Where it asks to, else where it may at all; a session that was resumed

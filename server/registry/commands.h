@@ -80,6 +80,8 @@ struct RemoveCommand {
   std::string etag;  // of the only one
   bool force = false;
   bool revoke_memory = false;  // implies force
+  // Refuses what is larger, and mapped files, which wait for their storage.
+  uint64_t most_bytes = UINT64_MAX;
 };
 
 struct HandleCommand {

@@ -19,6 +19,13 @@ absl::Status CheckRemovable(const SegmentEntry& entry,
                             const RemoveCommand& command, bool disown) {
   const Segment& segment = *entry.segment;
   if (segment.role != SegmentRole::kOrdinary) return SegmentReserved(segment);
+  if (command.most_bytes != UINT64_MAX &&
+      (segment.options.backend == BackendKind::kMappedFile ||
+       segment.options.size_bytes > command.most_bytes)) {
+    return InvalidField("name", reason::kRequestInvalid,
+                        "is of a segment that is deleted by a call alone: a "
+                        "mapped file, or larger than 1 MiB");
+  }
   if (disown) {
     if (segment.options.backend != BackendKind::kMemfd) {
       return absl::OkStatus();

@@ -21,16 +21,6 @@ namespace {
 // Clients take no message of more than 4 MiB unless they are told to.
 constexpr size_t kMostPageBytes = 3 << 20;
 
-absl::StatusOr<RemoveCommand> RemoveOne(const std::string& name, bool force,
-                                        const std::string& etag) {
-  RemoveCommand command;
-  ASSIGN_OR_RETURN(SegmentName parsed, ParseSegmentName("name", name));
-  command.names.push_back(std::move(parsed));
-  command.force = force;
-  command.etag = etag;
-  return command;
-}
-
 // The value of one field, as bytes; the message loses it.
 std::string TakeField(v1::Segment& from,
                       const google::protobuf::FieldDescriptor* field) {
@@ -128,19 +118,13 @@ absl::Status SegmentService::RenewLease(const Caller& caller,
 absl::Status SegmentService::DeleteSegment(
     const Caller& caller, const v1::DeleteSegmentRequest& request,
     google::protobuf::Empty*) {
-  ASSIGN_OR_RETURN(RemoveCommand command,
-                   RemoveOne(request.name(), request.force(), request.etag()));
-  command.revoke_memory = request.revoke_memory();
-  return registry_->Delete(caller, command);
+  return shmd::DeleteSegment(*registry_, caller, request, LetThrough::kAll);
 }
 
 bool SegmentService::DeleteSegmentAtOnce(
     const Caller& caller, const v1::DeleteSegmentRequest& request,
     google::protobuf::Empty*) {
-  if (request.revoke_memory()) return false;
-  const absl::StatusOr<RemoveCommand> command =
-      RemoveOne(request.name(), request.force(), request.etag());
-  return command.ok() && registry_->DeleteAtOnce(caller, *command);
+  return shmd::DeleteSegmentAtOnce(*registry_, caller, request);
 }
 
 absl::Status SegmentService::SealSegment(const Caller& caller,
@@ -191,8 +175,10 @@ absl::Status SegmentService::AdoptSegment(
 absl::Status SegmentService::DisownSegment(
     const Caller& caller, const v1::DisownSegmentRequest& request,
     google::protobuf::Empty*) {
-  ASSIGN_OR_RETURN(const RemoveCommand command,
-                   RemoveOne(request.name(), false, request.etag()));
+  RemoveCommand command;
+  ASSIGN_OR_RETURN(SegmentName name, ParseSegmentName("name", request.name()));
+  command.names.push_back(std::move(name));
+  command.etag = request.etag();
   return registry_->Disown(caller, command);
 }
 

@@ -5,7 +5,7 @@
 
 #include "server/access/connection_table.h"
 #include "server/registry/segment_registry.h"
-#include "server/rpc/create_segments.h"
+#include "server/rpc/shared_calls.h"
 #include "server/rpc/method_set.h"
 #include "server/rpc/reply_stream.h"
 #include "server/rpc/rpc_service.h"

@@ -1,6 +1,6 @@
 // Which methods SegmentService has, and which of them may wait.
 
-#include "server/rpc/create_segments.h"
+#include "server/rpc/shared_calls.h"
 #include "server/rpc/fill_segment.h"
 #include "server/rpc/find_caller.h"
 #include "server/rpc/segment_service.h"

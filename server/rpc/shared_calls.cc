@@ -1,4 +1,4 @@
-#include "server/rpc/create_segments.h"
+#include "server/rpc/shared_calls.h"
 
 #include <algorithm>
 #include <utility>
@@ -57,6 +57,17 @@ absl::Status CheckLetThrough(LetThrough let_through,
   return absl::OkStatus();
 }
 
+absl::StatusOr<RemoveCommand> RemovalFromProto(
+    const v1::DeleteSegmentRequest& request) {
+  RemoveCommand command;
+  ASSIGN_OR_RETURN(SegmentName name, ParseSegmentName("name", request.name()));
+  command.names.push_back(std::move(name));
+  command.force = request.force();
+  command.etag = request.etag();
+  command.revoke_memory = request.revoke_memory();
+  return command;
+}
+
 }  // namespace
 
 absl::Status CreateSegment(SegmentRegistry& registry, const Caller& caller,
@@ -98,6 +109,21 @@ absl::Status BatchCreateSegments(SegmentRegistry& registry,
     FillBrief(registry, caller, *view.segment, extent, segment);
   }
   return absl::OkStatus();
+}
+
+absl::Status DeleteSegment(SegmentRegistry& registry, const Caller& caller,
+                           const v1::DeleteSegmentRequest& request,
+                           LetThrough let_through) {
+  ASSIGN_OR_RETURN(RemoveCommand command, RemovalFromProto(request));
+  if (let_through == LetThrough::kShort) command.most_bytes = kMostShortBytes;
+  return registry.Delete(caller, command);
+}
+
+bool DeleteSegmentAtOnce(SegmentRegistry& registry, const Caller& caller,
+                         const v1::DeleteSegmentRequest& request) {
+  if (request.revoke_memory()) return false;
+  const absl::StatusOr<RemoveCommand> command = RemovalFromProto(request);
+  return command.ok() && registry.DeleteAtOnce(caller, *command);
 }
 
 // The keeper's queue may be full, and a memfd that is kept is recorded, which

@@ -1,5 +1,5 @@
-#ifndef SHMD_SERVER_RPC_CREATE_SEGMENTS_H_
-#define SHMD_SERVER_RPC_CREATE_SEGMENTS_H_
+#ifndef SHMD_SERVER_RPC_SHARED_CALLS_H_
+#define SHMD_SERVER_RPC_SHARED_CALLS_H_
 
 #include <cstdint>
 
@@ -10,12 +10,12 @@
 
 namespace shmd {
 
-// CreateSegment and BatchCreateSegments, for both sockets: decode, call the
-// registry, encode.
+// The calls that both sockets have: decode, call the registry, encode.
 
 // What of them is let through. The attach socket has few threads for what may
 // wait, so only what is short: no mapped files, which wait for the storage, and
-// at most kMostShortBytes of pages to be reserved; REQUEST_INVALID for others.
+// at most kMostShortBytes of pages to be reserved or given back;
+// REQUEST_INVALID for others.
 enum class LetThrough { kAll, kShort };
 inline constexpr uint64_t kMostShortBytes = 1 << 20;
 
@@ -28,6 +28,14 @@ absl::Status BatchCreateSegments(SegmentRegistry& registry,
                                  LetThrough let_through,
                                  v1::BatchCreateSegmentsResponse* reply);
 
+absl::Status DeleteSegment(SegmentRegistry& registry, const Caller& caller,
+                           const v1::DeleteSegmentRequest& request,
+                           LetThrough let_through);
+// Does that when it takes a few system calls that never wait; false when
+// nothing was done.
+bool DeleteSegmentAtOnce(SegmentRegistry& registry, const Caller& caller,
+                         const v1::DeleteSegmentRequest& request);
+
 // Whether the request has to wait for more than a few system calls.
 bool CreateSegmentMayWait(const SegmentRegistry& registry,
                           const v1::CreateSegmentRequest& request);
@@ -36,4 +44,4 @@ bool BatchCreateSegmentsMayWait(const SegmentRegistry& registry,
 
 }  // namespace shmd
 
-#endif  // SHMD_SERVER_RPC_CREATE_SEGMENTS_H_
+#endif  // SHMD_SERVER_RPC_SHARED_CALLS_H_
