@@ -139,10 +139,11 @@ def host_repositories():
     _pkg_config_libraries(name = "openssl", targets = {"crypto": ["libcrypto"]})
     _pkg_config_libraries(name = "png", targets = {"png": ["libpng"]})
     _pkg_config_libraries(name = "numa", targets = {"numa": ["numa"]})
+    _pkg_config_libraries(name = "jemalloc", targets = {"jemalloc": ["jemalloc"]})
     _static_closure(
         name = "static_libraries",
         packages = [package for part in _ABSL.values() for package in part] +
-                   ["grpc++", "protobuf", "libsodium", "sqlite3", "libcrypto", "numa"],
+                   ["grpc++", "protobuf", "libsodium", "sqlite3", "libcrypto", "numa", "jemalloc"],
     )
     _header_library(name = "cli11", target = "cli11", header = "/usr/include/CLI/CLI.hpp")
     _header_library(name = "json", target = "json", header = "/usr/include/nlohmann/json.hpp")

@@ -93,14 +93,18 @@ bool operator==(const Handle& a, const Handle& b) {
 }
 
 std::string EncodeHandle(const Handle& handle) {
+  std::string text;
+  EncodeHandle(handle, &text);
+  return text;
+}
+
+void EncodeHandle(const Handle& handle, std::string* text) {
   HandleBytes bytes(handle);
   bytes.AppendArray(handle.signature);
-  std::string text;
   // Once, with room for the prefix.
-  text.reserve(kPrefix.size() + (bytes.size() + 2) / 3 * 4);
-  absl::WebSafeBase64Escape(bytes.view(), &text);
-  text.insert(0, kPrefix.data(), kPrefix.size());
-  return text;
+  text->reserve(kPrefix.size() + (bytes.size() + 2) / 3 * 4);
+  absl::WebSafeBase64Escape(bytes.view(), text);
+  text->insert(0, kPrefix.data(), kPrefix.size());
 }
 
 absl::StatusOr<Handle> DecodeHandle(absl::string_view text) {

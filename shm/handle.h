@@ -56,6 +56,8 @@ inline constexpr size_t kMaxHandleTextBytes = 256;
 
 // The text form of `handle`, whose namespace has 1 to 63 bytes.
 std::string EncodeHandle(const Handle& handle);
+// The same in place of `text`, whose room it uses.
+void EncodeHandle(const Handle& handle, std::string* text);
 
 // The handle that `text` stands for; HANDLE_INVALID (INVALID_ARGUMENT) when it
 // is not of the form. Says nothing of the signature.

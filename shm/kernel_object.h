@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -34,13 +35,35 @@ struct ObjectName {
   uint64_t inode = 0;
 };
 
+// The size of a memfd that is yet to be made; 0 once it is. May be moved while
+// one thread alone has it.
+class LateSize {
+ public:
+  LateSize() = default;
+  explicit LateSize(uint64_t bytes) : bytes_(bytes) {}
+  LateSize(LateSize&& other) noexcept : bytes_(other.Get()) {}
+  LateSize& operator=(LateSize&& other) noexcept {
+    bytes_.store(other.Get(), std::memory_order_relaxed);
+    return *this;
+  }
+
+  uint64_t Get() const { return bytes_.load(std::memory_order_acquire); }
+  void Clear() { bytes_.store(0, std::memory_order_release); }
+
+ private:
+  std::atomic<uint64_t> bytes_{0};
+};
+
 // One kernel object as the daemon holds it: its name, and for a memfd the only
 // descriptor that keeps it alive. Owned by the registry; const members are
 // safe from many threads.
 struct KernelObject {
   ObjectName name;
   uint64_t page_size_bytes = 0;
-  UniqueFd memfd;                       // MEMFD only, read-write
+  UniqueFd memfd;  // MEMFD only, read-write
+  // MEMFD only. Until somebody opens it, `memfd` may be but a number that is
+  // kept for it.
+  mutable LateSize late;
   int first_seals = 0;                  // MEMFD only, those of its creation
   std::shared_ptr<LockedPages> locked;  // with lock_in_memory
   // POSIX only. Open since Make, so that Finish need not find the object again.

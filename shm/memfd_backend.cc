@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <memory>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
@@ -36,8 +38,67 @@ int InitialSeals(const SegmentOptions& options) {
 
 }  // namespace
 
+bool MemfdBackend::RecentFileSize::Allows(uint64_t bytes) const {
+  constexpr int64_t kMomentNs = 1000000;
+  const int64_t at_ns = at_ns_.load(std::memory_order_acquire);
+  return at_ns != INT64_MIN &&
+         ReadClockNs(CLOCK_MONOTONIC) - at_ns < kMomentNs &&
+         bytes <= bytes_.load(std::memory_order_relaxed);
+}
+
+void MemfdBackend::RecentFileSize::Note(uint64_t bytes) {
+  bytes_.store(bytes, std::memory_order_relaxed);
+  at_ns_.store(ReadClockNs(CLOCK_MONOTONIC), std::memory_order_release);
+}
+
+MemfdBackend::MemfdBackend(uint64_t memory_reserve_bytes, bool identify)
+    : memory_reserve_bytes_(memory_reserve_bytes), identify_(identify) {
+  absl::StatusOr<UniqueFd> made =
+      sys::MemfdCreate(BasePageSizeBytes(), &kernel_seals_);
+  if (made.ok()) stand_in_ = *std::move(made);
+}
+
+bool MemfdBackend::MayBeLate(const SegmentOptions& options) const {
+  return options.may_be_late && !identify_ && stand_in_.valid() &&
+         options.allocation == Allocation::kLazy &&
+         options.numa.mode == NumaMode::kNone &&
+         options.page_size_bytes == BasePageSizeBytes();
+}
+
+absl::StatusOr<KernelObject> MemfdBackend::MakeLate(
+    const SegmentOptions& options) const {
+  // All that could be in the way later: the file's size, and a descriptor.
+  if (!file_sizes_.Allows(options.size_bytes)) {
+    RETURN_IF_ERROR(CheckFileSize(options.size_bytes));
+    file_sizes_.Note(options.size_bytes);
+  }
+  KernelObject object;
+  object.page_size_bytes = options.page_size_bytes;
+  ASSIGN_OR_RETURN(object.memfd, sys::Duplicate(stand_in_.get()));
+  object.late = LateSize(options.size_bytes);
+  object.first_seals = kernel_seals_ | InitialSeals(options);
+  return object;
+}
+
+absl::StatusOr<int> MemfdBackend::Descriptor(const KernelObject& object) const {
+  const int fd = object.memfd.get();
+  if (object.late.Get() == 0) return fd;
+  const std::lock_guard<std::mutex> lock(making_);
+  const uint64_t size_bytes = object.late.Get();
+  if (size_bytes == 0) return fd;
+  ASSIGN_OR_RETURN(const UniqueFd made,
+                   sys::MemfdCreate(object.page_size_bytes));
+  RETURN_IF_ERROR(sys::Ftruncate(made.get(), size_bytes));
+  RETURN_IF_ERROR(
+      sys::AddSeals(made.get(), object.first_seals & ~kernel_seals_));
+  RETURN_IF_ERROR(sys::Replace(fd, made.get()));
+  object.late.Clear();
+  return fd;
+}
+
 absl::StatusOr<KernelObject> MemfdBackend::Make(
     const SegmentOptions& options) const {
+  if (MayBeLate(options)) return MakeLate(options);
   const PageStore store =
       MemoryStore(options.page_size_bytes, memory_reserve_bytes_);
   // Before pages are taken; without any, ftruncate(2) says it itself.
@@ -95,7 +156,7 @@ absl::StatusOr<KernelObject> MemfdBackend::Reopen(const ObjectName&,
 
 absl::StatusOr<ObjectRef> MemfdBackend::Open(const KernelObject& object,
                                              Access access) const {
-  const int fd = object.memfd.get();
+  ASSIGN_OR_RETURN(const int fd, Descriptor(object));
   if (access == Access::kReadWrite) {
     ASSIGN_OR_RETURN(UniqueFd writer, sys::Duplicate(fd));
     return ObjectRef(std::move(writer));
@@ -110,13 +171,14 @@ absl::Status MemfdBackend::Remove(const KernelObject&) const {
 }
 
 absl::Status MemfdBackend::Revoke(const KernelObject& object) const {
-  return sys::Ftruncate(object.memfd.get(), 0);
+  ASSIGN_OR_RETURN(const int fd, Descriptor(object));
+  return sys::Ftruncate(fd, 0);
 }
 
 absl::Status MemfdBackend::Resize(const KernelObject& object,
                                   uint64_t size_bytes,
                                   Allocation allocation) const {
-  const int fd = object.memfd.get();
+  ASSIGN_OR_RETURN(const int fd, Descriptor(object));
   ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd));
   ASSIGN_OR_RETURN(const int seals, sys::GetSeals(fd));
   const uint64_t old_size_bytes = static_cast<uint64_t>(found.st_size);
@@ -140,7 +202,7 @@ absl::Status MemfdBackend::Resize(const KernelObject& object,
 
 absl::Status MemfdBackend::Seal(const KernelObject& object,
                                 SealExtent extent) const {
-  const int fd = object.memfd.get();
+  ASSIGN_OR_RETURN(const int fd, Descriptor(object));
   ASSIGN_OR_RETURN(const int seals, sys::GetSeals(fd));
   if (extent == SealExtent::kNewWriters) {
     if ((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0) {
@@ -178,7 +240,18 @@ std::optional<ObjectStatus> MemfdBackend::FreshStatus(
 
 absl::StatusOr<ObjectStatus> MemfdBackend::Status(const KernelObject& object,
                                                   bool with_nodes) const {
-  const int fd = object.memfd.get();
+  const uint64_t late_bytes = object.late.Get();
+  if (late_bytes != 0 && !with_nodes) {
+    ObjectStatus status;
+    status.size_bytes = late_bytes;
+    status.page_size_bytes = object.page_size_bytes;
+    status.seals = object.first_seals;
+    status.owner = geteuid();
+    status.group = getegid();
+    status.mode = 0600;
+    return status;
+  }
+  ASSIGN_OR_RETURN(const int fd, Descriptor(object));
   ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd));
   ObjectStatus status = StatusOfStat(found, object.page_size_bytes);
   ASSIGN_OR_RETURN(status.seals, sys::GetSeals(fd));

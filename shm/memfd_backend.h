@@ -1,6 +1,10 @@
 #ifndef SHMD_SHM_MEMFD_BACKEND_H_
 #define SHMD_SHM_MEMFD_BACKEND_H_
 
+#include <atomic>
+#include <mutex>
+
+#include "base/unique_fd.h"
 #include "shm/backend.h"
 
 namespace shmd {
@@ -11,8 +15,7 @@ namespace shmd {
 class MemfdBackend : public Backend {
  public:
   // `identify`: whether to find out device and inode of what is made.
-  MemfdBackend(uint64_t memory_reserve_bytes, bool identify)
-      : memory_reserve_bytes_(memory_reserve_bytes), identify_(identify) {}
+  MemfdBackend(uint64_t memory_reserve_bytes, bool identify);
 
   BackendKind kind() const override { return BackendKind::kMemfd; }
   absl::StatusOr<KernelObject> Make(
@@ -46,8 +49,31 @@ class MemfdBackend : public Backend {
                                       bool with_nodes) const override;
 
  private:
+  // What RLIMIT_FSIZE let through a millisecond ago at most: asking for each
+  // member of a batch takes as long as the rest of it. Thread-safe.
+  class RecentFileSize {
+   public:
+    bool Allows(uint64_t bytes) const;
+    void Note(uint64_t bytes);
+
+   private:
+    std::atomic<int64_t> at_ns_{INT64_MIN};
+    std::atomic<uint64_t> bytes_{0};
+  };
+
+  // Whether the memfd is nothing yet but its size and its seals.
+  bool MayBeLate(const SegmentOptions& options) const;
+  absl::StatusOr<KernelObject> MakeLate(const SegmentOptions& options) const;
+  // The object's memfd, which is made now if it was late.
+  absl::StatusOr<int> Descriptor(const KernelObject& object) const;
+
   uint64_t memory_reserve_bytes_;
   const bool identify_;
+  // Open in place of those that are late; invalid when it could not be made.
+  UniqueFd stand_in_;
+  int kernel_seals_ = 0;  // which each memfd has from the kernel
+  mutable RecentFileSize file_sizes_;
+  mutable std::mutex making_;
 };
 
 }  // namespace shmd

@@ -2,12 +2,17 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cerrno>
+#include <thread>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "base/error.h"
 #include "base/error_reason.h"
@@ -83,6 +88,102 @@ TEST_F(MemfdBackendTest, FreshStatusIsThatOfTheKernel) {
       EXPECT_EQ(fresh->locked_bytes, told->locked_bytes);
       EXPECT_EQ(fresh->kernel_attach_count, told->kernel_attach_count);
     }
+  }
+}
+
+// One that is made when it is opened first.
+class LateMemfdTest : public MemfdBackendTest {
+ protected:
+  static SegmentOptions LateOptions() {
+    SegmentOptions options = Options();
+    options.may_be_late = true;
+    return options;
+  }
+  static ino_t InodeOf(const KernelObject& object) {
+    struct stat found = {};
+    EXPECT_EQ(fstat(object.memfd.get(), &found), 0);
+    return found.st_ino;
+  }
+};
+
+TEST_F(LateMemfdTest, IsNothingUntilItIsOpened) {
+  const KernelObject a = Create(LateOptions());
+  const KernelObject b = Create(LateOptions());
+  EXPECT_EQ(InodeOf(a), InodeOf(b));
+  ASSERT_TRUE(backend_.Open(a, Access::kRead).ok());
+  EXPECT_NE(InodeOf(a), InodeOf(b));
+}
+
+TEST_F(LateMemfdTest, StatusIsWhatItBecomes) {
+  for (const bool resizable : {false, true}) {
+    SegmentOptions options = LateOptions();
+    options.resizable = resizable;
+    const KernelObject object = Create(options);
+    const auto before = backend_.Status(object, /*with_nodes=*/false);
+    ASSERT_TRUE(backend_.Open(object, Access::kRead).ok());
+    const auto after = backend_.Status(object, /*with_nodes=*/false);
+    ASSERT_TRUE(before.ok() && after.ok());
+    EXPECT_EQ(before->size_bytes, after->size_bytes);
+    EXPECT_EQ(before->page_size_bytes, after->page_size_bytes);
+    EXPECT_EQ(before->resident_bytes, after->resident_bytes);
+    EXPECT_EQ(before->seals, after->seals);
+  }
+}
+
+TEST_F(LateMemfdTest, ThoseWhoOpenItAtOnceGetTheSameMemory) {
+  for (int round = 0; round < 50; ++round) {
+    const KernelObject object = Create(LateOptions());
+    std::atomic<int> ready{0};
+    std::array<ino_t, 4> inodes = {};
+    std::vector<std::thread> threads;
+    for (ino_t& inode : inodes) {
+      threads.emplace_back([&] {
+        ++ready;
+        while (ready < 4) std::this_thread::yield();
+        const auto ref = backend_.Open(object, Access::kReadWrite);
+        struct stat found = {};
+        if (ref.ok() && fstat(std::get<UniqueFd>(*ref).get(), &found) == 0) {
+          inode = found.st_ino;
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const ino_t inode : inodes) EXPECT_EQ(inode, InodeOf(object));
+  }
+}
+
+// What could not be made later is refused at once.
+TEST_F(LateMemfdTest, RoomForItIsTakenAtItsCreation) {
+  rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 3;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto without_descriptor = backend_.Create(LateOptions());
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(GetErrorReason(without_descriptor.status()),
+            reason::kDescriptorsExhausted);
+
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit small = before;
+  small.rlim_cur = kSizeBytes - 1;
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  MemfdBackend backend(0, /*identify=*/false);
+  const auto too_large = backend.Create(LateOptions());
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(GetErrorReason(too_large.status()), reason::kFileSizeLimitExceeded);
+}
+
+TEST_F(LateMemfdTest, OnlyWhatTakesNoPagesIsLate) {
+  std::vector<SegmentOptions> all(3, LateOptions());
+  all[0].allocation = Allocation::kReserved;
+  all[1].numa.mode = NumaMode::kPreferred;
+  all[1].numa.nodes = {0};
+  all[2].may_be_late = false;
+  for (const SegmentOptions& options : all) {
+    const KernelObject object = Create(options);
+    EXPECT_EQ(object.late.Get(), 0u);
+    EXPECT_EQ(Seals(object) & F_SEAL_SHRINK, F_SEAL_SHRINK);
   }
 }
 

@@ -81,6 +81,8 @@ struct SegmentOptions {
   gid_t group = 0;
   NumaPolicy numa;
   HugePageAdvice huge_page_advice = HugePageAdvice::kUnspecified;
+  // Whether a memfd without pages may be made when it is opened first.
+  bool may_be_late = false;
   SealPolicy seal_policy = SealPolicy::kSealable;
   std::string posix_name;  // with its slash; empty: random
   uint32_t sysv_key = 0;   // 0: IPC_PRIVATE

@@ -68,6 +68,21 @@ void TimeAttach(benchmark::State& state, Daemon& daemon,
   }
 }
 
+// The first one, for which a memfd is made.
+void TimeFirstAttach(benchmark::State& state, Daemon& daemon) {
+  Stopwatch watch(state);
+  for (auto _ : state) {
+    const Segment made = Require(daemon.client().Create(
+        daemon.NewSpec(BackendKind::kMemfd, kAttachedBytes)));
+    daemon.AwaitIdle();
+    Mapped mapped;
+    watch.Time([&] { mapped = AttachAndMap(daemon, made.handle); });
+    UnmapAndDetach(daemon, std::move(mapped));
+    daemon.AwaitIdle();
+    Require(daemon.client().Delete(made.name));
+  }
+}
+
 // One after the other; the daemon takes in the detaches as it can.
 void TimeAttachDetach(benchmark::State& state, Daemon& daemon,
                       const std::string& handle) {
@@ -132,6 +147,9 @@ void RegisterAttach(const Subjects& subjects) {
                 TimeClient(state, daemon.client(), handle);
               });
   }
+  AddAttach("first_attach/memfd", [&daemon](benchmark::State& state) {
+    TimeFirstAttach(state, daemon);
+  });
   const std::pair<const char*, Passer*> passers[] = {
       {"reopened", subjects.reopening_passer}, {"same", subjects.passer}};
   for (const auto& [label, passer] : passers) {

@@ -117,6 +117,18 @@ def attach_row(label, ours, bare, limit=1.3):
     return Row(label, [ours, bare], cell)
 
 
+def first_attach_row():
+    ours, bare = "first_attach/memfd", "kernel_attach/reopened"
+    kernel = "kernel_create/memfd/4096"
+
+    def cell(results):
+        both = results[bare] + results[kernel]
+        return "%s; bare + kernel's create %.3g µs: %s" % (
+            results.time(ours), both, verdict(results[ours] / both, 1.3))
+    return Row("attach memfd, the first after its create", [ours, bare, kernel],
+               cell)
+
+
 def rate_row(label, name, reference=None):
     def cell(results):
         text = "%.3g GB/s" % (LARGE_BYTES / results[name] / 1000)
@@ -134,7 +146,8 @@ def all_rows():
             simple("CreateHandle", "unary/create_handle"),
             simple("GetSegment, BASIC", "unary/get_basic")]
     for operation, view, by in (("create", "", "client_"), ("create", "", ""),
-                                ("create", IDENTITY, ""), ("delete", "", "")):
+                                ("create", IDENTITY, ""),
+                                ("delete", "", "client_"), ("delete", "", "")):
         rows += [create_row(operation, backend, size, size_name, view, by)
                  for backend in BACKENDS for size, size_name in SIZES]
     rows += [batch_row("create", count, "",
@@ -146,6 +159,7 @@ def all_rows():
     for backend in BACKENDS:
         rows.append(attach_row("attach %s" % backend, "attach/%s" % backend,
                                "kernel_attach/reopened"))
+    rows.append(first_attach_row())
     for backend in BACKENDS:
         rows.append(attach_row("attach + detach %s" % backend,
                                "attach_detach/%s" % backend,

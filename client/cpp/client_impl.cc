@@ -125,11 +125,15 @@ std::shared_ptr<Client::Impl::Stubs> Client::Impl::MakeStubs() {
 
 // Until calls on the channel are sent: what fails from then on may have been
 // done.
-absl::Status Client::Impl::AwaitReady(grpc::Channel& channel, Repeat repeat,
+absl::Status Client::Impl::AwaitReady(const Stubs& stubs, Repeat repeat,
                                       absl::Time give_up) const {
+  grpc::Channel& channel = *stubs.channel;
   // gRPC learns that a daemon has gone when somebody polls, which this does: a
-  // call on the dead connection would fail, and not be made again.
-  if (repeat == Repeat::kHarmful) {
+  // call on the dead connection would fail, and not be made again. It takes a
+  // millisecond, so not where the session tells that its daemon is there.
+  const uint64_t known = stubs.known_connection;
+  if (repeat == Repeat::kHarmful &&
+      (known == 0 || known != StandingConnection())) {
     channel.WaitForStateChange(GRPC_CHANNEL_READY,
                                std::chrono::system_clock::now());
   }
@@ -141,12 +145,22 @@ absl::Status Client::Impl::AwaitReady(grpc::Channel& channel, Repeat repeat,
   return UnreachableStatus(options_.socket_dir, "it does not answer");
 }
 
+uint64_t Client::Impl::StandingConnection() const {
+  std::shared_ptr<SessionLink> link;
+  {
+    absl::MutexLock lock(&link_mutex_);
+    if (link_ == nullptr || !link_->owned_by_this_process()) return 0;
+    link = link_;
+  }
+  return link->StandingConnection();
+}
+
 absl::Status Client::Impl::CallWhenReady(Repeat repeat, const UnaryCall& call) {
   const absl::Time give_up = absl::Now() + options_.reconnect_timeout;
   Backoff backoff;
   while (true) {
     const std::shared_ptr<Stubs> stubs = MakeStubs();
-    RETURN_IF_ERROR(AwaitReady(*stubs->channel, repeat, give_up));
+    RETURN_IF_ERROR(AwaitReady(*stubs, repeat, give_up));
     grpc::ClientContext context;
     if (options_.call_timeout != absl::InfiniteDuration()) {
       context.set_deadline(
@@ -157,6 +171,10 @@ absl::Status Client::Impl::CallWhenReady(Repeat repeat, const UnaryCall& call) {
         StatusFromGrpc(call(*stubs, &context), options_.socket_dir);
     SHMD_FAILPOINT("client.called");
     NoteEnd(std::get<0>(stubs->all).get(), status);
+    // Two daemons are never there at once, so this one has the session too.
+    if (status.ok() && repeat == Repeat::kHarmful) {
+      stubs->known_connection = StandingConnection();
+    }
     if (!absl::IsUnavailable(status) || repeat == Repeat::kHarmful ||
         absl::Now() >= give_up) {
       return status;

@@ -1,6 +1,7 @@
 #ifndef SHMD_CLIENT_CPP_CLIENT_IMPL_H_
 #define SHMD_CLIENT_CPP_CLIENT_IMPL_H_
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -148,14 +149,17 @@ class Client::Impl {
                std::unique_ptr<v1::ChannelService::Stub>,
                std::unique_ptr<v1::SyncService::Stub>>
         all;
+    // That of the session which the daemon had that answered a call.
+    std::atomic<uint64_t> known_connection{0};
   };
   using UnaryCall =
       std::function<grpc::Status(const Stubs&, grpc::ClientContext*)>;
 
   std::shared_ptr<Stubs> MakeStubs();
   absl::Status CallWhenReady(Repeat repeat, const UnaryCall& call);
-  absl::Status AwaitReady(grpc::Channel& channel, Repeat repeat,
+  absl::Status AwaitReady(const Stubs& stubs, Repeat repeat,
                           absl::Time give_up) const;
+  uint64_t StandingConnection() const;
 
   const ConnectOptions options_;
 

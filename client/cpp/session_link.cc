@@ -315,6 +315,13 @@ absl::Status SessionLink::ExchangeOnce(
   return answer;
 }
 
+uint64_t SessionLink::StandingConnection() const {
+  const uint64_t number = connections();
+  const std::shared_ptr<AttachSocket> socket = Socket();
+  const bool stands = socket != nullptr && socket->IsConnected();
+  return stands && connections() == number ? number : 0;
+}
+
 void SessionLink::Detach(uint64_t hold) {
   if (!owned_by_this_process()) return;
   std::shared_ptr<AttachSocket> socket;

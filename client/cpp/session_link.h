@@ -105,6 +105,8 @@ class SessionLink {
   uint64_t connections() const {
     return connections_.load(std::memory_order_acquire);
   }
+  // Which of them it is that stands right now; 0 when none does.
+  uint64_t StandingConnection() const;
 
   // The session's name, which changes when the daemon did not wait for it.
   std::string session_name() const;

@@ -89,6 +89,21 @@ class AttachConnectionTest : public RegistryTest {
     request.mutable_detach()->set_attachment_id(attachment_id);
     return request;
   }
+  v1::AttachRequest Deletion(const std::string& id) {
+    v1::AttachRequest request;
+    request.set_sequence(++sequence_);
+    request.mutable_delete_()->set_name(
+        absl::StrCat("namespaces/default/segments/", id));
+    return request;
+  }
+  v1::AttachReply AskToDelete(const v1::AttachRequest& request) {
+    Send(request);
+    EXPECT_TRUE(Serve());
+    if (connection_->is_deferred()) {
+      EXPECT_TRUE(connection_->ServeDeferred());
+    }
+    return Receive();
+  }
   v1::AttachReply Ask(const v1::AttachRequest& request,
                       UniqueFd* passenger = nullptr) {
     Send(request);
@@ -298,6 +313,50 @@ TEST_F(AttachConnectionTest, ProgramThatDoesNotReadIsCutOff) {
   EXPECT_GT(served, 1);
   Disconnect();
   EXPECT_EQ(Attachments("a"), 0u);
+}
+
+TEST_F(AttachConnectionTest, DeletesAfterWhatWasDetached) {
+  const SegmentView view = Made(Memfd("a"));
+  const uint64_t attachment = Ask(AttachTo(view)).attachment().attachment_id();
+  EXPECT_EQ(ReasonIn(AskToDelete(Deletion("a"))), "SEGMENT_IN_USE");
+  Send(DetachFrom(attachment));
+  const v1::AttachReply reply = Ask(Deletion("a"));
+  EXPECT_FALSE(reply.has_error()) << reply.ShortDebugString();
+  EXPECT_EQ(reply.sequence(), sequence_);
+  EXPECT_FALSE(registry().Get(Root(), Name("a")).ok());
+}
+
+TEST_F(AttachConnectionTest, WhatMayWaitIsDeletedOnAnotherThread) {
+  Made(Posix("p"));
+  Send(Deletion("p"));
+  EXPECT_TRUE(Serve());
+  ASSERT_TRUE(connection_->is_deferred());
+  EXPECT_TRUE(IsQuiet());
+  EXPECT_TRUE(connection_->ServeDeferred());
+  EXPECT_FALSE(Receive().has_error());
+  EXPECT_FALSE(registry().Get(Root(), Name("p")).ok());
+}
+
+TEST_F(AttachConnectionTest, RefusalsOfDeletionsLeaveTheSegment) {
+  CreateCommand large = Memfd("large");
+  large.options.size_bytes = (1 << 20) + 1;
+  Made(large);
+  Made(Memfd("a"));
+  v1::AttachRequest other_state = Deletion("a");
+  other_state.mutable_delete_()->set_etag("another");
+  const std::pair<v1::AttachRequest, const char*> cases[] = {
+      {Deletion("large"), "REQUEST_INVALID"},
+      {Deletion("none"), "SEGMENT_NOT_FOUND"},
+      {Deletion("a/b"), "NAME_INVALID"},
+      {other_state, "ETAG_MISMATCH"},
+  };
+  for (const auto& [request, reason] : cases) {
+    EXPECT_EQ(ReasonIn(AskToDelete(request)), reason);
+  }
+  Connect(Alice());
+  EXPECT_EQ(ReasonIn(AskToDelete(Deletion("a"))), "CALLER_NOT_ALLOWED");
+  EXPECT_TRUE(registry().Get(Root(), Name("a")).ok());
+  EXPECT_TRUE(registry().Get(Root(), Name("large")).ok());
 }
 
 TEST_F(AttachConnectionTest, HelloTellsWhoTheSessionIs) {

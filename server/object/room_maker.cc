@@ -130,7 +130,7 @@ absl::Status RoomMaker::AddSpillArena(ObjectTable& table,
     const uint32_t number = table.NextArena();
     SHMD_FAILPOINT("spill.create");
     absl::StatusOr<std::vector<SegmentView>> made = segments_->Create(
-        self_, {SpillArena(name_space, number, options, size_bytes)});
+        self_, {SpillArena(name_space, number, options, size_bytes), 1});
     SHMD_FAILPOINT("spill.created");
     status = made.status();
     if (status.ok()) {

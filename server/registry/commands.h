@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -39,13 +41,38 @@ struct CreateCommand {
   SegmentRole role = SegmentRole::kOrdinary;
   std::string request_id;
   std::string fingerprint;  // of the whole request, when it has an id
-  // One more like the first of its batch, under that one's request id.
-  bool is_one_more = false;
   // Whoever asked for this was let in, be it without entry.
   bool is_let_in = false;
   // Writes what the first reader is to find, before anybody can find the
   // segment; may be empty.
   std::function<absl::Status(const SegmentView&)> fill;
+};
+
+// What is to be made in one go: a segment for each command, or several alike
+// for the only one, all under its request id.
+class CreateOrder {
+ public:
+  // NOLINTNEXTLINE(google-explicit-constructor): what most orders are.
+  CreateOrder(std::vector<CreateCommand> commands)
+      : commands_(std::move(commands)), size_(commands_.size()) {}
+  CreateOrder(std::initializer_list<CreateCommand> commands)
+      : CreateOrder(std::vector<CreateCommand>(commands)) {}
+  CreateOrder(CreateCommand one, size_t count) : size_(count) {
+    commands_.push_back(std::move(one));
+  }
+
+  size_t size() const { return size_; }
+  bool is_alike() const { return size_ != commands_.size(); }
+  // Each once: of segments alike, that of all.
+  const std::vector<CreateCommand>& commands() const { return commands_; }
+  // That of one segment.
+  const CreateCommand& operator[](size_t i) const {
+    return commands_[is_alike() ? 0 : i];
+  }
+
+ private:
+  std::vector<CreateCommand> commands_;
+  size_t size_;
 };
 
 struct AdoptCommand {

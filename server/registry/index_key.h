@@ -1,7 +1,9 @@
 #ifndef SHMD_SERVER_REGISTRY_INDEX_KEY_H_
 #define SHMD_SERVER_REGISTRY_INDEX_KEY_H_
 
-#include "absl/container/inlined_vector.h"
+#include <algorithm>
+#include <cstring>
+
 #include "absl/strings/string_view.h"
 #include "server/registry/names.h"
 
@@ -11,16 +13,24 @@ namespace shmd {
 // the lengths that are allowed.
 class IndexKey {
  public:
-  explicit IndexKey(const SegmentName& name)
-      : bytes_(name.name_space.begin(), name.name_space.end()) {
-    bytes_.push_back('/');
-    bytes_.insert(bytes_.end(), name.id.begin(), name.id.end());
+  explicit IndexKey(const SegmentName& name) {
+    Append(name.name_space, kMaxNamespaceBytes);
+    Append("/", 1);
+    Append(name.id, kMaxSegmentIdBytes);
   }
 
-  absl::string_view view() const { return {bytes_.data(), bytes_.size()}; }
+  absl::string_view view() const { return {bytes_, size_}; }
 
  private:
-  absl::InlinedVector<char, kMaxNamespaceBytes + 1 + kMaxSegmentIdBytes> bytes_;
+  // No name has more bytes.
+  void Append(absl::string_view part, size_t most_bytes) {
+    const size_t bytes = std::min(part.size(), most_bytes);
+    std::memcpy(bytes_ + size_, part.data(), bytes);
+    size_ += bytes;
+  }
+
+  size_t size_ = 0;
+  char bytes_[kMaxNamespaceBytes + 1 + kMaxSegmentIdBytes];
 };
 
 }  // namespace shmd

@@ -71,8 +71,8 @@ class SegmentRegistry {
   absl::Status RecordSession(const SessionIdentity& session);
 
   // All or none; the status of a batch names the `index` at fault.
-  absl::StatusOr<std::vector<SegmentView>> Create(
-      const Caller& caller, std::vector<CreateCommand> commands);
+  absl::StatusOr<std::vector<SegmentView>> Create(const Caller& caller,
+                                                  const CreateOrder& order);
   absl::StatusOr<SegmentView> CreateOne(const Caller& caller,
                                         CreateCommand command);
   absl::StatusOr<SegmentView> Adopt(const Caller& caller, AdoptCommand command);
@@ -247,6 +247,7 @@ class SegmentRegistry {
     uid_t owner = 0;
     uint64_t generation = 0;
     BackendKind backend = BackendKind::kMemfd;
+    std::string posix_name;  // random, where the command has none
     Budget::Use use;
     std::optional<RequestLog::Key> forgotten_request;  // makes room for its own
   };
@@ -262,15 +263,14 @@ class SegmentRegistry {
   }
 
   // segment_registry_create.cc
-  absl::StatusOr<std::vector<SegmentView>> CreateNew(
-      const Caller& caller, std::vector<CreateCommand>& commands);
+  absl::StatusOr<std::vector<SegmentView>> CreateNew(const Caller& caller,
+                                                     const CreateOrder& order);
   // The first call with an id may still be at work: what it makes is the
   // answer, and when it fails its id is free again.
-  void AwaitPending(const Caller& caller,
-                    const std::vector<CreateCommand>& commands)
+  void AwaitPending(const Caller& caller, const CreateOrder& order)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::vector<SegmentView>> FindRepeated(
-      const Caller& caller, const std::vector<CreateCommand>& commands)
+      const Caller& caller, const CreateOrder& order)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes the name; what the segment takes of quota and budget is the caller's
   // to take.
@@ -278,9 +278,8 @@ class SegmentRegistry {
                                   std::string id, const SegmentOptions& options,
                                   SegmentRole role = SegmentRole::kOrdinary)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Takes the ids out of the commands.
-  absl::StatusOr<std::vector<Pending>> ReserveAll(
-      const Caller& caller, std::vector<CreateCommand>& commands)
+  absl::StatusOr<std::vector<Pending>> ReserveAll(const Caller& caller,
+                                                  const CreateOrder& order)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status TakeUseOfAll(absl::Span<const Pending> pending);
   void ForgetPending(const Pending& pending)
@@ -288,8 +287,8 @@ class SegmentRegistry {
   void UnreserveLocked(absl::Span<const Pending> pending)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status MakeAll(absl::Span<const Pending> pending,
-                       std::vector<CreateCommand>& commands, Made* made);
-  absl::Status MakeOne(const Pending& pending, CreateCommand& command,
+                       const CreateOrder& order, Made* made);
+  absl::Status MakeOne(const Pending& pending, const CreateCommand& command,
                        Made* made);
   absl::StatusOr<KernelObject> CreateObject(const SegmentOptions& options);
   // Whether the caller may search the folders that lead to a file below its
@@ -313,8 +312,7 @@ class SegmentRegistry {
     return entry.object.name.backend != BackendKind::kMemfd ||
            !entry.kept_name.empty();
   }
-  absl::Status Intend(absl::Span<const Pending> pending,
-                      std::vector<CreateCommand>& commands);
+  absl::Status Intend(absl::Span<Pending> pending, const CreateOrder& order);
   absl::Status Keep(const Made& made);
   void LetGo(absl::Span<const EntryPtr> entries);
   // Whether one of them outlives a power loss, and so has its record to.
@@ -322,7 +320,7 @@ class SegmentRegistry {
   // Durable after the daemon's death at once.
   absl::Status RecordMade(const Caller& caller, const Made& made,
                           absl::Span<const Pending> pending,
-                          const std::vector<CreateCommand>& commands);
+                          const CreateOrder& order);
   void Abandon(const Made& made, absl::Span<const Pending> pending);
   absl::Status RecordRemoval(absl::Span<const EntryPtr> entries,
                              Durability durability);

@@ -113,19 +113,18 @@ absl::Status SegmentRegistry::TakeUseOfAll(absl::Span<const Pending> pending) {
 }
 
 absl::StatusOr<std::vector<SegmentRegistry::Pending>>
-SegmentRegistry::ReserveAll(const Caller& caller,
-                            std::vector<CreateCommand>& commands) {
-  std::vector<Uid> uids = RandomUids(commands.size());
+SegmentRegistry::ReserveAll(const Caller& caller, const CreateOrder& order) {
+  const std::vector<CreateCommand>& commands = order.commands();
+  const std::vector<Uid> uids = RandomUids(commands.size());
   std::vector<Pending> all;
-  all.reserve(commands.size());
+  all.reserve(order.size());
   absl::Status status;
-  for (size_t i = 0; i < commands.size() && status.ok(); ++i) {
-    CreateCommand& command = commands[i];
-    if (command.is_one_more) uids[i] = Following(uids[0], i);
+  for (size_t i = 0; i < order.size() && status.ok(); ++i) {
+    const CreateCommand& command = order[i];
     absl::StatusOr<Pending> one =
-        Reserve(uids[i], command.name_space, std::move(command.id),
-                command.options, command.role);
-    status = OfMember(one.status(), i, commands.size());
+        Reserve(order.is_alike() ? Following(uids[0], i) : uids[i],
+                command.name_space, command.id, command.options, command.role);
+    status = OfMember(one.status(), i, order.size());
     if (status.ok()) all.push_back(*std::move(one));
   }
   if (status.ok()) status = TakeUseOfAll(all);
@@ -151,9 +150,9 @@ void SegmentRegistry::UnreserveLocked(absl::Span<const Pending> pending) {
 }
 
 void SegmentRegistry::AwaitPending(const Caller& caller,
-                                   const std::vector<CreateCommand>& commands) {
+                                   const CreateOrder& order) {
   const auto done = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    for (const CreateCommand& command : commands) {
+    for (const CreateCommand& command : order.commands()) {
       if (command.request_id.empty()) continue;
       const auto earlier = requests_.Find(caller.uid, command.request_id);
       // Another request under the same id is refused at once.
@@ -168,13 +167,13 @@ void SegmentRegistry::AwaitPending(const Caller& caller,
 }
 
 absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::FindRepeated(
-    const Caller& caller, const std::vector<CreateCommand>& commands) {
-  AwaitPending(caller, commands);
+    const Caller& caller, const CreateOrder& order) {
+  AwaitPending(caller, order);
   std::vector<SegmentView> views;
-  for (size_t i = 0; i < commands.size(); ++i) {
-    const CreateCommand& command = commands[i];
+  for (size_t i = 0; i < order.size(); ++i) {
+    const CreateCommand& command = order[i];
     Uid uid;
-    if (command.is_one_more) {
+    if (order.is_alike() && i > 0) {
       if (views.empty()) break;
       uid = Following(views[0].segment->uid, i);
     } else {
@@ -185,7 +184,7 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::FindRepeated(
       if (earlier->fingerprint != command.fingerprint) {
         return OfMember(InvalidField("request_id", reason::kRequestIdReused,
                                      "was used for another request"),
-                        i, commands.size());
+                        i, order.size());
       }
       uid = earlier->segment;
     }
@@ -194,11 +193,11 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::FindRepeated(
       return OfMember(
           Error(absl::StatusCode::kNotFound, reason::kSegmentNotFound,
                 "the segment that this request made is gone"),
-          i, commands.size());
+          i, order.size());
     }
     views.push_back(ViewOf(found->second));
   }
-  if (!views.empty() && views.size() < commands.size()) {
+  if (!views.empty() && views.size() < order.size()) {
     return InvalidField("request_id", reason::kRequestIdReused,
                         "another call made a part of this batch");
   }
@@ -215,7 +214,8 @@ absl::StatusOr<SegmentView> SegmentRegistry::CreateOne(const Caller& caller,
 }
 
 absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Create(
-    const Caller& caller, std::vector<CreateCommand> commands) {
+    const Caller& caller, const CreateOrder& order) {
+  const std::vector<CreateCommand>& commands = order.commands();
   absl::flat_hash_set<absl::string_view> request_ids;
   for (size_t i = 0; i < commands.size(); ++i) {
     const CreateCommand& command = commands[i];
@@ -236,32 +236,32 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::Create(
       status.Update(InvalidField("request_id", reason::kRequestIdReused,
                                  "is that of another member of the batch"));
     }
-    if (!status.ok()) return OfMember(status, i, commands.size());
+    if (!status.ok()) return OfMember(status, i, order.size());
   }
-  return CreateNew(caller, commands);
+  return CreateNew(caller, order);
 }
 
 absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::CreateNew(
-    const Caller& caller, std::vector<CreateCommand>& commands) {
+    const Caller& caller, const CreateOrder& order) {
   std::vector<Pending> pending;
   {
     absl::MutexLock lock(&mutex_);
     ASSIGN_OR_RETURN(std::vector<SegmentView> repeated,
-                     FindRepeated(caller, commands));
+                     FindRepeated(caller, order));
     if (!repeated.empty()) return repeated;
-    ASSIGN_OR_RETURN(pending, ReserveAll(caller, commands));
+    ASSIGN_OR_RETURN(pending, ReserveAll(caller, order));
   }
   Made made;
   SHMD_FAILPOINT("create.reserved");
-  absl::Status status = Intend(pending, commands);
+  absl::Status status = Intend(absl::MakeSpan(pending), order);
   SHMD_FAILPOINT("create.intended");
-  if (status.ok()) status = MakeAll(pending, commands, &made);
+  if (status.ok()) status = MakeAll(pending, order, &made);
   SHMD_FAILPOINT("create.made");
   if (status.ok()) status = OwnAll(caller, made.segments);
   SHMD_FAILPOINT("create.owned");
   if (status.ok()) status = Keep(made);
   SHMD_FAILPOINT("create.kept");
-  if (status.ok()) status = RecordMade(caller, made, pending, commands);
+  if (status.ok()) status = RecordMade(caller, made, pending, order);
   SHMD_FAILPOINT("create.recorded");
   if (status.ok()) status = FinishDurably(made);
   if (status.ok()) status = SHMD_FAILPOINT_STATUS("create.finished");
@@ -270,7 +270,7 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::CreateNew(
   SHMD_FAILPOINT("create.abandoned");
   absl::MutexLock lock(&mutex_);
   UnreserveLocked(pending);
-  for (const CreateCommand& command : commands) {
+  for (const CreateCommand& command : order.commands()) {
     requests_.Forget(caller.uid, command.request_id);
   }
   return status;
@@ -330,13 +330,12 @@ absl::Status SegmentRegistry::FinishAll(const Made& made) {
 }
 
 absl::Status SegmentRegistry::MakeAll(absl::Span<const Pending> pending,
-                                      std::vector<CreateCommand>& commands,
-                                      Made* made) {
-  const size_t count = commands.size();
+                                      const CreateOrder& order, Made* made) {
+  const size_t count = order.size();
   const auto make = [&](size_t begin, size_t end, Made* part) {
     absl::Status status;
     for (size_t i = begin; i < end && status.ok(); ++i) {
-      status = OfMember(MakeOne(pending[i], commands[i], part), i, count);
+      status = OfMember(MakeOne(pending[i], order[i], part), i, count);
       if (count > kFewDescriptors && status.ok()) {
         part->entries.back()->object.unfinished = UniqueFd();
       }
@@ -364,20 +363,25 @@ absl::Status SegmentRegistry::MakeAll(absl::Span<const Pending> pending,
 }
 
 absl::Status SegmentRegistry::MakeOne(const Pending& pending,
-                                      CreateCommand& command, Made* made) {
+                                      const CreateCommand& command,
+                                      Made* made) {
   auto segment = std::make_shared<Segment>();
   segment->name = pending.name;
   segment->uid = pending.uid;
   segment->generation = pending.generation;
-  segment->labels = std::move(command.labels);
+  segment->labels = command.labels;
+  segment->options = command.options;
   segment->lifetime = command.lifetime;
   segment->owner_session = command.owner_session;
   segment->role = command.role;
   RETURN_IF_ERROR(SetExpiration(command.expiration, segment.get()));
   RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("create.make"));
-  ASSIGN_OR_RETURN(KernelObject object, CreateObject(command.options));
-  segment->options = std::move(command.options);
-  segment->options.posix_name = object.name.posix_name;
+  SegmentOptions& options = segment->options;
+  if (!pending.posix_name.empty()) options.posix_name = pending.posix_name;
+  // Whoever makes another kind uses the object itself at once.
+  options.may_be_late = command.role == SegmentRole::kOrdinary;
+  ASSIGN_OR_RETURN(KernelObject object, CreateObject(options));
+  options.posix_name = object.name.posix_name;
   made->entries.push_back(std::make_shared<SegmentEntry>(std::move(object)));
   made->segments.push_back(std::move(segment));
   if (command.fill == nullptr) return absl::OkStatus();

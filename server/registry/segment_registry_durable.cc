@@ -41,19 +41,20 @@ std::vector<std::string> KeptNames(absl::Span<const EntryPtr> entries) {
 
 }  // namespace
 
-absl::Status SegmentRegistry::Intend(absl::Span<const Pending> pending,
-                                     std::vector<CreateCommand>& commands) {
+absl::Status SegmentRegistry::Intend(absl::Span<Pending> pending,
+                                     const CreateOrder& order) {
   std::vector<Change> changes;
-  for (size_t i = 0; i < commands.size(); ++i) {
-    SegmentOptions& options = commands[i].options;
+  for (size_t i = 0; i < order.size(); ++i) {
+    const SegmentOptions& options = order[i].options;
     if (!NeedsIntent(options.backend)) continue;
-    if (options.backend == BackendKind::kPosix && options.posix_name.empty()) {
-      options.posix_name = RandomPosixName();
-    }
     Intent intent;
     intent.segment = pending[i].uid;
     intent.object.backend = options.backend;
     intent.object.posix_name = options.posix_name;
+    if (options.backend == BackendKind::kPosix && options.posix_name.empty()) {
+      pending[i].posix_name = RandomPosixName();
+      intent.object.posix_name = pending[i].posix_name;
+    }
     intent.object.file_path = options.file_path;
     changes.push_back(PutOf(intent));
   }
@@ -94,9 +95,9 @@ void SegmentRegistry::LetGo(absl::Span<const EntryPtr> entries) {
   if (!names.empty()) parts_.descriptors->Remove(names).IgnoreError();
 }
 
-absl::Status SegmentRegistry::RecordMade(
-    const Caller& caller, const Made& made, absl::Span<const Pending> pending,
-    const std::vector<CreateCommand>& commands) {
+absl::Status SegmentRegistry::RecordMade(const Caller& caller, const Made& made,
+                                         absl::Span<const Pending> pending,
+                                         const CreateOrder& order) {
   std::vector<Change> changes;
   const absl::Time now = parts_.clock->WallTime();
   for (size_t i = 0; i < made.entries.size(); ++i) {
@@ -108,10 +109,11 @@ absl::Status SegmentRegistry::RecordMade(
     if (NeedsIntent(segment.options.backend)) {
       changes.push_back(RemovalOfIntent(segment.uid));
     }
-    if (commands[i].request_id.empty()) continue;
+    // Those alike are found by the first.
+    if (i >= order.commands().size() || order[i].request_id.empty()) continue;
     changes.push_back(PutOf(StoredRequest{
-        {caller.uid, commands[i].request_id},
-        {commands[i].fingerprint, segment.uid, segment.generation}}));
+        {caller.uid, order[i].request_id},
+        {order[i].fingerprint, segment.uid, segment.generation}}));
     if (pending[i].forgotten_request.has_value()) {
       changes.push_back(RemovalOf(*pending[i].forgotten_request));
     }

@@ -145,18 +145,6 @@ absl::Status CheckAlike(const v1::BatchCreateSegmentsRequest& request) {
                       "sysv_key and file_path, which are of one segment");
 }
 
-// As many commands like the first, under its request id.
-void Multiply(int count, std::vector<CreateCommand>* commands) {
-  CreateCommand one_more = commands->front();
-  one_more.is_one_more = true;
-  one_more.request_id.clear();
-  one_more.fingerprint.clear();
-  if (!commands->front().request_id.empty()) {
-    absl::StrAppend(&commands->front().fingerprint, count);
-  }
-  commands->resize(static_cast<size_t>(count), one_more);
-}
-
 }  // namespace
 
 absl::StatusOr<CreateCommand> CreateFromProto(
@@ -189,13 +177,12 @@ absl::StatusOr<CreateCommand> CreateFromProto(
   return command;
 }
 
-absl::StatusOr<std::vector<CreateCommand>> BatchFromProto(
+absl::StatusOr<CreateOrder> BatchFromProto(
     const v1::BatchCreateSegmentsRequest& request, const Caller& caller) {
   RETURN_IF_ERROR(CheckBatch("requests", request.requests_size()));
   RETURN_IF_ERROR(ParseNamespaceName("parent", request.parent()).status());
   std::vector<CreateCommand> commands;
-  commands.reserve(
-      static_cast<size_t>(std::max(request.requests_size(), request.count())));
+  commands.reserve(static_cast<size_t>(request.requests_size()));
   for (int i = 0; i < request.requests_size(); ++i) {
     absl::StatusOr<CreateCommand> command =
         CreateFromProto(request.requests(i), request.parent(), caller);
@@ -204,11 +191,13 @@ absl::StatusOr<std::vector<CreateCommand>> BatchFromProto(
     }
     commands.push_back(*std::move(command));
   }
-  if (request.count() != 0) {
-    RETURN_IF_ERROR(CheckAlike(request));
-    Multiply(request.count(), &commands);
+  if (request.count() == 0) return CreateOrder(std::move(commands));
+  RETURN_IF_ERROR(CheckAlike(request));
+  CreateCommand& one = commands.front();
+  if (!one.request_id.empty()) {
+    absl::StrAppend(&one.fingerprint, request.count());
   }
-  return commands;
+  return CreateOrder(std::move(one), static_cast<size_t>(request.count()));
 }
 
 // What is taken up stays as it is: to ask for anything of it is a mistake.

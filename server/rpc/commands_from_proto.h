@@ -22,7 +22,7 @@ absl::StatusOr<CreateCommand> CreateFromProto(
     const Caller& caller);
 
 // The members of a batch, one by one.
-absl::StatusOr<std::vector<CreateCommand>> BatchFromProto(
+absl::StatusOr<CreateOrder> BatchFromProto(
     const v1::BatchCreateSegmentsRequest& request, const Caller& caller);
 
 absl::StatusOr<AdoptCommand> AdoptFromProto(

@@ -24,7 +24,8 @@ void FillBrief(const SegmentRegistry& registry, const Caller& caller,
                const Segment& segment, v1::SegmentView extent,
                v1::Segment* reply) {
   if (extent == v1::IDENTITY) IdentityToProto(segment, reply);
-  reply->set_handle_string(EncodeHandle(registry.WholeHandle(caller, segment)));
+  EncodeHandle(registry.WholeHandle(caller, segment),
+               reply->mutable_handle_string());
 }
 
 void FillWithStatus(const SegmentRegistry& registry, const Caller& caller,

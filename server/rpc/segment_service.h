@@ -5,10 +5,10 @@
 
 #include "server/access/connection_table.h"
 #include "server/registry/segment_registry.h"
-#include "server/rpc/shared_calls.h"
 #include "server/rpc/method_set.h"
 #include "server/rpc/reply_stream.h"
 #include "server/rpc/rpc_service.h"
+#include "server/rpc/shared_calls.h"
 #include "server/rpc/watch_hub.h"
 #include "shmd/v1/segment.grpc.pb.h"
 

@@ -1,10 +1,10 @@
 // Which methods SegmentService has, and which of them may wait.
 
-#include "server/rpc/shared_calls.h"
 #include "server/rpc/fill_segment.h"
 #include "server/rpc/find_caller.h"
 #include "server/rpc/segment_service.h"
 #include "server/rpc/segment_watch.h"
+#include "server/rpc/shared_calls.h"
 
 namespace shmd {
 namespace {

@@ -17,9 +17,10 @@
 namespace shmd {
 namespace {
 
-// From here on a batch keeps other calls waiting for longer than it takes to
-// give it a thread.
-constexpr int kLongBatch = 16;
+// Batches of fewer take some 0.1 ms, of which to give them a thread would be a
+// third: others can wait for that. Members alike take less each.
+constexpr int kLongBatch = 32;
+constexpr int kLongBatchAlike = 65;
 
 // A memfd without pages takes a few system calls that never sleep.
 bool IsLazyMemfd(const v1::Segment& segment) {
@@ -33,22 +34,18 @@ bool IsLazyMemfd(const v1::Segment& segment) {
          segment.page_size_bytes() <= BasePageSizeBytes();
 }
 
-absl::Status CheckLetThrough(LetThrough let_through,
-                             absl::Span<const CreateCommand> commands) {
+absl::Status CheckLetThrough(LetThrough let_through, const CreateOrder& order) {
   if (let_through == LetThrough::kAll) return absl::OkStatus();
-  uint64_t reserved_bytes = 0;
-  for (const CreateCommand& command : commands) {
+  const uint64_t alike = order.is_alike() ? order.size() : 1;
+  for (const CreateCommand& command : order.commands()) {
     const SegmentOptions& options = command.options;
     if (options.backend == BackendKind::kMappedFile) {
       return InvalidField("segment.backend", reason::kRequestInvalid,
                           "is created by a call alone, which may wait for the "
                           "storage");
     }
-    if (!command.is_one_more) reserved_bytes = 0;
-    if (options.allocation == Allocation::kReserved) {
-      reserved_bytes += options.size_bytes;
-    }
-    if (reserved_bytes > kMostShortBytes) {
+    if (options.allocation == Allocation::kReserved &&
+        options.size_bytes > kMostShortBytes / alike) {
       return InvalidField("segment.size_bytes", reason::kRequestInvalid,
                           "is created by a call alone: more than 1 MiB of "
                           "pages would have to be reserved");
@@ -73,13 +70,13 @@ absl::StatusOr<RemoveCommand> RemovalFromProto(
 absl::Status CreateSegment(SegmentRegistry& registry, const Caller& caller,
                            const v1::CreateSegmentRequest& request,
                            LetThrough let_through, v1::Segment* reply) {
-  std::vector<CreateCommand> commands(1);
-  ASSIGN_OR_RETURN(commands[0], CreateFromProto(request, "", caller));
-  RETURN_IF_ERROR(CheckLetThrough(let_through, commands));
+  ASSIGN_OR_RETURN(CreateCommand command, CreateFromProto(request, "", caller));
+  const CreateOrder order(std::move(command), 1);
+  RETURN_IF_ERROR(CheckLetThrough(let_through, order));
   ASSIGN_OR_RETURN(const v1::SegmentView extent,
                    ReadView(request.view(), v1::BASIC));
   ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
-                   registry.Create(caller, std::move(commands)));
+                   registry.Create(caller, order));
   // Under its request id it may have been made long ago.
   if (extent == v1::BASIC && made[0].is_new) {
     FillWithStatus(registry, caller, made[0], registry.FreshStatus(made[0]),
@@ -97,11 +94,10 @@ absl::Status BatchCreateSegments(SegmentRegistry& registry,
                                  v1::BatchCreateSegmentsResponse* reply) {
   ASSIGN_OR_RETURN(const v1::SegmentView extent,
                    ReadView(request.view(), v1::BASIC));
-  ASSIGN_OR_RETURN(std::vector<CreateCommand> commands,
-                   BatchFromProto(request, caller));
-  RETURN_IF_ERROR(CheckLetThrough(let_through, commands));
+  ASSIGN_OR_RETURN(const CreateOrder order, BatchFromProto(request, caller));
+  RETURN_IF_ERROR(CheckLetThrough(let_through, order));
   ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
-                   registry.Create(caller, std::move(commands)));
+                   registry.Create(caller, order));
   reply->mutable_segments()->Reserve(static_cast<int>(made.size()));
   for (const SegmentView& view : made) {
     v1::Segment* const segment = reply->add_segments();
@@ -138,11 +134,10 @@ bool CreateSegmentMayWait(const SegmentRegistry& registry,
 bool BatchCreateSegmentsMayWait(const SegmentRegistry& registry,
                                 const v1::BatchCreateSegmentsRequest& request) {
   const auto& members = request.requests();
-  return members.size() >= kLongBatch || request.count() >= kLongBatch ||
+  return members.size() >= kLongBatch || request.count() >= kLongBatchAlike ||
          std::any_of(members.begin(), members.end(),
                      [&registry](const v1::CreateSegmentRequest& member) {
-                       return CreateSegmentMayWait(registry, member) ||
-                              !member.request_id().empty();
+                       return CreateSegmentMayWait(registry, member);
                      });
 }
 

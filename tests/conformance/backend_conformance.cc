@@ -14,7 +14,8 @@ namespace shmd {
 
 std::string CaseName(const testing::TestParamInfo<BackendCase>& test) {
   return absl::StrCat(BackendName(test.param.kind), "_",
-                      test.param.page_size_bytes / 1024, "K");
+                      test.param.page_size_bytes / 1024, "K",
+                      test.param.is_late ? "_late" : "");
 }
 
 void BackendConformance::SetUp() {
@@ -49,6 +50,7 @@ SegmentOptions BackendConformance::Options() const {
   options.size_bytes = options.page_size_bytes * (IsHuge() ? 2 : 16);
   options.owner = geteuid();
   options.group = getegid();
+  options.may_be_late = GetParam().is_late;
   if (kind() == BackendKind::kPosix) options.posix_name = "/" + Token();
   if (kind() == BackendKind::kMappedFile) options.file_path = Token();
   return options;

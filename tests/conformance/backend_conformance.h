@@ -38,9 +38,10 @@ absl::Status StatusOf(const absl::StatusOr<T>& value) {
 struct BackendCase {
   BackendKind kind = BackendKind::kMemfd;
   uint64_t page_size_bytes = 0;
+  bool is_late = false;  // SegmentOptions.may_be_late
 };
 
-// "SYSV_2048K".
+// "SYSV_2048K", "MEMFD_4K_late".
 std::string CaseName(const testing::TestParamInfo<BackendCase>& test);
 
 // What every backend must do, on every page size that it has: the TEST_Ps in

@@ -6,6 +6,7 @@ namespace {
 INSTANTIATE_TEST_SUITE_P(
     Backends, BackendConformance,
     testing::Values(BackendCase{BackendKind::kMemfd, 4096},
+                    BackendCase{BackendKind::kMemfd, 4096, /*is_late=*/true},
                     BackendCase{BackendKind::kPosix, 4096},
                     BackendCase{BackendKind::kSysv, 4096},
                     BackendCase{BackendKind::kMappedFile, 4096},

@@ -101,6 +101,9 @@ class SegmentCalls(Calls):
                 work.remove_alike)
         yield "delete", lambda: work.create("n"), lambda: work.remove("n"), (
             nothing)
+        if work.is_short:
+            yield "delete by socket", lambda: work.create("n"), (
+                lambda: work.remove_by_socket("n")), nothing
         yield "batch create", nothing, lambda: work.create_batch("x", "y"), (
             lambda: work.remove_batch("x", "y"))
         yield "batch get", nothing, lambda: work.get_batch("a", "b"), nothing

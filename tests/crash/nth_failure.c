@@ -50,6 +50,7 @@ void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);
 void* __libc_realloc(void* old, size_t size);
 void* __libc_memalign(size_t alignment, size_t size);
+void __libc_free(void* memory);
 
 // The keeper inherits what is meant for its daemon.
 static int is_keeper(void) {
@@ -135,6 +136,9 @@ int posix_memalign(void** made, size_t alignment, size_t size) {
   *made = __libc_memalign(alignment, size);
   return *made == NULL ? ENOMEM : 0;
 }
+
+// The daemon's own allocator has nothing to do then: whoever gives takes back.
+void free(void* memory) { __libc_free(memory); }
 
 void* mmap(void* address, size_t length, int protection, int flags, int fd,
            off_t offset) {

@@ -99,7 +99,9 @@ class Sweep:
         self.scan_stride = scan_stride
         self.switch = Switch()
         self.shmd = kept_daemon.KeptDaemon("", wrapper=(
-            "env", "LD_PRELOAD=" + os.environ["NTH_FAILURE"],
+            # The C++ library's `new` asks that for memory, and not the daemon's
+            # own allocator.
+            "env", "LD_PRELOAD=%s libstdc++.so.6" % os.environ["NTH_FAILURE"],
             "SHMD_NTH_FAILURE=" + self.switch.path),
             # Nobody comes back.
             flags=("--orphan_age_seconds=0",), grace_seconds=0)

@@ -1,4 +1,5 @@
-"""Segments that a careful program makes on its session's connection."""
+"""Segments that a careful program makes, and deletes, on its session's
+connection."""
 
 import attach_socket
 from stubs import segment_pb2
@@ -42,6 +43,13 @@ class SocketCreates:
         for segment_id in self.alike:
             self.facts[segment_id] = self._facts_of(found[segment_id])
         self._made["alike"] += 1
+
+    def remove_by_socket(self, segment_id):
+        """As remove() by a call."""
+        def ask(name):
+            with self._attach_errors():
+                self.connection.delete(name)
+        self._remove(segment_id, ask)
 
     def remove_alike(self):
         self.remove_batch(*self.alike)

@@ -538,20 +538,23 @@ class Workload(SocketCreates):
         assert found == expected, "%s, not %s" % (found, expected)
 
     def remove(self, segment_id, method="DeleteSegment"):
-        again = self.doubt == ("gone", segment_id)
-        self.doubt = ("gone", segment_id)
         request = (segment_pb2.DeleteSegmentRequest
                    if method == "DeleteSegment" else
                    segment_pb2.DisownSegmentRequest)
+        self._remove(segment_id, lambda name: self.call(
+            method, request(name=name), empty_pb2.Empty))
+        if method == "DisownSegment":
+            self.disowned.add(segment_id)
+
+    def _remove(self, segment_id, ask):
+        again = self.doubt == ("gone", segment_id)
+        self.doubt = ("gone", segment_id)
         try:
-            self.call(method, request(name=self.name(segment_id)),
-                      empty_pb2.Empty)
+            ask(self.name(segment_id))
         except Refused as refused:
             if not again or refused.code != "NOT_FOUND":
                 raise
         self.facts.pop(segment_id, None)
-        if method == "DisownSegment":
-            self.disowned.add(segment_id)
         self.doubt = None
 
     def disown(self, segment_id):
@@ -731,7 +734,8 @@ class Workload(SocketCreates):
         yield lambda: self.revoke("a")
         if not named:
             yield lambda: self.seal("a")
-        yield lambda: self.remove("c")
+        yield lambda: (self.remove_by_socket if self.is_short
+                       else self.remove)("c")
         if named:
             yield lambda: self.create("d")
             yield lambda: self.disown("d")

@@ -396,6 +396,13 @@ def leave_by_socket(subject):
         subject.channel_member("Publisher").name)), True
 
 
+@call("attach socket: delete")
+def delete_by_socket(subject):
+    return refusal(*isolation.run_as(
+        subject.caller, attach_socket.refusal_of_deletion,
+        subject.shmd.attach_socket, subject.segment().name)), True
+
+
 @call("attach socket: Attach", "channel part")
 def attach_channel_part(subject):
     """By a session that does not take part."""

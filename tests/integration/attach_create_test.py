@@ -138,6 +138,33 @@ class AttachCreateTest(DaemonCase):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.01)
 
+    def test_deletes_what_was_detached_before(self):
+        program = self.connect()
+        for backend in ("MEMFD", "POSIX", "SYSV"):
+            with self.subTest(backend):
+                made = program.create(creation(backend))
+                attachment, descriptor = program.attach(made.handle_string)
+                if descriptor is not None:
+                    os.close(descriptor)
+                self.expect_refused(
+                    "FAILED_PRECONDITION", "SEGMENT_IN_USE", program.delete,
+                    made.name)
+                program.detach(attachment.attachment_id)
+                program.delete(made.name)
+                self.expect_refused("NOT_FOUND", "SEGMENT_NOT_FOUND",
+                                    program.delete, made.name)
+
+    def test_what_takes_long_is_deleted_by_a_call_alone(self):
+        program = self.connect()
+        for fields in ({"backend": "MAPPED_FILE", "file_path": "slow"},
+                       {"size_bytes": (1 << 20) + 1}):
+            with self.subTest(**fields):
+                made = self.ok("CreateSegment", {"parent": PARENT, "segment": {
+                    "size_bytes": 4096, **fields}})
+                self.expect_refused(BAD, "REQUEST_INVALID", program.delete,
+                                    made["name"])
+                self.ok("DeleteSegment", {"name": made["name"]})
+
     def test_many_of_one_request(self):
         program = self.connect()
         for count in (1, 15, 16, 1000):

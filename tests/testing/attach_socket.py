@@ -114,6 +114,13 @@ class Connection:
         reply, _ = self._ask(attach_pb2.AttachRequest(create_batch=request))
         return list(reply.created_batch.segments)
 
+    def delete(self, name, force=False):
+        """Deletes a segment, or raises Refused."""
+        request = attach_pb2.AttachRequest()
+        request.delete.name = name
+        request.delete.force = force
+        self._ask(request)
+
     def leave_by_socket(self, name):
         request = attach_pb2.AttachRequest()
         request.leave.name = name
@@ -190,6 +197,12 @@ def refusal_of_arena(path, name):
     """The same for an arena by its name, to read."""
     with Connection(path) as connection:
         return _refusal(lambda: connection.attach_arena(name))
+
+
+def refusal_of_deletion(path, name):
+    """The same for the deletion of a segment."""
+    with Connection(path) as connection:
+        return _refusal(lambda: (connection.delete(name), None))
 
 
 def _refusal(attach):

@@ -16,6 +16,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <random>
 #include <sstream>
 
@@ -37,9 +38,10 @@ std::string RandomWord() {
 }
 
 // The files that a process holds open, by name and inode, but its store's.
-std::set<std::string> DescriptorTargets(pid_t pid, const std::string& state_dir,
-                                        size_t* count) {
-  std::set<std::string> out;
+std::multiset<std::string> DescriptorTargets(pid_t pid,
+                                             const std::string& state_dir,
+                                             size_t* count) {
+  std::multiset<std::string> out;
   *count = 0;
   std::error_code error;
   for (const auto& entry :
@@ -52,6 +54,11 @@ std::set<std::string> DescriptorTargets(pid_t pid, const std::string& state_dir,
         absl::StartsWith(target, "pipe:") ||
         // The store opens its journal when it first writes.
         absl::StartsWith(target, state_dir)) {
+      continue;
+    }
+    // A memfd may be another's stand-in still: how many there are tells.
+    if (absl::StartsWith(target, "/memfd:")) {
+      out.insert(target);
       continue;
     }
     struct stat file;
@@ -78,11 +85,15 @@ std::vector<int> SysvIdsOf(const std::set<pid_t>& pids) {
   return ids;
 }
 
-void AppendDifference(const std::set<std::string>& from,
-                      const std::set<std::string>& to, const char* sign,
+using Names = std::multiset<std::string>;
+
+void AppendDifference(const Names& from, const Names& to, const char* sign,
                       std::string* out) {
-  for (const std::string& entry : from) {
-    if (to.count(entry) == 0) absl::StrAppend(out, sign, entry, "\n");
+  Names more;
+  std::set_difference(from.begin(), from.end(), to.begin(), to.end(),
+                      std::inserter(more, more.end()));
+  for (const std::string& entry : more) {
+    absl::StrAppend(out, sign, entry, "\n");
   }
 }
 

@@ -18,11 +18,12 @@ namespace shmd::testing {
 // What one daemon has taken from the kernel, as the kernel tells it. Nothing
 // in it changes because other tests run at the same time.
 struct KernelLedger {
-  std::set<std::string> descriptors;    // of the daemon: memfds, files, maps
-  size_t descriptor_count = 0;          // all of them, sockets included
-  std::set<std::string> sysv_segments;  // made by this ScopedServer's daemons
-  std::set<std::string> shm_names;      // in /dev/shm: see ScopedServer::token
-  std::set<std::string> root_files;     // below file_root
+  std::multiset<std::string> descriptors;  // of the daemon: memfds, files, maps
+  size_t descriptor_count = 0;             // all of them, sockets included
+  std::multiset<std::string>
+      sysv_segments;                     // made by this ScopedServer's daemons
+  std::multiset<std::string> shm_names;  // in /dev/shm: see ScopedServer::token
+  std::multiset<std::string> root_files;  // below file_root
 };
 
 // What is in `after` and not in `before`, and the other way round, one per
