@@ -60,9 +60,9 @@ class LateSize {
 struct KernelObject {
   ObjectName name;
   uint64_t page_size_bytes = 0;
-  UniqueFd memfd;  // MEMFD only, read-write
-  // MEMFD only. Until somebody opens it, `memfd` may be but a number that is
-  // kept for it.
+  // MEMFD only, read-write. None yet while `late` has its size: the backend
+  // makes it when it is opened first.
+  mutable UniqueFd memfd;
   mutable LateSize late;
   int first_seals = 0;                  // MEMFD only, those of its creation
   std::shared_ptr<LockedPages> locked;  // with lock_in_memory

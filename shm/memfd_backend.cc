@@ -53,13 +53,13 @@ void MemfdBackend::RecentFileSize::Note(uint64_t bytes) {
 
 MemfdBackend::MemfdBackend(uint64_t memory_reserve_bytes, bool identify)
     : memory_reserve_bytes_(memory_reserve_bytes), identify_(identify) {
-  absl::StatusOr<UniqueFd> made =
-      sys::MemfdCreate(BasePageSizeBytes(), &kernel_seals_);
-  if (made.ok()) stand_in_ = *std::move(made);
+  // To see them.
+  can_be_late_ =
+      sys::MemfdCreate(BasePageSizeBytes(), &kernel_seals_).ok() && !identify;
 }
 
 bool MemfdBackend::MayBeLate(const SegmentOptions& options) const {
-  return options.may_be_late && !identify_ && stand_in_.valid() &&
+  return options.may_be_late && can_be_late_ &&
          options.allocation == Allocation::kLazy &&
          options.numa.mode == NumaMode::kNone &&
          options.page_size_bytes == BasePageSizeBytes();
@@ -67,33 +67,30 @@ bool MemfdBackend::MayBeLate(const SegmentOptions& options) const {
 
 absl::StatusOr<KernelObject> MemfdBackend::MakeLate(
     const SegmentOptions& options) const {
-  // All that could be in the way later: the file's size, and a descriptor.
+  // What could be in the way later. Its descriptor is counted by whoever asks.
   if (!file_sizes_.Allows(options.size_bytes)) {
     RETURN_IF_ERROR(CheckFileSize(options.size_bytes));
     file_sizes_.Note(options.size_bytes);
   }
   KernelObject object;
   object.page_size_bytes = options.page_size_bytes;
-  ASSIGN_OR_RETURN(object.memfd, sys::Duplicate(stand_in_.get()));
   object.late = LateSize(options.size_bytes);
   object.first_seals = kernel_seals_ | InitialSeals(options);
   return object;
 }
 
 absl::StatusOr<int> MemfdBackend::Descriptor(const KernelObject& object) const {
-  const int fd = object.memfd.get();
-  if (object.late.Get() == 0) return fd;
+  if (object.late.Get() == 0) return object.memfd.get();
   const std::lock_guard<std::mutex> lock(making_);
   const uint64_t size_bytes = object.late.Get();
-  if (size_bytes == 0) return fd;
-  ASSIGN_OR_RETURN(const UniqueFd made,
-                   sys::MemfdCreate(object.page_size_bytes));
+  if (size_bytes == 0) return object.memfd.get();
+  ASSIGN_OR_RETURN(UniqueFd made, sys::MemfdCreate(object.page_size_bytes));
   RETURN_IF_ERROR(sys::Ftruncate(made.get(), size_bytes));
   RETURN_IF_ERROR(
       sys::AddSeals(made.get(), object.first_seals & ~kernel_seals_));
-  RETURN_IF_ERROR(sys::Replace(fd, made.get()));
+  object.memfd = std::move(made);
   object.late.Clear();
-  return fd;
+  return object.memfd.get();
 }
 
 absl::StatusOr<KernelObject> MemfdBackend::Make(

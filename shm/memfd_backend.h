@@ -69,8 +69,7 @@ class MemfdBackend : public Backend {
 
   uint64_t memory_reserve_bytes_;
   const bool identify_;
-  // Open in place of those that are late; invalid when it could not be made.
-  UniqueFd stand_in_;
+  bool can_be_late_ = false;
   int kernel_seals_ = 0;  // which each memfd has from the kernel
   mutable RecentFileSize file_sizes_;
   mutable std::mutex making_;

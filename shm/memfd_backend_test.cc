@@ -107,11 +107,11 @@ class LateMemfdTest : public MemfdBackendTest {
 };
 
 TEST_F(LateMemfdTest, IsNothingUntilItIsOpened) {
-  const KernelObject a = Create(LateOptions());
-  const KernelObject b = Create(LateOptions());
-  EXPECT_EQ(InodeOf(a), InodeOf(b));
-  ASSERT_TRUE(backend_.Open(a, Access::kRead).ok());
-  EXPECT_NE(InodeOf(a), InodeOf(b));
+  const KernelObject object = Create(LateOptions());
+  EXPECT_FALSE(object.memfd.valid());
+  ASSERT_TRUE(backend_.Open(object, Access::kRead).ok());
+  EXPECT_TRUE(object.memfd.valid());
+  EXPECT_EQ(object.late.Get(), 0u);
 }
 
 TEST_F(LateMemfdTest, StatusIsWhatItBecomes) {
@@ -152,18 +152,8 @@ TEST_F(LateMemfdTest, ThoseWhoOpenItAtOnceGetTheSameMemory) {
   }
 }
 
-// What could not be made later is refused at once.
-TEST_F(LateMemfdTest, RoomForItIsTakenAtItsCreation) {
+TEST_F(LateMemfdTest, WhatCouldNotBeMadeLaterIsRefusedAtOnce) {
   rlimit before = {};
-  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-  rlimit none = before;
-  none.rlim_cur = 3;
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
-  const auto without_descriptor = backend_.Create(LateOptions());
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
-  EXPECT_EQ(GetErrorReason(without_descriptor.status()),
-            reason::kDescriptorsExhausted);
-
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
   rlimit small = before;
   small.rlim_cur = kSizeBytes - 1;
@@ -172,6 +162,19 @@ TEST_F(LateMemfdTest, RoomForItIsTakenAtItsCreation) {
   const auto too_large = backend.Create(LateOptions());
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   EXPECT_EQ(GetErrorReason(too_large.status()), reason::kFileSizeLimitExceeded);
+}
+
+TEST_F(LateMemfdTest, AnOpenThatFailedIsTriedAgain) {
+  const KernelObject object = Create(LateOptions());
+  rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 3;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto refused = backend_.Open(object, Access::kRead);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(GetErrorReason(refused.status()), reason::kDescriptorsExhausted);
+  EXPECT_TRUE(backend_.Open(object, Access::kRead).ok());
 }
 
 TEST_F(LateMemfdTest, OnlyWhatTakesNoPagesIsLate) {

@@ -127,11 +127,6 @@ absl::StatusOr<UniqueFd> Duplicate(int fd) {
   return StatusOfErrno(errno, "fcntl(F_DUPFD_CLOEXEC)", {});
 }
 
-absl::Status Replace(int fd, int by) {
-  if (dup3(by, fd, O_CLOEXEC) == fd) return absl::OkStatus();
-  return StatusOfErrno(errno, "dup3", {});
-}
-
 absl::StatusOr<int> AccessMode(int fd) {
   const int flags = fcntl(fd, F_GETFL);
   if (flags < 0) return StatusOfErrno(errno, "fcntl(F_GETFL)", {});

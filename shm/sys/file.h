@@ -32,9 +32,6 @@ absl::StatusOr<UniqueFd> Reopen(int fd, int flags);
 // A new descriptor of the same open file description.
 absl::StatusOr<UniqueFd> Duplicate(int fd);
 
-// Has `fd` stand for what `by` does, atomically; what it stood for is closed.
-absl::Status Replace(int fd, int by);
-
 // O_RDONLY, O_WRONLY or O_RDWR; PERMISSION_DENIED for O_PATH.
 absl::StatusOr<int> AccessMode(int fd);
 

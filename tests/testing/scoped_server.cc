@@ -56,11 +56,6 @@ std::multiset<std::string> DescriptorTargets(pid_t pid,
         absl::StartsWith(target, state_dir)) {
       continue;
     }
-    // A memfd may be another's stand-in still: how many there are tells.
-    if (absl::StartsWith(target, "/memfd:")) {
-      out.insert(target);
-      continue;
-    }
     struct stat file;
     if (stat(entry.path().c_str(), &file) != 0) continue;
     out.insert(absl::StrCat(target, " inode ", file.st_ino));

@@ -35,7 +35,10 @@ TEST(ScopedServerTest, LedgerSeesEveryKindOfObject) {
       spec.posix_name = "/" + (*server)->token();
     }
     if (kind == BackendKind::kMappedFile) spec.file_path = "file";
-    ASSERT_TRUE(client->Create(spec).ok());
+    const auto made = client->Create(spec);
+    ASSERT_TRUE(made.ok()) << made.status();
+    // A memfd is made when somebody has it.
+    ASSERT_TRUE(client->MapReadOnly(made->handle).ok());
   }
   const std::string leaks = DiffLedgers(before, (*server)->Ledger());
   EXPECT_THAT(leaks, HasSubstr("+ /memfd:"));
