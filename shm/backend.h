@@ -120,6 +120,12 @@ class Backend {
                              uint64_t offset_bytes,
                              uint64_t length_bytes) const = 0;
 
+  // Whether Make promises such an object, and the first Open makes it.
+  virtual bool IsMadeLate(const SegmentOptions& options) const {
+    static_cast<void>(options);
+    return false;
+  }
+
   // What Status would tell of an object that Create has just made with
   // `options`, where that is known without asking the kernel; less the inode's
   // owner, group and mode.

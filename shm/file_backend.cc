@@ -87,10 +87,9 @@ KernelObject FileObject(const FileLocation& location,
 
 // What the path leads to now, if that is still the object.
 absl::StatusOr<UniqueFd> OpenSameFile(const ObjectName& name, int flags) {
-  const FileLocation location = LocationOf(name);
-  ASSIGN_OR_RETURN(const UniqueFd root, sys::OpenFolder(location.root));
+  ASSIGN_OR_RETURN(const UniqueFd root, sys::OpenFolder(name.file_root));
   absl::StatusOr<UniqueFd> fd =
-      sys::OpenBeneath(root.get(), location.path(), flags, 0);
+      sys::OpenBeneath(root.get(), name.file_path, flags, 0);
   if (!fd.ok()) {
     // A link or a file has taken a folder's place.
     const std::string reason = GetErrorReason(fd.status());

@@ -53,12 +53,14 @@ void MemfdBackend::RecentFileSize::Note(uint64_t bytes) {
 
 MemfdBackend::MemfdBackend(uint64_t memory_reserve_bytes, bool identify)
     : memory_reserve_bytes_(memory_reserve_bytes), identify_(identify) {
+  absl::StatusOr<UniqueFd> own = sys::OpenOwnDescriptors();
+  if (own.ok()) own_descriptors_ = *std::move(own);
   // To see them.
   can_be_late_ =
       sys::MemfdCreate(BasePageSizeBytes(), &kernel_seals_).ok() && !identify;
 }
 
-bool MemfdBackend::MayBeLate(const SegmentOptions& options) const {
+bool MemfdBackend::IsMadeLate(const SegmentOptions& options) const {
   return options.may_be_late && can_be_late_ &&
          options.allocation == Allocation::kLazy &&
          options.numa.mode == NumaMode::kNone &&
@@ -95,7 +97,7 @@ absl::StatusOr<int> MemfdBackend::Descriptor(const KernelObject& object) const {
 
 absl::StatusOr<KernelObject> MemfdBackend::Make(
     const SegmentOptions& options) const {
-  if (MayBeLate(options)) return MakeLate(options);
+  if (IsMadeLate(options)) return MakeLate(options);
   const PageStore store =
       MemoryStore(options.page_size_bytes, memory_reserve_bytes_);
   // Before pages are taken; without any, ftruncate(2) says it itself.
@@ -159,7 +161,10 @@ absl::StatusOr<ObjectRef> MemfdBackend::Open(const KernelObject& object,
     return ObjectRef(std::move(writer));
   }
   // A description of its own, which the kernel lets nobody write through.
-  ASSIGN_OR_RETURN(UniqueFd reader, sys::Reopen(fd, O_RDONLY));
+  ASSIGN_OR_RETURN(UniqueFd reader,
+                   own_descriptors_.valid()
+                       ? sys::ReopenIn(own_descriptors_.get(), fd, O_RDONLY)
+                       : sys::Reopen(fd, O_RDONLY));
   return ObjectRef(std::move(reader));
 }
 

@@ -14,12 +14,14 @@ namespace shmd {
 // uids get exactly the access that they were handed.
 class MemfdBackend : public Backend {
  public:
-  // `identify`: whether to find out device and inode of what is made.
+  // For the process that makes it, and none of its children. `identify`:
+  // whether to find out device and inode of what is made.
   MemfdBackend(uint64_t memory_reserve_bytes, bool identify);
 
   BackendKind kind() const override { return BackendKind::kMemfd; }
   absl::StatusOr<KernelObject> Make(
       const SegmentOptions& options) const override;
+  bool IsMadeLate(const SegmentOptions& options) const override;
   absl::Status Finish(const KernelObject& object,
                       const SegmentOptions& options) const override;
   absl::Status RemoveUnfinished(const AdoptOptions& made) const override;
@@ -61,8 +63,6 @@ class MemfdBackend : public Backend {
     std::atomic<uint64_t> bytes_{0};
   };
 
-  // Whether the memfd is nothing yet but its size and its seals.
-  bool MayBeLate(const SegmentOptions& options) const;
   absl::StatusOr<KernelObject> MakeLate(const SegmentOptions& options) const;
   // The object's memfd, which is made now if it was late.
   absl::StatusOr<int> Descriptor(const KernelObject& object) const;
@@ -70,7 +70,8 @@ class MemfdBackend : public Backend {
   uint64_t memory_reserve_bytes_;
   const bool identify_;
   bool can_be_late_ = false;
-  int kernel_seals_ = 0;  // which each memfd has from the kernel
+  UniqueFd own_descriptors_;  // invalid where /proc has none
+  int kernel_seals_ = 0;      // which each memfd has from the kernel
   mutable RecentFileSize file_sizes_;
   mutable std::mutex making_;
 };

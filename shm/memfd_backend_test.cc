@@ -184,6 +184,7 @@ TEST_F(LateMemfdTest, OnlyWhatTakesNoPagesIsLate) {
   all[1].numa.nodes = {0};
   all[2].may_be_late = false;
   for (const SegmentOptions& options : all) {
+    EXPECT_FALSE(backend_.IsMadeLate(options));
     const KernelObject object = Create(options);
     EXPECT_EQ(object.late.Get(), 0u);
     EXPECT_EQ(Seals(object) & F_SEAL_SHRINK, F_SEAL_SHRINK);

@@ -2,8 +2,11 @@
 // kernel's part of each.
 
 #include <benchmark/benchmark.h>
+#include <fcntl.h>
 #include <google/protobuf/arena.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <deque>
 #include <functional>
 #include <string>
@@ -11,6 +14,8 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "base/error.h"
+#include "base/unique_fd.h"
 #include "bench/segments/benchmarks.h"
 #include "bench/segments/kernel_objects.h"
 #include "bench/segments/stopwatch.h"
@@ -21,6 +26,8 @@ namespace shmd::bench {
 namespace {
 
 constexpr uint64_t kPage = 4096;
+// What the daemon writes of a mapped file, with the intent before it.
+constexpr size_t kRecordBytes = 390;
 
 void AddCreate(const std::string& name,
                const std::function<void(benchmark::State&)>& run) {
@@ -157,6 +164,30 @@ void TimeKernelCreate(benchmark::State& state, const std::string& folder,
     });
     Require(object.Remove());
   }
+}
+
+// The same by a program that must find its files again after a power loss, and
+// so flushes a record of each as well.
+void TimeKernelRecorded(benchmark::State& state, const std::string& folder,
+                        const Kind& kind) {
+  const std::string path = folder + "/bench-record";
+  const UniqueFd record(
+      open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  const std::string bytes(kRecordBytes, 'r');
+  Stopwatch watch(state);
+  for (auto _ : state) {
+    KernelObject object;
+    watch.Time([&] {
+      object =
+          Require(KernelObject::Create(kind.backend, kind.size_bytes, folder));
+      if (write(record.get(), bytes.data(), bytes.size()) < 0 ||
+          fdatasync(record.get()) != 0) {
+        Require(ErrnoStatus(errno, "a record"));
+      }
+    });
+    Require(object.Remove());
+  }
+  unlink(path.c_str());
 }
 
 void TimeKernelDelete(benchmark::State& state, const std::string& folder,
@@ -356,6 +387,12 @@ void RegisterKind(Daemon& daemon, const std::string& folder, const Kind& kind) {
             [folder, kind](benchmark::State& state) {
               TimeKernelCreate(state, folder, kind);
             });
+  if (kind.backend == BackendKind::kMappedFile) {
+    AddCreate(absl::StrCat("kernel_recorded/", kind.name()),
+              [folder, kind](benchmark::State& state) {
+                TimeKernelRecorded(state, folder, kind);
+              });
+  }
   AddCreate(absl::StrCat("kernel_delete/", kind.name()),
             [folder, kind](benchmark::State& state) {
               TimeKernelDelete(state, folder, kind);

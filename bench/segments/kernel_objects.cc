@@ -4,9 +4,13 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <string>
 
 #include "absl/strings/str_cat.h"
+#include "base/error.h"
 #include "base/status_macros.h"
+#include "base/unique_fd.h"
 #include "shm/sys/file.h"
 #include "shm/sys/memfd.h"
 #include "shm/sys/posix.h"
@@ -14,6 +18,12 @@
 
 namespace shmd::bench {
 namespace {
+
+absl::StatusOr<UniqueFd> OpenToFlush(const std::string& folder) {
+  UniqueFd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoStatus(errno, "open");
+  return fd;
+}
 
 std::string UnusedName() {
   static std::atomic<uint64_t> last{0};
@@ -54,7 +64,7 @@ absl::StatusOr<int> MakeSysv(uint64_t size_bytes) {
 
 absl::Status MakeFile(const std::string& folder, const std::string& name,
                       uint64_t size_bytes) {
-  ASSIGN_OR_RETURN(const UniqueFd root, sys::OpenFolder(folder));
+  ASSIGN_OR_RETURN(const UniqueFd root, OpenToFlush(folder));
   ASSIGN_OR_RETURN(
       const UniqueFd fd,
       sys::OpenBeneath(root.get(), name, O_RDWR | O_CREAT | O_EXCL, 0));
@@ -104,7 +114,7 @@ absl::Status KernelObject::Remove() {
     case BackendKind::kMappedFile:
       break;
   }
-  ASSIGN_OR_RETURN(const UniqueFd root, sys::OpenFolder(folder_));
+  ASSIGN_OR_RETURN(const UniqueFd root, OpenToFlush(folder_));
   RETURN_IF_ERROR(sys::UnlinkIn(root.get(), name_));
   return sys::Fsync(root.get());
 }

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "base/error.h"
@@ -28,7 +29,9 @@ absl::Status AnswerOne(int socket, int fd, Passer::Gives gives) {
   if (gives == Passer::Gives::kSame) {
     return sys::SendDatagram(socket, kMessage, fd);
   }
-  ASSIGN_OR_RETURN(const UniqueFd reader, sys::Reopen(fd, O_RDONLY));
+  const std::string path = absl::StrCat("/proc/self/fd/", fd);
+  const UniqueFd reader(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!reader.valid()) return ErrnoStatus(errno, "open");
   return sys::SendDatagram(socket, kMessage, reader.get());
 }
 

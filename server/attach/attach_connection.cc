@@ -6,14 +6,13 @@
 #include <utility>
 #include <variant>
 
-#include "absl/strings/match.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/failpoint.h"
 #include "base/status_macros.h"
 #include "server/attach/handle_proto.h"
 #include "server/attach/status_to_proto.h"
-#include "server/rpc/channel_proto.h"
 #include "server/rpc/shared_calls.h"
 #include "shm/sys/socket.h"
 
@@ -54,22 +53,6 @@ absl::StatusOr<Handle> ReadReference(const v1::Attach& request) {
       "attach.reference", reason::kRequestInvalid, "there is no handle"));
 }
 
-absl::StatusOr<PartKind> PartKindFromProto(v1::ChannelPart::Kind kind) {
-  switch (kind) {
-    case v1::ChannelPart::RING:
-      return PartKind::kRing;
-    case v1::ChannelPart::PAGE:
-      return PartKind::kPage;
-    case v1::ChannelPart::CLAIMS:
-      return PartKind::kClaims;
-    case v1::ChannelPart::BELL:
-      return PartKind::kBell;
-    default:
-      return absl::StatusOr<PartKind>(InvalidField(
-          "attach.channel_part.kind", reason::kRequestInvalid, "is unknown"));
-  }
-}
-
 // Whether a program waits for the answer, and nothing else is likely to come.
 bool IsCall(const v1::AttachRequest& request) {
   switch (request.action_case()) {
@@ -87,25 +70,62 @@ bool IsCall(const v1::AttachRequest& request) {
 }  // namespace
 
 bool AttachConnection::ServeWaiting() {
-  char buffer[kMaxAttachRequestBytes];
   for (int turn = 0; turn < kRequestsPerTurn; ++turn) {
-    const absl::StatusOr<sys::Datagram> datagram = sys::ReceiveDatagram(
-        socket_.get(), absl::MakeSpan(buffer), MSG_DONTWAIT);
-    // Nothing is waiting, or an error that the next epoll_wait tells again.
-    if (!datagram.ok()) return true;
-    // The end; or somebody who sends descriptors (which were closed just now)
-    // or more than the protocol has.
-    if (datagram->size_bytes == 0 || datagram->truncated ||
-        !datagram->fds.empty()) {
-      return false;
+    switch (ServeNext(MSG_DONTWAIT)) {
+      case Turn::kQuiet:
+        return true;
+      case Turn::kOver:
+        return false;
+      case Turn::kServed:
+        break;
     }
-    if (!ServeOne({buffer, datagram->size_bytes})) return false;
     // A second receive would only learn that there is nothing: programs wait
     // for an answer before they ask again, and epoll tells of those that do
     // not.
-    if (is_deferred_ || IsCall(request_)) return true;
+    if (is_deferred_ || IsCall(request_)) {
+      CountCall();
+      return true;
+    }
   }
   return true;
+}
+
+void AttachConnection::CountCall() {
+  const uint64_t now_ns = ReadClockNs(CLOCK_MONOTONIC_COARSE);
+  if (now_ns != tick_ns_) calls_in_tick_ = 0;
+  tick_ns_ = now_ns;
+  ++calls_in_tick_;
+}
+
+bool AttachConnection::Attend(const std::atomic<bool>& stop) {
+  calls_in_tick_ = 0;
+  while (!stop) {
+    switch (ServeNext(0)) {
+      case Turn::kQuiet:
+        return true;
+      case Turn::kOver:
+        return false;
+      case Turn::kServed:
+        break;
+    }
+    if (is_deferred_ && !ServeDeferred()) return false;
+  }
+  return true;
+}
+
+AttachConnection::Turn AttachConnection::ServeNext(int flags) {
+  char buffer[kMaxAttachRequestBytes];
+  const absl::StatusOr<sys::Datagram> datagram =
+      sys::ReceiveDatagram(socket_.get(), absl::MakeSpan(buffer), flags);
+  // Nothing has come, or an error that the next epoll_wait tells again.
+  if (!datagram.ok()) return Turn::kQuiet;
+  // The end; or somebody who sends descriptors (which were closed just now)
+  // or more than the protocol has.
+  if (datagram->size_bytes == 0 || datagram->truncated ||
+      !datagram->fds.empty()) {
+    return Turn::kOver;
+  }
+  return ServeOne({buffer, datagram->size_bytes}) ? Turn::kServed : Turn::kOver;
 }
 
 template <typename Fill>
@@ -124,8 +144,10 @@ bool AttachConnection::Reply(const Fill& fill) {
     fds.clear();
   }
   SHMD_FAILPOINT("attach.send");
-  const bool sent =
-      sys::SendDatagram(socket_.get(), reply_.SerializeAsString(), fds).ok();
+  // Who does not read is not waited for.
+  const bool sent = sys::SendDatagram(socket_.get(), reply_.SerializeAsString(),
+                                      fds, MSG_DONTWAIT)
+                        .ok();
   SHMD_FAILPOINT("attach.sent");
   return sent;
 }
@@ -306,96 +328,6 @@ absl::Status AttachConnection::Attach(const v1::Attach& request,
   }
   if (!grant.ok()) return grant.status();
   return Hold(*std::move(grant), attachment, fd);
-}
-
-absl::Status AttachConnection::AttachPart(const v1::ChannelPart& request,
-                                          Access access,
-                                          v1::Attachment* attachment,
-                                          UniqueFd* fd) {
-  ASSIGN_OR_RETURN(
-      const ChannelName channel,
-      ParseChannelName("attach.channel_part.channel", request.channel()));
-  PartRequest wanted;
-  ASSIGN_OR_RETURN(wanted.kind, PartKindFromProto(request.kind()));
-  wanted.index = request.index();
-  wanted.generation = request.generation();
-  if (channels_ == nullptr) return ChannelNotFound(channel);
-  ASSIGN_OR_RETURN(
-      LiveChannel::Part part,
-      channels_->OpenPart(caller_, session_.id, channel, wanted, access));
-  if (!part.segment.has_value()) {
-    // A bell, which is no segment: nothing to map, or to detach.
-    attachment->set_access(AccessToProto(access));
-    *fd = std::move(part.bell);
-    return absl::OkStatus();
-  }
-  ASSIGN_OR_RETURN(SegmentRegistry::Attached grant,
-                   registry_->AttachReserved(part.segment->entry, access));
-  return Hold(std::move(grant), attachment, fd);
-}
-
-absl::Status AttachConnection::Join(const v1::JoinChannelRequest& request,
-                                    v1::Joined* joined,
-                                    std::vector<UniqueFd>* fds) {
-  ASSIGN_OR_RETURN(const MembershipCommand command,
-                   MembershipFromProto(caller_, request, session_.id));
-  const ChannelName& channel = command.members.front().channel;
-  if (channels_ == nullptr) return ChannelNotFound(channel);
-  ASSIGN_OR_RETURN(const std::vector<ChannelRegistry::Joined> members,
-                   channels_->JoinAll(caller_, command));
-  const absl::Status status = HandOver(members, joined, fds);
-  if (status.ok()) {
-    MembershipToProto(*registry_, channel, members, joined->mutable_members());
-    return status;
-  }
-  for (const v1::Attachment& granted : joined->attachments()) {
-    LetGo(granted.attachment_id());
-  }
-  for (const ChannelRegistry::Joined& one : members) {
-    channels_->Undo(channel, one);
-  }
-  return status;
-}
-
-absl::Status AttachConnection::HandOver(
-    const std::vector<ChannelRegistry::Joined>& members, v1::Joined* joined,
-    std::vector<UniqueFd>* fds) {
-  RETURN_IF_ERROR(
-      HandOver(members.front().channel, Access::kRead, joined, fds));
-  for (const MemberKind kind :
-       {MemberKind::kPublisher, MemberKind::kSubscriber}) {
-    for (const ChannelRegistry::Joined& one : members) {
-      if (one.member.kind != kind) continue;
-      RETURN_IF_ERROR(
-          HandOver(one.parts.part, Access::kReadWrite, joined, fds));
-      if (!one.parts.claims.has_value()) continue;
-      RETURN_IF_ERROR(
-          HandOver(*one.parts.claims, Access::kReadWrite, joined, fds));
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status AttachConnection::HandOver(const SegmentView& part, Access access,
-                                        v1::Joined* joined,
-                                        std::vector<UniqueFd>* fds) {
-  // Who has joined was let in by the channel's mode.
-  ASSIGN_OR_RETURN(SegmentRegistry::Attached grant,
-                   registry_->AttachReserved(part.entry, access));
-  UniqueFd fd;
-  RETURN_IF_ERROR(Hold(std::move(grant), joined->add_attachments(), &fd));
-  fds->push_back(std::move(fd));
-  return absl::OkStatus();
-}
-
-absl::Status AttachConnection::Leave(const v1::Leave& request) {
-  const MemberKind kind = absl::StrContains(request.name(), "/subscribers/")
-                              ? MemberKind::kSubscriber
-                              : MemberKind::kPublisher;
-  ASSIGN_OR_RETURN(const MemberName name,
-                   ParseMemberName("leave.name", request.name(), kind));
-  if (channels_ == nullptr) return ChannelNotFound(name.channel);
-  return channels_->Leave(caller_, name);
 }
 
 void AttachConnection::NameOwner(v1::Segment* segment) const {

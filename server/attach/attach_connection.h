@@ -1,6 +1,7 @@
 #ifndef SHMD_SERVER_ATTACH_ATTACH_CONNECTION_H_
 #define SHMD_SERVER_ATTACH_ATTACH_CONNECTION_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "base/unique_fd.h"
 #include "server/access/caller.h"
 #include "server/channel/channel_registry.h"
@@ -19,6 +21,9 @@
 namespace shmd {
 
 inline constexpr size_t kMaxAttachRequestBytes = 4096;
+
+// For how long a thread of its own waits for a connection's next request.
+inline constexpr absl::Duration kAttendedIdle = absl::Milliseconds(10);
 
 // One program on the attach socket, which is one session. Not thread-safe.
 class AttachConnection {
@@ -47,6 +52,13 @@ class AttachConnection {
   // the program has gone, broke the protocol, or does not read its answers.
   bool ServeWaiting();
 
+  // Whether it asks so often that a thread that does nothing else is worth it.
+  bool is_busy() const { return calls_in_tick_ >= kBusyCalls; }
+  // As ServeWaiting, and waits for what comes next, until nothing has come for
+  // kAttendedIdle or `stop` is set. On a thread that may wait: nothing is
+  // deferred. Meanwhile nothing is called but caller() and session().
+  bool Attend(const std::atomic<bool>& stop);
+
   // Whether it has stopped at a request that may have to wait for somebody, or
   // give much memory back: nothing else is to be served before ServeDeferred.
   bool is_deferred() const { return is_deferred_; }
@@ -55,6 +67,13 @@ class AttachConnection {
   bool ServeDeferred();
 
  private:
+  // So many within a tick of the kernel's coarse clock, some 4 ms.
+  static constexpr int kBusyCalls = 16;
+
+  enum class Turn { kQuiet, kServed, kOver };
+  // One datagram; `flags` as recv(2).
+  Turn ServeNext(int flags);
+  void CountCall();
   // False when the connection is over.
   bool ServeOne(absl::string_view datagram);
   bool MayWait() const;
@@ -103,6 +122,8 @@ class AttachConnection {
   const std::function<void(const SessionId&)> wake_;
   bool has_asked_ = false;
   bool is_deferred_ = false;
+  uint64_t tick_ns_ = 0;
+  int calls_in_tick_ = 0;
   v1::AttachRequest request_;
   v1::AttachReply reply_;
 };

@@ -5,8 +5,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstring>
 #include <memory>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
@@ -27,6 +30,7 @@ class AttachConnectionTest : public RegistryTest {
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     client_.Reset(pair[0]);
     UniqueFd server(pair[1]);
+    server_ = server.get();
     ASSERT_EQ(fcntl(server.get(), F_SETFL, O_NONBLOCK), 0);
     connection_ = std::make_unique<AttachConnection>(
         std::move(server), caller,
@@ -123,6 +127,7 @@ class AttachConnectionTest : public RegistryTest {
   }
 
   UniqueFd client_;
+  int server_ = -1;  // the connection's own
   std::unique_ptr<AttachConnection> connection_;
   uint64_t sequence_ = 0;
 };
@@ -357,6 +362,52 @@ TEST_F(AttachConnectionTest, RefusalsOfDeletionsLeaveTheSegment) {
   EXPECT_EQ(ReasonIn(AskToDelete(Deletion("a"))), "CALLER_NOT_ALLOWED");
   EXPECT_TRUE(registry().Get(Root(), Name("a")).ok());
   EXPECT_TRUE(registry().Get(Root(), Name("large")).ok());
+}
+
+TEST_F(AttachConnectionTest, WhoAsksAgainAndAgainIsBusy) {
+  const SegmentView view = Made(Sysv("a"));
+  EXPECT_FALSE(connection_->is_busy());
+  // A tick of the clock may fall among them.
+  for (int i = 0; i < 10000 && !connection_->is_busy(); ++i) {
+    Send(DetachFrom(Ask(AttachTo(view)).attachment().attachment_id()));
+  }
+  EXPECT_TRUE(connection_->is_busy());
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  Ask(AttachTo(view));
+  EXPECT_FALSE(connection_->is_busy());
+}
+
+TEST_F(AttachConnectionTest, AttendedIsServedUntilItIsIdle) {
+  ASSERT_TRUE(sys::LimitWaits(server_, kAttendedIdle).ok());
+  const SegmentView view = Made(Memfd("a"));
+  Made(Posix("p"));
+  const std::atomic<bool> stop{false};
+  Send(AttachTo(view));
+  // What may wait is served here, too.
+  Send(Deletion("p"));
+  EXPECT_TRUE(connection_->Attend(stop));
+  EXPECT_EQ(ReasonIn(Receive()), "");
+  EXPECT_FALSE(Receive().has_error());
+  EXPECT_FALSE(registry().Get(Root(), Name("p")).ok());
+  EXPECT_TRUE(IsQuiet());
+}
+
+TEST_F(AttachConnectionTest, AttendedEndsWithItsProgramAndWhenItIsToldTo) {
+  ASSERT_TRUE(sys::LimitWaits(server_, absl::Hours(1)).ok());
+  const SegmentView view = Made(Sysv("a"));
+  std::atomic<bool> stop{false};
+  Send(AttachTo(view));
+  std::thread later([&] {
+    while (IsQuiet()) std::this_thread::yield();
+    stop = true;
+    Send(AttachTo(view));
+  });
+  EXPECT_TRUE(connection_->Attend(stop));
+  later.join();
+  Receive();
+  stop = false;
+  client_.Reset();
+  EXPECT_FALSE(connection_->Attend(stop));
 }
 
 TEST_F(AttachConnectionTest, HelloTellsWhoTheSessionIs) {

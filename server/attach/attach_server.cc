@@ -44,6 +44,7 @@ absl::StatusOr<std::unique_ptr<AttachServer>> AttachServer::Start(
 }
 
 AttachServer::~AttachServer() {
+  stopping_ = true;
   if (!thread_.joinable()) return;
   const uint64_t one = 1;
   // An eventfd that counts to one cannot refuse.
@@ -130,6 +131,8 @@ void AttachServer::Accept() {
                                        " connections already"));
     return;
   }
+  // What must not wait says so itself.
+  if (!sys::LimitWaits(accepted->socket.get(), kAttendedIdle).ok()) return;
   if (!Watch(accepted->socket.get()).ok()) return;
   ++count;
   Begin(*std::move(accepted));
@@ -166,18 +169,39 @@ void AttachServer::Serve(int fd) {
   if (connection.session() != before) {
     StopAwaiting(connection.session());
   }
-  if (connection.is_deferred()) Defer(fd);
+  if (connection.is_deferred()) {
+    Defer(fd);
+  } else if (connection.is_busy() && attended_ < kAttachAttendants) {
+    Attend(fd);
+  }
 }
 
 void AttachServer::Defer(int fd) {
+  HandOver(fd, workers_, [](AttachConnection& connection) {
+    return connection.ServeDeferred();
+  });
+}
+
+void AttachServer::Attend(int fd) {
+  ++attended_;
+  HandOver(fd, attendants_, [this](AttachConnection& connection) {
+    const bool goes_on = connection.Attend(stopping_);
+    --attended_;
+    return goes_on;
+  });
+}
+
+void AttachServer::HandOver(int fd, WorkerPool& pool,
+                            std::function<bool(AttachConnection&)> serve) {
   // Its next requests wait in the socket, whose number stays taken as long as
   // the connection is there.
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
-  workers_.Run([this, fd, connection = clients_.find(fd)->second.connection] {
+  pool.Run([this, fd, serve = std::move(serve),
+            connection = clients_.find(fd)->second.connection] {
     // Watched again from here: to wake the other thread for that would take
     // longer than many a request. If its process has ended meanwhile, the
     // socket leaves the set with the connection, when this ends.
-    if (connection->ServeDeferred() && Watch(fd).ok()) return;
+    if (serve(*connection) && Watch(fd).ok()) return;
     {
       absl::MutexLock lock(&done_mutex_);
       all_done_.push_back({fd, connection});

@@ -286,6 +286,8 @@ class SegmentRegistry {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void UnreserveLocked(absl::Span<const Pending> pending)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // How many like it are worth a second thread.
+  size_t WorthAThread(const CreateCommand& command) const;
   absl::Status MakeAll(absl::Span<const Pending> pending,
                        const CreateOrder& order, Made* made);
   absl::Status MakeOne(const Pending& pending, const CreateCommand& command,

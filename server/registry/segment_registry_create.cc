@@ -22,8 +22,10 @@ namespace {
 // need not wait for one another.
 constexpr uint64_t kLargeReservationBytes = 256 << 10;
 
-// From here on a batch is worth another thread, which takes about 30 us.
+// From here on a batch is worth another thread, which takes about 30 us: one
+// that is made, and one whose memfds are yet to be.
 constexpr size_t kParallelBatch = 32;
+constexpr size_t kParallelLateBatch = 320;
 
 // Larger batches do not keep a descriptor of each member until all are made.
 constexpr size_t kFewDescriptors = 4;
@@ -43,6 +45,11 @@ SegmentOptions FileOptionsOf(const Segment& segment) {
     options.group = getegid();
   }
   return options;
+}
+
+// Whoever makes a segment of another role uses the object itself at once.
+bool MayBeLate(const CreateCommand& command) {
+  return command.role == SegmentRole::kOrdinary;
 }
 
 // The uid of the `number`th segment like one: a request is kept with one alone.
@@ -329,6 +336,14 @@ absl::Status SegmentRegistry::FinishAll(const Made& made) {
   return absl::OkStatus();
 }
 
+size_t SegmentRegistry::WorthAThread(const CreateCommand& command) const {
+  SegmentOptions options = command.options;
+  options.may_be_late = MayBeLate(command);
+  return parts_.backends->Get(options.backend).IsMadeLate(options)
+             ? kParallelLateBatch
+             : kParallelBatch;
+}
+
 absl::Status SegmentRegistry::MakeAll(absl::Span<const Pending> pending,
                                       const CreateOrder& order, Made* made) {
   const size_t count = order.size();
@@ -344,7 +359,7 @@ absl::Status SegmentRegistry::MakeAll(absl::Span<const Pending> pending,
   };
   made->entries.reserve(count);
   made->segments.reserve(count);
-  if (count < kParallelBatch || CountProcessors() < 2) {
+  if (count < WorthAThread(order[0]) || CountProcessors() < 2) {
     return make(0, count, made);
   }
   // The kernel makes objects on two processors in little more than half of the
@@ -378,8 +393,7 @@ absl::Status SegmentRegistry::MakeOne(const Pending& pending,
   RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("create.make"));
   SegmentOptions& options = segment->options;
   if (!pending.posix_name.empty()) options.posix_name = pending.posix_name;
-  // Whoever makes another kind uses the object itself at once.
-  options.may_be_late = command.role == SegmentRole::kOrdinary;
+  options.may_be_late = MayBeLate(command);
   ASSIGN_OR_RETURN(KernelObject object, CreateObject(options));
   options.posix_name = object.name.posix_name;
   made->entries.push_back(std::make_shared<SegmentEntry>(std::move(object)));

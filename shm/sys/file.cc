@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -91,7 +92,7 @@ constexpr off_t AsOffset(uint64_t bytes) { return static_cast<off_t>(bytes); }
 }  // namespace
 
 absl::StatusOr<UniqueFd> OpenFolder(const std::string& path) {
-  UniqueFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  UniqueFd fd(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (fd.valid()) return fd;
   return StatusOfErrno(errno, "open", kFolderTable);
 }
@@ -119,6 +120,20 @@ absl::StatusOr<UniqueFd> Reopen(int fd, int flags) {
   UniqueFd reopened(open(path.c_str(), flags | O_CLOEXEC));
   if (reopened.valid()) return reopened;
   return StatusOfErrno(errno, "open", kOpenTable);
+}
+
+absl::StatusOr<UniqueFd> OpenOwnDescriptors() {
+  UniqueFd folder(open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (folder.valid()) return folder;
+  return StatusOfErrno(errno, "open", kOpenTable);
+}
+
+absl::StatusOr<UniqueFd> ReopenIn(int own_descriptors, int fd, int flags) {
+  char name[12];
+  *std::to_chars(name, name + sizeof(name) - 1, fd).ptr = '\0';
+  UniqueFd reopened(openat(own_descriptors, name, flags | O_CLOEXEC));
+  if (reopened.valid()) return reopened;
+  return StatusOfErrno(errno, "openat", kOpenTable);
 }
 
 absl::StatusOr<UniqueFd> Duplicate(int fd) {

@@ -16,7 +16,8 @@ namespace shmd::sys {
 // Files and folders: one system call each, errors by table, EINTR retried.
 // No message names a path. Thread-safe.
 
-// A folder of the daemon's own configuration, for use as the start of paths.
+// A folder of the daemon's own configuration (O_PATH), for use as the start of
+// paths.
 // FILE_ROOT_MISSING when it is not there.
 absl::StatusOr<UniqueFd> OpenFolder(const std::string& path);
 
@@ -28,6 +29,12 @@ absl::StatusOr<UniqueFd> OpenBeneath(int folder_fd, const std::string& path,
 
 // A new open file description of what `fd` is open on.
 absl::StatusOr<UniqueFd> Reopen(int fd, int flags);
+
+// The folder of this process's own descriptors (/proc/self/fd), and the same as
+// Reopen by it, in two thirds of the time. A child of fork(2) would find its
+// parent's there.
+absl::StatusOr<UniqueFd> OpenOwnDescriptors();
+absl::StatusOr<UniqueFd> ReopenIn(int own_descriptors, int fd, int flags);
 
 // A new descriptor of the same open file description.
 absl::StatusOr<UniqueFd> Duplicate(int fd);

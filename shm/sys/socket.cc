@@ -1,5 +1,6 @@
 #include "shm/sys/socket.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -70,8 +71,8 @@ void TakePassengers(msghdr& message, std::vector<UniqueFd>* fds) {
 }
 
 // At most kMaxPassengers.
-absl::Status Send(int socket, absl::string_view data,
-                  absl::Span<const int> fds) {
+absl::Status Send(int socket, absl::string_view data, absl::Span<const int> fds,
+                  int flags) {
   iovec part{};
   part.iov_base = const_cast<char*>(data.data());
   part.iov_len = data.size();
@@ -91,7 +92,7 @@ absl::Status Send(int socket, absl::string_view data,
   }
   ssize_t sent = 0;
   do {
-    sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+    sent = sendmsg(socket, &message, flags | MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
   if (sent < 0) return Unreachable(errno, "sendmsg");
   return absl::OkStatus();
@@ -174,11 +175,11 @@ absl::StatusOr<UniqueFd> ConnectUnix(const std::string& path, SocketType type,
 }
 
 absl::Status SendDatagram(int socket, absl::string_view data, int fd) {
-  return Send(socket, data, absl::MakeConstSpan(&fd, fd >= 0 ? 1 : 0));
+  return Send(socket, data, absl::MakeConstSpan(&fd, fd >= 0 ? 1 : 0), 0);
 }
 
 absl::Status SendDatagram(int socket, absl::string_view data,
-                          absl::Span<const UniqueFd> fds) {
+                          absl::Span<const UniqueFd> fds, int flags) {
   if (fds.size() > kMaxPassengers) {
     return Error(absl::StatusCode::kInternal, reason::kInvariantBroken,
                  "too many descriptors for one datagram");
@@ -186,7 +187,20 @@ absl::Status SendDatagram(int socket, absl::string_view data,
   std::array<int, kMaxPassengers> numbers = {};
   std::transform(fds.begin(), fds.end(), numbers.begin(),
                  [](const UniqueFd& fd) { return fd.get(); });
-  return Send(socket, data, {numbers.data(), fds.size()});
+  return Send(socket, data, {numbers.data(), fds.size()}, flags);
+}
+
+absl::Status LimitWaits(int socket, absl::Duration most) {
+  const int flags = fcntl(socket, F_GETFL);
+  if (flags < 0 || fcntl(socket, F_SETFL, flags & ~O_NONBLOCK) != 0) {
+    return ErrnoStatus(errno, "fcntl");
+  }
+  // Zero would mean no limit (socket(7)).
+  const timeval limit = absl::ToTimeval(std::max(most, absl::Milliseconds(1)));
+  if (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) != 0) {
+    return ErrnoStatus(errno, "setsockopt");
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Datagram> ReceiveDatagram(int socket, absl::Span<char> buffer,

@@ -55,9 +55,13 @@ inline constexpr size_t kMaxPassengers = 8;
 absl::Status SendDatagram(int socket, absl::string_view data, int fd);
 
 // The same with several passengers, which arrive in their order.
-// INVARIANT_BROKEN for more than kMaxPassengers.
+// INVARIANT_BROKEN for more than kMaxPassengers. `flags` as send(2).
 absl::Status SendDatagram(int socket, absl::string_view data,
-                          absl::Span<const UniqueFd> fds);
+                          absl::Span<const UniqueFd> fds, int flags = 0);
+
+// Has receives wait, whether or not the socket did not block, but not for
+// longer than `most`.
+absl::Status LimitWaits(int socket, absl::Duration most);
 
 // One received datagram.
 struct Datagram {

@@ -41,8 +41,10 @@ def _descriptors(pid):
             target = os.readlink(os.path.join(folder, name))
         except FileNotFoundError:
             continue
-        # Numbers of pipes and sockets; and of journals, one following another.
-        counts[re.sub(r"\[\d+\]|(?<=/journal)\.\d+$", "", target)] += 1
+        # Numbers of pipes and sockets; of journals, one following another; and of
+        # the process itself.
+        counts[re.sub(r"\[\d+\]|(?<=/journal)\.\d+$|(?<=^/proc/)\d+", "",
+                      target)] += 1
     return dict(counts)
 
 

@@ -52,6 +52,8 @@ std::multiset<std::string> DescriptorTargets(pid_t pid,
     if (absl::StartsWith(target, "socket:") ||
         absl::StartsWith(target, "anon_inode:") ||
         absl::StartsWith(target, "pipe:") ||
+        // Its own descriptors, under its number.
+        absl::StartsWith(target, "/proc/") ||
         // The store opens its journal when it first writes.
         absl::StartsWith(target, state_dir)) {
       continue;
