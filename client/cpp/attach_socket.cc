@@ -299,7 +299,9 @@ absl::StatusOr<AttachSocket::Answer> AttachSocket::Exchange(
   RETURN_IF_ERROR(Send(request.SerializeAsString(), 0));
   SHMD_FAILPOINT("client.asked");
   while (true) {
+    spin_.Look(socket_.get());
     absl::StatusOr<Received> received = Receive(socket_.get(), socket_dir_);
+    spin_.NoteEnd();
     if (!received.ok()) {
       if (absl::IsUnavailable(received.status())) NoteLost();
       return received.status();

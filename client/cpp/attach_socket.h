@@ -17,6 +17,7 @@
 #include "base/unique_fd.h"
 #include "client/cpp/attached.h"
 #include "shm/kernel_object.h"
+#include "shm/sys/datagram_spin.h"
 #include "shm/types.h"
 #include "shmd/v1/channel.pb.h"
 #include "shmd/v1/segment.pb.h"
@@ -149,6 +150,8 @@ class AttachSocket {
 
   absl::Mutex request_mutex_;
   uint64_t sequence_ ABSL_GUARDED_BY(request_mutex_) = 0;
+  // For as long as a batch of 64 takes, at most (docs/adr/0017-spinning.md).
+  sys::DatagramSpin spin_ ABSL_GUARDED_BY(request_mutex_){150'000};
 
   mutable absl::Mutex state_mutex_;  // never held during a blocking call
   mutable bool lost_ ABSL_GUARDED_BY(state_mutex_) = false;

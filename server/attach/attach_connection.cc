@@ -99,8 +99,9 @@ void AttachConnection::CountCall() {
 
 bool AttachConnection::Attend(const std::atomic<bool>& stop) {
   calls_in_tick_ = 0;
+  if (is_deferred_ && !ServeDeferred()) return false;
   while (!stop) {
-    switch (ServeNext(0)) {
+    switch (ServeNext(0, &spin_)) {
       case Turn::kQuiet:
         return true;
       case Turn::kOver:
@@ -113,10 +114,13 @@ bool AttachConnection::Attend(const std::atomic<bool>& stop) {
   return true;
 }
 
-AttachConnection::Turn AttachConnection::ServeNext(int flags) {
+AttachConnection::Turn AttachConnection::ServeNext(int flags,
+                                                   sys::DatagramSpin* spin) {
   char buffer[kMaxAttachRequestBytes];
+  if (spin != nullptr) spin->Look(socket_.get());
   const absl::StatusOr<sys::Datagram> datagram =
       sys::ReceiveDatagram(socket_.get(), absl::MakeSpan(buffer), flags);
+  if (spin != nullptr) spin->NoteEnd();
   // Nothing has come, or an error that the next epoll_wait tells again.
   if (!datagram.ok()) return Turn::kQuiet;
   // The end; or somebody who sends descriptors (which were closed just now)

@@ -16,6 +16,7 @@
 #include "server/channel/channel_registry.h"
 #include "server/registry/segment_registry.h"
 #include "server/session/session_table.h"
+#include "shm/sys/datagram_spin.h"
 #include "shmd/v1/attach.pb.h"
 
 namespace shmd {
@@ -24,6 +25,8 @@ inline constexpr size_t kMaxAttachRequestBytes = 4096;
 
 // For how long a thread of its own waits for a connection's next request.
 inline constexpr absl::Duration kAttendedIdle = absl::Milliseconds(10);
+// For how long it looks, at most, before it sleeps (docs/adr/0017-spinning.md).
+inline constexpr uint64_t kAttendedSpinNs = 50'000;
 
 // One program on the attach socket, which is one session. Not thread-safe.
 class AttachConnection {
@@ -54,9 +57,10 @@ class AttachConnection {
 
   // Whether it asks so often that a thread that does nothing else is worth it.
   bool is_busy() const { return calls_in_tick_ >= kBusyCalls; }
-  // As ServeWaiting, and waits for what comes next, until nothing has come for
-  // kAttendedIdle or `stop` is set. On a thread that may wait: nothing is
-  // deferred. Meanwhile nothing is called but caller() and session().
+  // Answers what was deferred, then as ServeWaiting, and waits for what comes
+  // next, until nothing has come for kAttendedIdle or `stop` is set. On a
+  // thread that may wait: nothing is deferred. Meanwhile nothing is called but
+  // caller() and session().
   bool Attend(const std::atomic<bool>& stop);
 
   // Whether it has stopped at a request that may have to wait for somebody, or
@@ -71,8 +75,8 @@ class AttachConnection {
   static constexpr int kBusyCalls = 16;
 
   enum class Turn { kQuiet, kServed, kOver };
-  // One datagram; `flags` as recv(2).
-  Turn ServeNext(int flags);
+  // One datagram; `flags` as recv(2). Looked for by `spin` first, if given.
+  Turn ServeNext(int flags, sys::DatagramSpin* spin = nullptr);
   void CountCall();
   // False when the connection is over.
   bool ServeOne(absl::string_view datagram);
@@ -124,6 +128,7 @@ class AttachConnection {
   bool is_deferred_ = false;
   uint64_t tick_ns_ = 0;
   int calls_in_tick_ = 0;
+  sys::DatagramSpin spin_{kAttendedSpinNs};
   v1::AttachRequest request_;
   v1::AttachReply reply_;
 };

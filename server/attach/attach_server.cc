@@ -169,10 +169,10 @@ void AttachServer::Serve(int fd) {
   if (connection.session() != before) {
     StopAwaiting(connection.session());
   }
-  if (connection.is_deferred()) {
-    Defer(fd);
-  } else if (connection.is_busy() && attended_ < kAttachAttendants) {
+  if (connection.is_busy() && attended_ < kAttachAttendants) {
     Attend(fd);
+  } else if (connection.is_deferred()) {
+    Defer(fd);
   }
 }
 

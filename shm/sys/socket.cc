@@ -1,6 +1,7 @@
 #include "shm/sys/socket.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -13,6 +14,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
@@ -201,6 +203,16 @@ absl::Status LimitWaits(int socket, absl::Duration most) {
     return ErrnoStatus(errno, "setsockopt");
   }
   return absl::OkStatus();
+}
+
+bool SpinForDatagram(int socket, uint64_t end_ns) {
+  pollfd wanted{};
+  wanted.fd = socket;
+  wanted.events = POLLIN;
+  do {
+    if (poll(&wanted, 1, 0) != 0) return true;
+  } while (ReadClockNs(CLOCK_MONOTONIC) < end_ns);
+  return false;
 }
 
 absl::StatusOr<Datagram> ReceiveDatagram(int socket, absl::Span<char> buffer,

@@ -70,6 +70,10 @@ struct Datagram {
   std::vector<UniqueFd> fds;
 };
 
+// Looks whether a datagram, or the end, is there, again and again until
+// `end_ns` of CLOCK_MONOTONIC; false when none was.
+bool SpinForDatagram(int socket, uint64_t end_ns);
+
 // Receives one datagram into `buffer`. `flags` as recv(2), for example
 // MSG_DONTWAIT: UNAVAILABLE when there is none.
 absl::StatusOr<Datagram> ReceiveDatagram(int socket, absl::Span<char> buffer,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "gtest/gtest.h"
 
@@ -84,6 +85,31 @@ TEST(DatagramTest, SendToAClosedPeerIsAnErrorAndNoSignal) {
   const absl::Status status = SendDatagram(pair.a.get(), "x", -1);
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(GetErrorReason(status), "SERVER_UNREACHABLE");
+}
+
+TEST(DatagramTest, IsLookedForUntilItIsThere) {
+  Pair pair = MakePair();
+  const auto in = [](uint64_t ns) { return ReadClockNs(CLOCK_MONOTONIC) + ns; };
+  const uint64_t begin_ns = in(0);
+  EXPECT_FALSE(SpinForDatagram(pair.b.get(), in(1'000'000)));
+  EXPECT_GE(in(0) - begin_ns, 1'000'000u);
+  ASSERT_TRUE(SendDatagram(pair.a.get(), "x", -1).ok());
+  EXPECT_TRUE(SpinForDatagram(pair.b.get(), 0));
+  char buffer[2];
+  ASSERT_TRUE(ReceiveDatagram(pair.b.get(), absl::MakeSpan(buffer), 0).ok());
+  EXPECT_FALSE(SpinForDatagram(pair.b.get(), 0));
+  pair.a.Reset();
+  EXPECT_TRUE(SpinForDatagram(pair.b.get(), 0));
+}
+
+TEST(DatagramTest, WaitsAreLimited) {
+  Pair pair = MakePair();
+  ASSERT_EQ(fcntl(pair.b.get(), F_SETFL, O_NONBLOCK), 0);
+  ASSERT_TRUE(LimitWaits(pair.b.get(), absl::Milliseconds(20)).ok());
+  const uint64_t begin_ns = ReadClockNs(CLOCK_MONOTONIC);
+  char buffer[2];
+  EXPECT_FALSE(ReceiveDatagram(pair.b.get(), absl::MakeSpan(buffer), 0).ok());
+  EXPECT_GE(ReadClockNs(CLOCK_MONOTONIC) - begin_ns, 10'000'000u);
 }
 
 TEST(ListenUnixTest, ReplacesADeadSocketAndRefusesALiveOne) {

@@ -1,0 +1,44 @@
+#ifndef SHMD_SHM_SYS_DATAGRAM_SPIN_H_
+#define SHMD_SHM_SYS_DATAGRAM_SPIN_H_
+
+#include <time.h>
+
+#include <cstdint>
+
+#include "base/clock.h"
+#include "base/spin_estimate.h"
+#include "shm/sys/socket.h"
+
+namespace shmd::sys {
+
+// Looks for the next datagram of a socket before who waits for it sleeps, as
+// long as that has paid (docs/adr/0017-spinning.md). Not thread-safe.
+class DatagramSpin {
+ public:
+  explicit DatagramSpin(uint64_t most_ns) : estimate_(most_ns) {}
+
+  // Call before the receive, and NoteEnd when that has ended.
+  void Look(int socket) {
+    begin_ns_ = ReadClockNs(CLOCK_MONOTONIC);
+    spin_ns_ = estimate_.NextNs();
+    has_come_ = spin_ns_ > 0 && SpinForDatagram(socket, begin_ns_ + spin_ns_);
+  }
+  void NoteEnd() {
+    const uint64_t took_ns = ReadClockNs(CLOCK_MONOTONIC) - begin_ns_;
+    if (has_come_) {
+      estimate_.Came(took_ns);
+    } else {
+      estimate_.Slept(took_ns, spin_ns_ > 0);
+    }
+  }
+
+ private:
+  SpinEstimate estimate_;
+  uint64_t begin_ns_ = 0;
+  uint64_t spin_ns_ = 0;
+  bool has_come_ = false;
+};
+
+}  // namespace shmd::sys
+
+#endif  // SHMD_SHM_SYS_DATAGRAM_SPIN_H_
