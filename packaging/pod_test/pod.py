@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import time
 
 DEADLINE_SECONDS = 60
@@ -79,7 +80,16 @@ class Pod:
         return "%s-%s" % (self._name, container)
 
     def remove(self):
-        # Faster than `rm` alone, which asks and waits for one after the other.
-        self._podman.run("pod", "kill", self._name)
-        self._podman("pod", "rm", "--force", "--time=0", self._name)
+        for tries_left in (1, 0):
+            # Faster than `rm` alone, which asks and waits for one after the
+            # other.
+            self._podman.run("pod", "kill", self._name)
+            try:
+                self._podman("pod", "rm", "--force", "--time=0", self._name)
+                break
+            except subprocess.TimeoutExpired:
+                # Now and then podman does not come back from it, where a
+                # container was killed, and so started again, just before.
+                if not tries_left:
+                    raise
         self._podman("volume", "prune", "--force")
