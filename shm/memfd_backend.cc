@@ -36,6 +36,16 @@ int InitialSeals(const SegmentOptions& options) {
   return seals;
 }
 
+// Of one without pages that nobody has changed yet; less the inode's owner,
+// group and mode.
+ObjectStatus FirstStatus(const KernelObject& object, uint64_t size_bytes) {
+  ObjectStatus status;
+  status.size_bytes = size_bytes;
+  status.page_size_bytes = object.page_size_bytes;
+  status.seals = object.first_seals;
+  return status;
+}
+
 }  // namespace
 
 bool MemfdBackend::RecentFileSize::Allows(uint64_t bytes) const {
@@ -233,21 +243,14 @@ std::optional<ObjectStatus> MemfdBackend::FreshStatus(
     const KernelObject& object, const SegmentOptions& options) const {
   // Pages that were reserved may be more than asked for.
   if (options.allocation != Allocation::kLazy) return std::nullopt;
-  ObjectStatus status;
-  status.size_bytes = options.size_bytes;
-  status.page_size_bytes = object.page_size_bytes;
-  status.seals = object.first_seals;
-  return status;
+  return FirstStatus(object, options.size_bytes);
 }
 
 absl::StatusOr<ObjectStatus> MemfdBackend::Status(const KernelObject& object,
                                                   bool with_nodes) const {
   const uint64_t late_bytes = object.late.Get();
   if (late_bytes != 0 && !with_nodes) {
-    ObjectStatus status;
-    status.size_bytes = late_bytes;
-    status.page_size_bytes = object.page_size_bytes;
-    status.seals = object.first_seals;
+    ObjectStatus status = FirstStatus(object, late_bytes);
     status.owner = geteuid();
     status.group = getegid();
     status.mode = 0600;

@@ -153,14 +153,17 @@ void TimeCreateDelete(benchmark::State& state, Daemon& daemon,
   }
 }
 
-void TimeKernelCreate(benchmark::State& state, const std::string& folder,
-                      const Kind& kind) {
+// And what a program does behind it, if anything.
+void TimeKernelCreate(
+    benchmark::State& state, const std::string& folder, const Kind& kind,
+    const std::function<void()>& do_more = [] {}) {
   Stopwatch watch(state);
   for (auto _ : state) {
     KernelObject object;
     watch.Time([&] {
       object =
           Require(KernelObject::Create(kind.backend, kind.size_bytes, folder));
+      do_more();
     });
     Require(object.Remove());
   }
@@ -174,19 +177,12 @@ void TimeKernelRecorded(benchmark::State& state, const std::string& folder,
   const UniqueFd record(
       open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   const std::string bytes(kRecordBytes, 'r');
-  Stopwatch watch(state);
-  for (auto _ : state) {
-    KernelObject object;
-    watch.Time([&] {
-      object =
-          Require(KernelObject::Create(kind.backend, kind.size_bytes, folder));
-      if (write(record.get(), bytes.data(), bytes.size()) < 0 ||
-          fdatasync(record.get()) != 0) {
-        Require(ErrnoStatus(errno, "a record"));
-      }
-    });
-    Require(object.Remove());
-  }
+  TimeKernelCreate(state, folder, kind, [&] {
+    if (write(record.get(), bytes.data(), bytes.size()) < 0 ||
+        fdatasync(record.get()) != 0) {
+      Require(ErrnoStatus(errno, "a record"));
+    }
+  });
   unlink(path.c_str());
 }
 

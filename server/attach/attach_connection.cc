@@ -70,15 +70,9 @@ bool IsCall(const v1::AttachRequest& request) {
 }  // namespace
 
 bool AttachConnection::ServeWaiting() {
-  for (int turn = 0; turn < kRequestsPerTurn; ++turn) {
-    switch (ServeNext(MSG_DONTWAIT)) {
-      case Turn::kQuiet:
-        return true;
-      case Turn::kOver:
-        return false;
-      case Turn::kServed:
-        break;
-    }
+  for (int i = 0; i < kRequestsPerTurn; ++i) {
+    const Turn turn = ServeNext(MSG_DONTWAIT);
+    if (turn != Turn::kServed) return turn == Turn::kQuiet;
     // A second receive would only learn that there is nothing: programs wait
     // for an answer before they ask again, and epoll tells of those that do
     // not.
@@ -99,19 +93,12 @@ void AttachConnection::CountCall() {
 
 bool AttachConnection::Attend(const std::atomic<bool>& stop) {
   calls_in_tick_ = 0;
-  if (is_deferred_ && !ServeDeferred()) return false;
-  while (!stop) {
-    switch (ServeNext(0, &spin_)) {
-      case Turn::kQuiet:
-        return true;
-      case Turn::kOver:
-        return false;
-      case Turn::kServed:
-        break;
-    }
+  for (;;) {
     if (is_deferred_ && !ServeDeferred()) return false;
+    if (stop) return true;
+    const Turn turn = ServeNext(0, &spin_);
+    if (turn != Turn::kServed) return turn == Turn::kQuiet;
   }
-  return true;
 }
 
 AttachConnection::Turn AttachConnection::ServeNext(int flags,
@@ -132,30 +119,6 @@ AttachConnection::Turn AttachConnection::ServeNext(int flags,
   return ServeOne({buffer, datagram->size_bytes}) ? Turn::kServed : Turn::kOver;
 }
 
-template <typename Fill>
-bool AttachConnection::Reply(const Fill& fill) {
-  reply_.Clear();
-  reply_.set_sequence(request_.sequence());
-  std::vector<UniqueFd> fds;
-  const absl::Status status = fill(&fds);
-  if (!status.ok()) {
-    reply_.clear_attachment();
-    reply_.clear_welcome();
-    reply_.clear_joined();
-    reply_.clear_created();
-    reply_.clear_created_batch();
-    *reply_.mutable_error() = StatusToProto(status);
-    fds.clear();
-  }
-  SHMD_FAILPOINT("attach.send");
-  // Who does not read is not waited for.
-  const bool sent = sys::SendDatagram(socket_.get(), reply_.SerializeAsString(),
-                                      fds, MSG_DONTWAIT)
-                        .ok();
-  SHMD_FAILPOINT("attach.sent");
-  return sent;
-}
-
 bool AttachConnection::ServeOne(absl::string_view datagram) {
   if (!request_.ParseFromArray(datagram.data(),
                                static_cast<int>(datagram.size()))) {
@@ -171,7 +134,8 @@ bool AttachConnection::ServeOne(absl::string_view datagram) {
   }
   if (request_.action_case() == v1::AttachRequest::kDelete &&
       DeleteSegmentAtOnce(*registry_, caller_, request_.delete_())) {
-    return Reply([](std::vector<UniqueFd>*) { return absl::OkStatus(); });
+    reply_.Clear();
+    return SendReply(absl::OkStatus(), {});
   }
   is_deferred_ = MayWait();
   return is_deferred_ || SendAnswer();
@@ -200,7 +164,28 @@ bool AttachConnection::ServeDeferred() {
 }
 
 bool AttachConnection::SendAnswer() {
-  return Reply([this](std::vector<UniqueFd>* fds) { return Answer(fds); });
+  reply_.Clear();
+  std::vector<UniqueFd> fds;
+  const absl::Status status = Answer(&fds);
+  return SendReply(status, fds);
+}
+
+bool AttachConnection::SendReply(const absl::Status& status,
+                                 absl::Span<const UniqueFd> fds) {
+  if (!status.ok()) {
+    // What it had granted by then goes with it.
+    reply_.Clear();
+    *reply_.mutable_error() = StatusToProto(status);
+    fds = {};
+  }
+  reply_.set_sequence(request_.sequence());
+  SHMD_FAILPOINT("attach.send");
+  // Who does not read is not waited for.
+  const bool sent = sys::SendDatagram(socket_.get(), reply_.SerializeAsString(),
+                                      fds, MSG_DONTWAIT)
+                        .ok();
+  SHMD_FAILPOINT("attach.sent");
+  return sent;
 }
 
 void AttachConnection::LetGo(uint64_t attachment_id) {

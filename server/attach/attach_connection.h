@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "base/unique_fd.h"
 #include "server/access/caller.h"
 #include "server/channel/channel_registry.h"
@@ -82,9 +83,8 @@ class AttachConnection {
   bool ServeOne(absl::string_view datagram);
   bool MayWait() const;
   bool SendAnswer();
-  // Sends what `fill` makes of the reply, or its error.
-  template <typename Fill>
-  bool Reply(const Fill& fill);
+  // Sends the reply with its descriptors, or what was in the way of it.
+  bool SendReply(const absl::Status& status, absl::Span<const UniqueFd> fds);
   absl::Status Answer(std::vector<UniqueFd>* fds);
   absl::Status Greet(const v1::Hello& request, v1::Welcome* welcome);
   // Where it asks to, else where it may at all; a session that was resumed

@@ -213,10 +213,8 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::FindRepeated(
 
 absl::StatusOr<SegmentView> SegmentRegistry::CreateOne(const Caller& caller,
                                                        CreateCommand command) {
-  std::vector<CreateCommand> commands;
-  commands.push_back(std::move(command));
   ASSIGN_OR_RETURN(std::vector<SegmentView> made,
-                   Create(caller, std::move(commands)));
+                   Create(caller, CreateOrder(std::move(command), 1)));
   return std::move(made.front());
 }
 

@@ -4,7 +4,6 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <sodium.h>
 
-#include <algorithm>
 #include <set>
 #include <string>
 #include <vector>
@@ -253,6 +252,15 @@ absl::StatusOr<AdoptCommand> AdoptFromProto(
   command.labels = LabelsFromProto(segment);
   RETURN_IF_ERROR(CheckLabels(command.labels));
   ASSIGN_OR_RETURN(command.expiration, ExpirationFromProto(segment));
+  return command;
+}
+
+absl::StatusOr<RemoveCommand> RemoveOne(const std::string& name,
+                                        const std::string& etag) {
+  RemoveCommand command;
+  ASSIGN_OR_RETURN(SegmentName parsed, ParseSegmentName("name", name));
+  command.names.push_back(std::move(parsed));
+  command.etag = etag;
   return command;
 }
 

@@ -28,6 +28,10 @@ absl::StatusOr<CreateOrder> BatchFromProto(
 absl::StatusOr<AdoptCommand> AdoptFromProto(
     const v1::AdoptSegmentRequest& request);
 
+// The removal of one segment, from either request that asks for one.
+absl::StatusOr<RemoveCommand> RemoveOne(const std::string& name,
+                                        const std::string& etag);
+
 absl::StatusOr<UpdateCommand> UpdateFromProto(
     const v1::UpdateSegmentRequest& request);
 

@@ -175,10 +175,8 @@ absl::Status SegmentService::AdoptSegment(
 absl::Status SegmentService::DisownSegment(
     const Caller& caller, const v1::DisownSegmentRequest& request,
     google::protobuf::Empty*) {
-  RemoveCommand command;
-  ASSIGN_OR_RETURN(SegmentName name, ParseSegmentName("name", request.name()));
-  command.names.push_back(std::move(name));
-  command.etag = request.etag();
+  ASSIGN_OR_RETURN(const RemoveCommand command,
+                   RemoveOne(request.name(), request.etag()));
   return registry_->Disown(caller, command);
 }
 

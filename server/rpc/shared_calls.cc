@@ -4,7 +4,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/types/span.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
@@ -56,11 +55,9 @@ absl::Status CheckLetThrough(LetThrough let_through, const CreateOrder& order) {
 
 absl::StatusOr<RemoveCommand> RemovalFromProto(
     const v1::DeleteSegmentRequest& request) {
-  RemoveCommand command;
-  ASSIGN_OR_RETURN(SegmentName name, ParseSegmentName("name", request.name()));
-  command.names.push_back(std::move(name));
+  ASSIGN_OR_RETURN(RemoveCommand command,
+                   RemoveOne(request.name(), request.etag()));
   command.force = request.force();
-  command.etag = request.etag();
   command.revoke_memory = request.revoke_memory();
   return command;
 }
