@@ -8,13 +8,11 @@
 //                              ends; compares every byte and counts
 //
 // A line to the witness makes it tell how it fares: "late US" the longest time
-// in which one of its parts got nowhere since it was asked last; "gone N" calls
-// that ended with SERVER_GONE; "seen N" messages of the program PID, and "done
-// N" its work, where the line is PID; "missing SERIAL..." work of its own that
-// it has not done. "forget SERIAL..." is about itself, and names work that
-// others have done.
-
-#include <unistd.h>
+// in which one of its parts got nowhere since it was asked last; "called N" its
+// calls that ended, "gone N" those of them that did with SERVER_GONE; "seen N"
+// messages of the program NUMBER, and "done N" its work, where the line is
+// that; "missing SERIAL..." work of its own that it has not done. "forget
+// SERIAL..." is about itself, and names work that others have done.
 
 #include <algorithm>
 #include <array>
@@ -57,17 +55,28 @@ constexpr int kTurns = 60;
 
 absl::Time Soon() { return absl::Now() + absl::Seconds(30); }
 
+// Another one for each program, where pids come again; 0 is the witness.
+uint64_t OwnNumber() {
+  static const uint64_t number = [] {
+    uint64_t given = 0;
+    const char* const text = std::getenv("ACTOR_NUMBER");
+    if (text != nullptr && !absl::SimpleAtoi(text, &given)) std::abort();
+    return given;
+  }();
+  return number;
+}
+
 // A message: whose it is, its number among those from 1 on, its size, and words
 // that follow from these.
 struct Head {
   uint64_t magic = kMagic;
-  uint64_t pid = static_cast<uint64_t>(getpid());
+  uint64_t author = OwnNumber();
   uint64_t serial = 0;
   uint64_t size_bytes = 0;
 };
 
 uint64_t Word(const Head& head, uint64_t at) {
-  return ((head.pid << 40) ^ (head.serial << 20) ^ at) * 0x9E3779B97F4A7C15;
+  return ((head.author << 40) ^ (head.serial << 20) ^ at) * 0x9E3779B97F4A7C15;
 }
 uint64_t SizeOf(uint64_t serial) { return sizeof(Head) + serial % 13 * 640; }
 
@@ -298,12 +307,12 @@ class Witness {
     const Head head = Whole(message->payload());
     if (seen == nullptr) return true;
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (head.serial != ++(*seen)[head.pid]) {
+    if (head.serial != ++(*seen)[head.author]) {
       Check(absl::DataLossError(absl::StrCat("message ", head.serial, " in ",
-                                             (*seen)[head.pid], "'s place")),
+                                             (*seen)[head.author], "'s place")),
             "order");
     }
-    return head.pid == static_cast<uint64_t>(getpid());
+    return head.author == OwnNumber();
   }
   bool DoOne() {
     auto message = consumer_.Receive(Slice());
@@ -312,7 +321,7 @@ class Witness {
     const Head head = Whole(message->payload());
     Check(message->Acknowledge(), "Acknowledge");
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (!done_[head.pid].insert(head.serial).second) {
+    if (!done_[head.author].insert(head.serial).second) {
       Check(absl::DataLossError(absl::StrCat(head.serial)), "done twice");
     }
     return true;
@@ -324,8 +333,9 @@ class Witness {
     return Answer(*call);
   }
   bool ProduceOne() {
-    PublishOne(producer_, produced_ + 1);
-    ++produced_;
+    // First, or who is killed could have done what nobody misses.
+    const uint64_t serial = ++produced_;
+    PublishOne(producer_, serial);
     absl::SleepFor(kTick);
     return true;
   }
@@ -338,6 +348,7 @@ class Witness {
       const auto response = requester_.Next(call, Soon());
       if (GetErrorReason(response.status()) == reason::kServerGone) {
         ++gone_;
+        ++ended_;
         return true;
       }
       Check(response.status(), "Next");
@@ -347,6 +358,7 @@ class Witness {
       }
       if (response->is_last) break;
     }
+    ++ended_;
     absl::SleepFor(kTick);
     return true;
   }
@@ -354,23 +366,28 @@ class Witness {
   std::string Report(const std::string& line) {
     const std::vector<std::string> words = absl::StrSplit(line, ' ');
     const std::lock_guard<std::mutex> lock(mutex_);
-    std::set<uint64_t>& own = done_[static_cast<uint64_t>(getpid())];
-    uint64_t pid = 0;
-    if (words[0] == "forget") {
+    std::set<uint64_t>& own = done_[OwnNumber()];
+    const bool is_own = words[0] == "forget";
+    const uint64_t author = is_own ? OwnNumber() : Number(line);
+    if (is_own) {
       for (size_t i = 1; i < words.size(); ++i) own.insert(Number(words[i]));
-    } else {
-      pid = Number(line);
     }
     std::vector<uint64_t> missing;
     const uint64_t produced = produced_;
     for (uint64_t i = told_ + 1; i <= produced; ++i) {
       if (own.count(i) == 0) missing.push_back(i);
     }
-    if (pid == 0) told_ = missing.empty() ? produced : missing.front() - 1;
-    return absl::StrFormat("late %d gone %d seen %d done %d missing %s",
-                           std::exchange(late_ns_, 0) / 1000, gone_.load(),
-                           seen_[pid], done_[pid].size(),
-                           absl::StrJoin(missing, " "));
+    if (is_own) told_ = missing.empty() ? produced : missing.front() - 1;
+    // Who still stands still is late as well.
+    const int64_t now_ns = absl::GetCurrentTimeNanos();
+    for (const int64_t moved_ns : moved_ns_) {
+      late_ns_ = std::max(late_ns_, now_ns - moved_ns);
+    }
+    const uint64_t ended = ended_;  // before "gone", which is counted first
+    return absl::StrFormat(
+        "late %d called %d gone %d seen %d done %d missing %s",
+        std::exchange(late_ns_, 0) / 1000, ended, gone_.load(), seen_[author],
+        done_[author].size(), absl::StrJoin(missing, " "));
   }
   static uint64_t Number(const std::string& text) {
     uint64_t number = 0;
@@ -388,7 +405,7 @@ class Witness {
   Requester requester_;
   std::vector<std::thread> threads_;
   std::atomic<bool> is_over_{false};
-  std::atomic<uint64_t> produced_{0}, gone_{0};
+  std::atomic<uint64_t> produced_{0}, ended_{0}, gone_{0};
   uint64_t called_ = 0;
   std::mutex mutex_;  // of what follows
   std::array<int64_t, kParts> moved_ns_ = {};

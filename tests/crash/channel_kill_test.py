@@ -64,11 +64,11 @@ class Account:
 
     def __init__(self, line):
         words = line.split()
-        numbers = dict(zip(words[0:8:2], map(int, words[1:8:2])))
+        numbers = dict(zip(words[0:10:2], map(int, words[1:10:2])))
         self.late_seconds = numbers["late"] / 1e6
-        self.gone, self.seen = numbers["gone"], numbers["seen"]
-        self.done = numbers["done"]
-        self.missing = set(map(int, words[9:]))
+        self.called, self.gone = numbers["called"], numbers["gone"]
+        self.seen, self.done = numbers["seen"], numbers["done"]
+        self.missing = set(map(int, words[11:]))
 
 
 class Peer:
@@ -82,9 +82,13 @@ class Peer:
         self.witness = Actor("CHANNEL_ACTOR", "witness", self.daemon)
         self.witness.await_line()
         self.pid = self.daemon.pid
+        self.late_seconds = 0.0  # in this case, at most
+        self.actors = 0  # so far
 
     def _account(self, line):
-        return Account(self.witness.ask(line))
+        account = Account(self.witness.ask(line))
+        self.late_seconds = max(self.late_seconds, account.late_seconds)
+        return account
 
     def _settle(self, line, is_settled):
         """The account, once it is as it has to become."""
@@ -106,7 +110,8 @@ class Peer:
     def run_case(self, case):
         point, role, at_pass = case
         before = self.ledger.take(self.daemon)
-        gone = self._account("forget").gone
+        gone = self._gone()
+        self.late_seconds = 0.0
         role, _, is_unheard = role.partition(" ")
         if is_unheard:
             actor, code, errors = self._run_unheard(point, role, at_pass)
@@ -117,10 +122,8 @@ class Peer:
             raise AssertionError("%d: %s" % (code, errors))
         actor.rewind()
         lines = [line.split() for line in actor.lines()]
-        # All that was late since "forget".
-        late = self._account("forget").late_seconds
-        self._expect_account(role, actor.process.pid, lines)
-        lost = self._account("forget").gone - gone
+        self._expect_account(role, self.actors, lines)
+        lost = self._gone() - gone
         if lost > (1 if role == "server" and code != 0 else 0):
             raise AssertionError("%d calls ended" % lost)
         self.ledger.expect_same(self.daemon, before)
@@ -128,13 +131,24 @@ class Peer:
             raise AssertionError("the daemon has died")
         if code == 0:
             raise kill_matrix.NotPassed()
-        return 0.0 if is_unheard else late
+        return 0.0 if is_unheard else self.late_seconds
+
+    def _gone(self):
+        """How many calls ended for want of their server, those included that
+        were under way: who called may learn of it later than the daemon."""
+        called = self._account("forget").called
+        return self._settle("forget",
+                            lambda account: account.called > called).gone
 
     def _start(self, point, role, at_pass):
+        self.actors += 1
+        number = str(self.actors)
         if point != "outside":
             return Actor("CHANNEL_ACTOR", role, self.daemon,
+                         ACTOR_NUMBER=number,
                          SHMD_FAILPOINTS="%s=kill@%d" % (point, at_pass))
-        actor = Actor("CHANNEL_ACTOR", role, self.daemon, ACTOR_FOR_EVER="1")
+        actor = Actor("CHANNEL_ACTOR", role, self.daemon, ACTOR_NUMBER=number,
+                      ACTOR_FOR_EVER="1")
         actor.await_line()
         # The number makes it the same each time.
         time.sleep(random.Random(at_pass).random() * 0.03)
@@ -172,7 +186,7 @@ class Peer:
                 raise AssertionError("the daemon does not see an end")
             time.sleep(0.002)
 
-    def _expect_account(self, role, pid, lines):
+    def _expect_account(self, role, number, lines):
         """What was acknowledged to the dead is so, and no more than what it had
         in hand is in doubt."""
         told = {word: [int(line[1]) for line in lines if line[0] == word]
@@ -181,22 +195,22 @@ class Peer:
         name = {"publisher": "seen", "producer": "done"}.get(role)
         if name is not None:
             account = self._settle(
-                str(pid), lambda account: getattr(account, name) >= published)
+                str(number), lambda account: getattr(account, name) >= published)
             if getattr(account, name) > published + 1:
                 raise AssertionError("%d published: %s" % (
                     published, vars(account)))
         if role == "consumer":
-            self._expect_work(pid, set(told["done"]), set(told["got"]))
+            self._expect_work(number, set(told["done"]), set(told["got"]))
 
-    def _expect_work(self, pid, done, got):
+    def _expect_work(self, number, done, got):
         """What it did nobody else has done, and the rest is done by others."""
-        twice = done - self._account(str(pid)).missing
+        twice = done - self._account(str(number)).missing
         if twice:
             raise AssertionError("done twice: %s" % twice)
         # New work is missing for a moment, and then no more.
-        missing = self._account(str(pid)).missing
-        self._settle(str(pid), lambda account: missing & account.missing <= got)
-        missing &= self._account(str(pid)).missing
+        missing = self._account(str(number)).missing
+        self._settle(str(number), lambda account: missing & account.missing <= got)
+        missing &= self._account(str(number)).missing
         if len(missing - done) > 1:
             raise AssertionError("lost: %s" % (missing - done))
         self._account(" ".join(["forget"] + sorted(map(str, missing))))
