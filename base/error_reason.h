@@ -95,6 +95,7 @@ inline constexpr char kNamespaceInUse[] = "NAMESPACE_IN_USE";
 inline constexpr char kNamespaceLimitExceeded[] = "NAMESPACE_LIMIT_EXCEEDED";
 inline constexpr char kLeaseMissing[] = "LEASE_MISSING";
 inline constexpr char kNotRevocable[] = "NOT_REVOCABLE";
+inline constexpr char kSegmentRevocable[] = "SEGMENT_REVOCABLE";
 inline constexpr char kOrphanNotFound[] = "ORPHAN_NOT_FOUND";
 inline constexpr char kOrphanInUse[] = "ORPHAN_IN_USE";
 

@@ -36,6 +36,7 @@ std::string HintFor(const ErrorDetail& detail) {
       {reason::kFilePathInvalid,
        "the path must lie below a --file_root of the daemon"},
       {reason::kNotResizable, "create it with --resizable"},
+      {reason::kNotRevocable, "create it with --revocable"},
       {reason::kHugepagesExhausted,
        "`shm node` shows the pools; vm.nr_hugepages (sysctl) sets them"},
       {reason::kMemoryExhausted, "`shm node` shows what is left"},

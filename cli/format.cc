@@ -175,6 +175,7 @@ ordered_json SegmentToJson(const Segment& segment) {
   if (segment.sysv_key != 0) out["sysv_key"] = Key(segment.sysv_key);
   if (!segment.file_path.empty()) out["file_path"] = segment.file_path;
   out["resizable"] = segment.resizable;
+  out["revocable"] = segment.revocable;
   out["populate"] = segment.populate;
   out["lock_in_memory"] = segment.lock_in_memory;
   if (segment.numa.mode != NumaMode::kNone) {

@@ -48,6 +48,9 @@ void AddMemoryOptions(CLI::App& app, SegmentSpec* spec) {
                "the daemon touches every page first");
   app.add_flag("--lock", spec->lock_in_memory, "keep the pages in memory");
   app.add_flag("--resizable", spec->resizable, "allow `shm resize` later");
+  app.add_flag("--revocable", spec->revocable,
+               "allow `shm rm --revoke_memory` later; programs must agree to "
+               "map it");
   AddParsed(app, "--numa", "bind:0, interleave:0,1 or preferred:0", ParseNuma,
             [spec](NumaPolicy policy) { spec->numa = std::move(policy); });
   auto* wanted = app.add_flag_callback(

@@ -11,6 +11,7 @@ namespace {
 struct RmOptions {
   std::vector<std::string> names;
   bool force = false;
+  bool revoke_memory = false;
   bool objects = false;
 };
 
@@ -22,6 +23,7 @@ absl::Status RunRm(Context& context, const RmOptions& options) {
   }
   DeleteOptions delete_options;
   delete_options.force = options.force;
+  delete_options.revoke_memory = options.revoke_memory;
   return client->Delete(options.names.front(), delete_options);
 }
 
@@ -33,10 +35,18 @@ void AddRm(CLI::App& app, Context& context) {
       "rm", "Delete segments: none unless all may be deleted");
   verb.add_option("segment", options->names, "their names")->required();
   verb.add_flag("--force", options->force, "although attached or adopted");
+  verb.add_flag("--revoke_memory", options->revoke_memory,
+                "take it away from those who have it mapped (one segment, "
+                "created with --revocable)");
   verb.add_flag("--objects,--object", options->objects,
                 "the names are those of objects; all that are there go");
-  verb.callback(
-      [options, &context] { context.status = RunRm(context, *options); });
+  verb.callback([options, &context] {
+    if (options->revoke_memory && options->names.size() > 1) {
+      throw CLI::ValidationError("--revoke_memory",
+                                 "takes one segment at a time");
+    }
+    context.status = RunRm(context, *options);
+  });
 }
 
 }  // namespace shmd::cli

@@ -44,6 +44,7 @@ void PrintStatus(const SegmentStatus& status) {
 // What was asked for beyond what every segment has.
 void PrintOptions(const Segment& segment) {
   if (segment.resizable) PrintField("resizable", "yes");
+  if (segment.revocable) PrintField("revocable", "yes");
   if (segment.populate) PrintField("populate", "yes");
   if (segment.lock_in_memory) PrintField("lock", "yes");
   if (segment.numa.mode != NumaMode::kNone) {

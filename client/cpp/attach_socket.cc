@@ -118,6 +118,7 @@ Attachment::Facts FactsOf(const v1::Attachment& granted) {
   facts.seals = granted.seals();
   facts.sysv = granted.has_sysv_id();
   facts.advise_huge_pages = granted.advise_huge_pages();
+  facts.revocable = granted.revocable();
   return facts;
 }
 

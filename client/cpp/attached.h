@@ -37,6 +37,7 @@ class Attachment {
     uint32_t seals = 0;
     bool sysv = false;
     bool advise_huge_pages = false;
+    bool revocable = false;  // its memory can be taken away while mapped
   };
 
   Attachment() = default;

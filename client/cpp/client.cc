@@ -14,9 +14,16 @@ namespace shmd {
 inline namespace client {
 namespace {
 
-// How a grant is mapped; RANGE_OUTSIDE_SEGMENT.
+// How a grant is mapped; RANGE_OUTSIDE_SEGMENT, SEGMENT_REVOCABLE.
 absl::StatusOr<MapOptions> ToMapOptions(const Attachment::Facts& facts,
                                         const AttachOptions& options) {
+  if (facts.revocable && !options.allow_revocable) {
+    return Error(absl::StatusCode::kFailedPrecondition,
+                 reason::kSegmentRevocable,
+                 "the segment's memory can be taken away while it is mapped")
+        .With("name", facts.name)
+        .ToStatus();
+  }
   if (options.offset_bytes > facts.length_bytes ||
       options.length_bytes > facts.length_bytes - options.offset_bytes) {
     return Error(absl::StatusCode::kOutOfRange, reason::kRangeOutsideSegment,

@@ -56,6 +56,10 @@ struct AttachOptions {
   // Where to map; nullptr: anywhere. What is mapped there already is never
   // replaced: ADDRESS_IN_USE.
   void* fixed_address = nullptr;
+  // Maps also a segment that was created as revocable. Its memory can be taken
+  // away, and by a writer at any time, and then a touch is SIGBUS: use Read()
+  // and Write() of the mapping. Without it: SEGMENT_REVOCABLE.
+  bool allow_revocable = false;
 };
 
 struct ListOptions {
@@ -68,6 +72,9 @@ struct ListOptions {
 struct DeleteOptions {
   bool force = false;  // although attached or adopted
   std::string etag;    // when set, must be the current one
+  // Takes the memory away from all who have it mapped; of segments that were
+  // created as revocable. Implies force.
+  bool revoke_memory = false;
 };
 
 struct HandleOptions {

@@ -173,6 +173,7 @@ absl::Status Client::Delete(absl::string_view name,
   request.set_name(impl_->FullName(name));
   request.set_force(options.force);
   request.set_etag(options.etag);
+  request.set_revoke_memory(options.revoke_memory);
   if (AttachSocket::Takes(request)) {
     const absl::Status answer = impl_->AskOnce(
         [&](AttachSocket& socket) { return socket.Delete(request); });

@@ -157,8 +157,10 @@ absl::Status Fill(Client& client, const Segment& segment,
     }
   }
   if (done < total) {  // SysV, huge pages, or an odd file system
+    AttachOptions options;
+    options.allow_revocable = true;
     ASSIGN_OR_RETURN(const WritableAttached mapping,
-                     client.MapWritable(segment.handle));
+                     client.MapWritable(segment.handle, options));
     done = MoveInChunks(total, progress, [&](uint64_t offset, uint64_t count) {
       return pread(source.fd(), mapping.bytes().data() + offset, count,
                    static_cast<off_t>(offset));
@@ -209,7 +211,10 @@ absl::Status Drain(Client& client, absl::string_view handle, int fd,
       }
     }
   }
-  ASSIGN_OR_RETURN(const ReadOnlyAttached mapping, client.MapReadOnly(handle));
+  AttachOptions options;
+  options.allow_revocable = true;
+  ASSIGN_OR_RETURN(const ReadOnlyAttached mapping,
+                   client.MapReadOnly(handle, options));
   return WriteOut(mapping, fd, path, progress);
 }
 

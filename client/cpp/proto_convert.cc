@@ -189,6 +189,7 @@ void SpecToProto(const SegmentSpec& spec, v1::CreateSegmentRequest& request) {
   segment.set_populate(spec.populate);
   segment.set_lock_in_memory(spec.lock_in_memory);
   segment.set_resizable(spec.resizable);
+  segment.set_revocable(spec.revocable);
   segment.set_lifetime(LifetimeToProto(spec.lifetime));
   if (spec.mode.has_value()) segment.set_mode(*spec.mode);
   if (spec.owner.has_value()) segment.set_owner(*spec.owner);
@@ -285,6 +286,7 @@ Segment SegmentFromProto(const v1::Segment& segment) {
   out.sysv_key = segment.sysv_key();
   out.file_path = segment.file_path();
   out.resizable = segment.resizable();
+  out.revocable = segment.revocable();
   out.populate = segment.populate();
   out.lock_in_memory = segment.lock_in_memory();
   out.numa = NumaFromProto(segment.numa_policy());

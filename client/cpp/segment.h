@@ -57,6 +57,9 @@ struct SegmentSpec {
   NumaPolicy numa;
   HugePageAdvice huge_page_advice = HugePageAdvice::kUnspecified;
   SealPolicy seal_policy = SealPolicy::kSealable;
+  // Whether DeleteOptions::revoke_memory is allowed. Each program must agree to
+  // map it (AttachOptions::allow_revocable). Not SysV, not to be sealed.
+  bool revocable = false;
   // The same id twice creates one segment: set it to be able to repeat a
   // Create in another process. Empty: a random one, with which the Client
   // repeats a Create whose answer was lost.
@@ -126,6 +129,7 @@ struct Segment {
   NumaPolicy numa;
   HugePageAdvice huge_page_advice = HugePageAdvice::kUnspecified;
   SealPolicy seal_policy = SealPolicy::kSealable;
+  bool revocable = false;
   std::optional<SegmentStatus> status;
   bool adopted = false;
   Lifetime lifetime = Lifetime::kUntilDeleted;

@@ -564,6 +564,17 @@ TEST_F(ShmTest, AHandleThatWasNotCopiedWholeIsToldAsOne) {
   EXPECT_EQ(Shm({"cat", "shm1.it"}).out, std::string(4096, '\0'));
 }
 
+TEST_F(ShmTest, WhatIsRevocableCanBeTakenAway) {
+  ASSERT_EQ(Shm({"create", "a", "-s", "8k", "--revocable"}).exit_code, 0);
+  ASSERT_EQ(Shm({"create", "b", "-s", "8k"}).exit_code, 0);
+  EXPECT_THAT(Shm({"stat", "a"}).out, HasSubstr("revocable"));
+  EXPECT_EQ(Shm({"cat", "a"}).out, std::string(8192, '\0'));
+  EXPECT_EQ(Shm({"rm", "--revoke_memory", "a", "b"}).exit_code, 2);
+  EXPECT_THAT(Shm({"rm", "--revoke_memory", "b"}).err,
+              HasSubstr("hint: create it with --revocable"));
+  EXPECT_EQ(Shm({"rm", "--revoke_memory", "a"}).exit_code, 0);
+}
+
 TEST_F(ShmTest, AHintIsNotWhatWasDoneAlready) {
   ASSERT_EQ(Shm({"create", "fixed", "-s", "8k"}).exit_code, 0);
   EXPECT_THAT(Shm({"resize", "fixed", "16k"}).err, HasSubstr("--resizable"));

@@ -192,6 +192,48 @@ TEST_F(AttachTest, FixedAddressesReplaceNothing) {
   EXPECT_EQ(Attachments("it"), 1u);
 }
 
+TEST_F(AttachTest, WhatCanBeTakenAwayIsMappedOnlyByThoseWhoAgree) {
+  for (const BackendKind backend :
+       {BackendKind::kMemfd, BackendKind::kPosix, BackendKind::kMappedFile}) {
+    SegmentSpec spec;
+    spec.id = absl::StrCat("it", static_cast<int>(backend));
+    spec.size_bytes = 8192;
+    spec.backend = backend;
+    if (backend == BackendKind::kMappedFile) spec.file_path = "revocable";
+    spec.revocable = true;
+    const auto segment = client_->Create(spec);
+    ASSERT_TRUE(segment.ok()) << segment.status();
+    EXPECT_TRUE(segment->revocable);
+    EXPECT_EQ(GetErrorReason(client_->MapReadOnly(segment->handle).status()),
+              reason::kSegmentRevocable);
+    EXPECT_EQ(GetErrorReason(client_->MapWritable(segment->handle).status()),
+              reason::kSegmentRevocable);
+    AttachOptions ready;
+    ready.allow_revocable = true;
+    const auto mapping = client_->MapReadOnly(segment->handle, ready);
+    ASSERT_TRUE(mapping.ok()) << mapping.status();
+    EXPECT_FALSE(mapping->cannot_shrink());
+    // The refused ones have left none.
+    EXPECT_EQ(Attachments(segment->name), 1u);
+
+    DeleteOptions revoke;
+    revoke.revoke_memory = true;
+    ASSERT_TRUE(client_->Delete(segment->name, revoke).ok());
+    char first = 0;
+    EXPECT_EQ(GetErrorReason(mapping->Read(0, absl::MakeSpan(&first, 1))),
+              reason::kSegmentTruncated);
+  }
+}
+
+TEST_F(AttachTest, OnlyWhatIsRevocableIsRevoked) {
+  const auto segment = Make(BackendKind::kMemfd);
+  ASSERT_TRUE(segment.ok()) << segment.status();
+  DeleteOptions revoke;
+  revoke.revoke_memory = true;
+  EXPECT_EQ(GetErrorReason(client_->Delete("it", revoke)),
+            reason::kNotRevocable);
+}
+
 TEST_F(AttachTest, RefusalsNameTheirReason) {
   EXPECT_EQ(GetErrorReason(client_->MapReadOnly("shm1.nonsense").status()),
             reason::kHandleInvalid);
