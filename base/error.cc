@@ -127,6 +127,14 @@ absl::Status WithErrorDetail(absl::Status status, const ErrorDetail& detail) {
   return status;
 }
 
+absl::Status InFieldIf(absl::string_view reason, absl::string_view field,
+                       absl::Status status) {
+  ErrorDetail detail = GetErrorDetail(status);
+  if (detail.reason != reason || !detail.field.empty()) return status;
+  detail.field = std::string(field);
+  return WithErrorDetail(std::move(status), detail);
+}
+
 absl::Status ErrnoStatus(int error_number, absl::string_view call) {
   absl::StatusCode code = CodeOfErrno(error_number);
   if (code == absl::StatusCode::kOk || code == absl::StatusCode::kUnknown) {

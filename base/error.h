@@ -73,6 +73,11 @@ std::string GetErrorReason(const absl::Status& status);
 // `status` with `detail` in place of the one that it carries. No effect on OK.
 absl::Status WithErrorDetail(absl::Status status, const ErrorDetail& detail);
 
+// `status`, which names `field` if its reason is that one and it names no field
+// yet: for what finds out far from the request which of its fields is wrong.
+absl::Status InFieldIf(absl::string_view reason, absl::string_view field,
+                       absl::Status status);
+
 // The one place where an errno that no table foresaw becomes a status:
 // `call` is the system call's name. Adds metadata `call` and `errno`.
 absl::Status ErrnoStatus(int error_number, absl::string_view call);

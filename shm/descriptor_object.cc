@@ -61,7 +61,8 @@ absl::Status PlaceOnNodes(int fd, const NumaPolicy& policy, const Span& pages) {
   // The policy is the object's: it outlives this mapping.
   ASSIGN_OR_RETURN(const sys::ScopedMmap mapped,
                    MapPages(fd, pages, false, true));
-  return sys::SetPolicy(mapped.data(), mapped.size_bytes(), policy);
+  return InFieldIf(reason::kFieldInvalid, "segment.numa_policy.nodes",
+                   sys::SetPolicy(mapped.data(), mapped.size_bytes(), policy));
 }
 
 absl::Status ReservePages(int fd, const GrowRequest& request,

@@ -34,6 +34,12 @@ struct Folder {
   }
 };
 
+// An error of the path that a request gave.
+absl::Status InPath(absl::Status status) {
+  return InFieldIf(reason::kFilePathInvalid, "segment.file_path",
+                   std::move(status));
+}
+
 absl::StatusOr<Folder> OpenFolderOf(const FileLocation& location) {
   Folder folder;
   ASSIGN_OR_RETURN(const UniqueFd root, sys::OpenFolder(location.root));
@@ -111,7 +117,9 @@ absl::Status CheckOptions(const SegmentOptions& options, const Folder& folder,
   }
   if (options.numa.mode != NumaMode::kNone &&
       store.kind == PageStore::Kind::kFileSystem) {
-    return BackendUnsupported("pages of storage cannot be put on memory nodes");
+    return InFieldIf(
+        reason::kBackendUnsupported, "segment.numa_policy",
+        BackendUnsupported("pages of storage cannot be put on memory nodes"));
   }
   RETURN_IF_ERROR(CheckFileSize(options.size_bytes));
   RETURN_IF_ERROR(
@@ -165,14 +173,14 @@ absl::StatusOr<KernelObject> FileBackend::Make(
     return InvalidField("segment.file_path", reason::kFilePathInvalid,
                         "its folder does not exist");
   }
-  RETURN_IF_ERROR(folder.status());
+  RETURN_IF_ERROR(InPath(folder.status()));
   const PageStore store = FileStore(*folder, memory_reserve_bytes_);
   RETURN_IF_ERROR(CheckOptions(options, *folder, store));
 
   const int folder_fd = folder->fd.get();
   absl::StatusOr<UniqueFd> fd = sys::OpenBeneath(
       folder_fd, location.name, O_RDWR | O_CREAT | O_EXCL, kUnfinishedMode);
-  if (!fd.ok()) return store.Explain(fd.status(), options.size_bytes);
+  if (!fd.ok()) return InPath(store.Explain(fd.status(), options.size_bytes));
   auto undo = absl::MakeCleanup([folder_fd, &location] {
     sys::UnlinkIn(folder_fd, location.name).IgnoreError();
   });
@@ -215,18 +223,20 @@ absl::StatusOr<KernelObject> FileBackend::Adopt(
     const AdoptOptions& options) const {
   ASSIGN_OR_RETURN(const FileLocation location,
                    LocateFile(roots_, options.file_path));
-  ASSIGN_OR_RETURN(const Folder folder, OpenFolderOf(location));
+  const absl::StatusOr<Folder> folder = OpenFolderOf(location);
+  RETURN_IF_ERROR(InPath(folder.status()));
   // O_PATH opens nothing: no side effect, whatever the path leads to.
-  ASSIGN_OR_RETURN(const UniqueFd fd,
-                   sys::OpenBeneath(folder.fd.get(), location.name, O_PATH, 0));
-  ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
+  const absl::StatusOr<UniqueFd> fd =
+      sys::OpenBeneath(folder->fd.get(), location.name, O_PATH, 0);
+  RETURN_IF_ERROR(InPath(fd.status()));
+  ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd->get()));
   // O_PATH has opened the link itself.
   if (S_ISLNK(found.st_mode)) {
     return InvalidField("segment.file_path", reason::kFilePathInvalid,
                         "it is a symbolic link");
   }
   RETURN_IF_ERROR(CheckAdoptable(found));
-  return FileObject(location, found, folder.page_size_bytes());
+  return FileObject(location, found, folder->page_size_bytes());
 }
 
 absl::StatusOr<KernelObject> FileBackend::Reopen(const ObjectName& name,

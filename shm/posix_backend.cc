@@ -69,8 +69,10 @@ absl::StatusOr<KernelObject> PosixObject(const std::string& name,
 absl::StatusOr<KernelObject> PosixBackend::Make(
     const SegmentOptions& options) const {
   if (options.page_size_bytes > BasePageSizeBytes()) {
-    return BackendUnsupported(
-        "POSIX shared memory has no pages from the huge pool");
+    return InFieldIf(
+        reason::kBackendUnsupported, "segment.page_size_bytes",
+        BackendUnsupported(
+            "POSIX shared memory has no pages from the huge pool"));
   }
   KernelObject object;
   object.name.backend = BackendKind::kPosix;

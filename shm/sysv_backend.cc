@@ -91,7 +91,8 @@ absl::Status PlacePages(int id, const SegmentOptions& options,
       RoundUpToPages(options.size_bytes, options.page_size_bytes);
   if (options.numa.mode != NumaMode::kNone) {
     RETURN_IF_ERROR(
-        sys::SetPolicy(attached.data(), length_bytes, options.numa));
+        InFieldIf(reason::kFieldInvalid, "segment.numa_policy.nodes",
+                  sys::SetPolicy(attached.data(), length_bytes, options.numa)));
   }
   if (!touch) return absl::OkStatus();
   if (options.huge_page_advice == HugePageAdvice::kWanted) {

@@ -91,6 +91,9 @@ absl::StatusOr<Handle> SegmentRegistry::MakeHandle(
   ASSIGN_OR_RETURN(const SegmentView view,
                    Accessible(caller, command.name, command.access));
   const Segment& segment = *view.segment;
+  if (command.access == Access::kReadWrite) {
+    RETURN_IF_ERROR(CheckWritable(segment));
+  }
   Handle handle = UnsignedHandle(segment, command.access);
   handle.offset_bytes = command.offset_bytes;
   ASSIGN_OR_RETURN(handle.length_bytes,

@@ -206,7 +206,8 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::FindRepeated(
   }
   if (!views.empty() && views.size() < order.size()) {
     return InvalidField("request_id", reason::kRequestIdReused,
-                        "another call made a part of this batch");
+                        "is there for a part of this batch alone: another call "
+                        "made that part, or the rest is gone since");
   }
   return views;
 }

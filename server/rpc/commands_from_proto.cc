@@ -49,7 +49,7 @@ absl::Status ApplySegmentPath(const std::string& path,
   absl::string_view label = path;
   if (path == "labels") {
     command->labels = LabelsFromProto(segment);
-  } else if (absl::ConsumePrefix(&label, "labels.")) {
+  } else if (absl::ConsumePrefix(&label, "labels.") && !label.empty()) {
     if (!command->label_changes.has_value()) command->label_changes.emplace();
     const auto found = segment.labels().find(std::string(label));
     (*command->label_changes)[std::string(label)] =

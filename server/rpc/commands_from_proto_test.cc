@@ -169,7 +169,7 @@ v1::UpdateSegmentRequest UpdateRequest(const std::vector<std::string>& paths) {
 TEST(UpdateFromProtoTest, WhatCannotBeChangedIsRefused) {
   for (const char* path :
        {"", "*", "name", "size_bytes", "backend", "uid", "state", "etag",
-        "Labels", "labels/x", "owner", "group", "segment.mode"}) {
+        "Labels", "labels.", "labels/x", "owner", "group", "segment.mode"}) {
     const absl::Status status =
         UpdateFromProto(UpdateRequest({"mode", path})).status();
     ExpectRefusal(status, "FIELD_NOT_UPDATABLE", "update_mask");

@@ -1,6 +1,8 @@
 #ifndef SHMD_SERVER_RPC_FILL_SEGMENT_H_
 #define SHMD_SERVER_RPC_FILL_SEGMENT_H_
 
+#include <cstddef>
+
 #include "absl/status/statusor.h"
 #include "server/access/caller.h"
 #include "server/registry/segment_registry.h"
@@ -8,6 +10,10 @@
 #include "shmd/v1/segment.pb.h"
 
 namespace shmd {
+
+// Of the segments of one reply: clients take no message of more than 4 MiB
+// unless they are told to.
+inline constexpr size_t kMostReplyBytes = 3 << 20;
 
 // As much of a segment as `extent` says, which is not unspecified: metadata,
 // handle and status.

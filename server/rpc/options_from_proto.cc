@@ -157,6 +157,11 @@ absl::Status CheckBatch(absl::string_view field, int members) {
       .With("members", members);
 }
 
+Error ReplyTooLarge(absl::string_view field) {
+  return InvalidField(field, reason::kBatchTooLarge,
+                      "would have a reply of more than 3 MiB: ask for less");
+}
+
 Error UnknownNumber(absl::string_view field) {
   return InvalidField(field, reason::kFieldInvalid, "is an unknown number");
 }

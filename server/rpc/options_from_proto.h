@@ -28,6 +28,8 @@ inline constexpr int kMaxBatch = 1000;
 
 // BATCH_TOO_LARGE unless a batch has 1 to kMaxBatch members.
 absl::Status CheckBatch(absl::string_view field, int members);
+// BATCH_TOO_LARGE for one with more than kMostReplyBytes to answer.
+Error ReplyTooLarge(absl::string_view field);
 
 // FIELD_INVALID for an enum's number that this version does not know.
 Error UnknownNumber(absl::string_view field);

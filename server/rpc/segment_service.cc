@@ -18,9 +18,6 @@
 namespace shmd {
 namespace {
 
-// Clients take no message of more than 4 MiB unless they are told to.
-constexpr size_t kMostPageBytes = 3 << 20;
-
 // The value of one field, as bytes; the message loses it.
 std::string TakeField(v1::Segment& from,
                       const google::protobuf::FieldDescriptor* field) {
@@ -72,7 +69,7 @@ absl::Status SegmentService::ListSegments(
                    registry_->List(caller, command));
   size_t shown = 0;
   for (size_t bytes = 0;
-       shown < std::min(views.size(), limit) && bytes < kMostPageBytes;
+       shown < std::min(views.size(), limit) && bytes < kMostReplyBytes;
        ++shown) {
     v1::Segment* const segment = reply->add_segments();
     FillSegment(*registry_, caller, views[shown], extent, segment);

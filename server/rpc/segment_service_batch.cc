@@ -59,10 +59,16 @@ absl::Status SegmentService::BatchGetSegments(
                    ReadView(request.view(), v1::BASIC));
   ASSIGN_OR_RETURN(const std::vector<SegmentName> names,
                    ParseNames(request.parent(), request.names()));
+  size_t bytes = 0;
   for (size_t i = 0; i < names.size(); ++i) {
     const absl::StatusOr<SegmentView> view = registry_->Get(caller, names[i]);
     if (!view.ok()) return AtIndex(view.status(), "names", i);
-    FillSegment(*registry_, caller, *view, extent, reply->add_segments());
+    v1::Segment* const segment = reply->add_segments();
+    FillSegment(*registry_, caller, *view, extent, segment);
+    bytes += segment->ByteSizeLong();
+    if (bytes > kMostReplyBytes) {
+      return AtIndex(ReplyTooLarge("names"), "names", i);
+    }
   }
   return absl::OkStatus();
 }

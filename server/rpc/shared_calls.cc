@@ -10,6 +10,7 @@
 #include "server/attach/handle_proto.h"
 #include "server/rpc/commands_from_proto.h"
 #include "server/rpc/fill_segment.h"
+#include "server/rpc/options_from_proto.h"
 #include "server/rpc/segment_to_proto.h"
 #include "shm/limits.h"
 
@@ -53,6 +54,18 @@ absl::Status CheckLetThrough(LetThrough let_through, const CreateOrder& order) {
   return absl::OkStatus();
 }
 
+// What is said once for many is said of each in the reply, with its name, its
+// handle and what the daemon adds: less than 1 KiB.
+absl::Status CheckReply(const v1::BatchCreateSegmentsRequest& request,
+                        v1::SegmentView extent) {
+  if (IsBrief(extent) || request.count() == 0) return absl::OkStatus();
+  const size_t each = request.requests(0).ByteSizeLong() + 1024;
+  if (each * static_cast<size_t>(request.count()) <= kMostReplyBytes) {
+    return absl::OkStatus();
+  }
+  return ReplyTooLarge("view");
+}
+
 absl::StatusOr<RemoveCommand> RemovalFromProto(
     const v1::DeleteSegmentRequest& request) {
   ASSIGN_OR_RETURN(RemoveCommand command,
@@ -92,6 +105,7 @@ absl::Status BatchCreateSegments(SegmentRegistry& registry,
   ASSIGN_OR_RETURN(const v1::SegmentView extent,
                    ReadView(request.view(), v1::BASIC));
   ASSIGN_OR_RETURN(const CreateOrder order, BatchFromProto(request, caller));
+  RETURN_IF_ERROR(CheckReply(request, extent));
   RETURN_IF_ERROR(CheckLetThrough(let_through, order));
   ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
                    registry.Create(caller, order));

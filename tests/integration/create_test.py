@@ -123,7 +123,7 @@ REFUSED = [
      backend("MAPPED_FILE", file_path="a/../x")),
     ("outside the roots", BAD, "FILE_PATH_INVALID", "segment.file_path",
      backend("MAPPED_FILE", file_path="/etc/shmd-test")),
-    ("through a link", BAD, "FILE_PATH_INVALID", None,
+    ("through a link", BAD, "FILE_PATH_INVALID", "segment.file_path",
      backend("MAPPED_FILE", file_path="link/x")),
     ("folder is absent", BAD, "FILE_PATH_INVALID", "segment.file_path",
      backend("MAPPED_FILE", file_path="absent/x")),
@@ -164,7 +164,8 @@ REFUSED = [
      segment(numa_policy={"mode": 9, "nodes": [0]})),
     ("NUMA without nodes", BAD, "FIELD_INVALID", "segment.numa_policy.nodes",
      segment(numa_policy={"mode": "BIND"})),
-    ("NUMA node that is not there", BAD, "FIELD_INVALID", None,
+    ("NUMA node that is not there", BAD, "FIELD_INVALID",
+     "segment.numa_policy.nodes",
      segment(numa_policy={"mode": "BIND", "nodes": [1023]})),
     ("NUMA node 2^32 - 1", BAD, "FIELD_INVALID", "segment.numa_policy.nodes",
      segment(numa_policy={"mode": "BIND", "nodes": [(1 << 32) - 1]})),
@@ -270,6 +271,7 @@ class CreateTest(DaemonCase):
                     (outcome.code, outcome.reason),
                     ((BAD, "PAGE_SIZE_MISMATCH"),
                      ("UNIMPLEMENTED", "BACKEND_UNSUPPORTED")))
+                self.assertEqual(outcome.fields, ["segment.page_size_bytes"])
 
     def test_accepts_and_tells_what_was_made(self):
         for what, fields in ACCEPTED:

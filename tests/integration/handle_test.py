@@ -242,6 +242,9 @@ class HandleTest(DaemonCase):
         memory[:5] = b"still"
         self.expect_refused("FAILED_PRECONDITION", "SEGMENT_SEALED",
                             made["handle_string"], READ_WRITE)
+        self.refused("FAILED_PRECONDITION", "SEGMENT_SEALED", "CreateHandle",
+                     {"name": made["name"], "access": "READ_WRITE"})
+        self.ok("CreateHandle", {"name": made["name"], "access": "READ"})
         memory.close()
         self.ok("SealSegment", {"name": made["name"]})
         reply = self.ok("ReadSegment", {"name": made["name"],

@@ -264,6 +264,26 @@ class BatchTest(DaemonCase):
                      {"parent": PARENT, "names": [mine, foreign]}, uid=4002)
         self.ok("GetSegment", {"name": mine})
 
+    def test_no_reply_is_larger_than_clients_take(self):
+        labels = {"k%d" % i: "v" * 255 for i in range(64)}
+        name = self.create(labels=labels)["name"]
+        outcome = self.refused(BAD, "BATCH_TOO_LARGE", "BatchGetSegments",
+                               {"parent": PARENT, "names": [name] * 400})
+        self.assertEqual(outcome.fields, ["names[%s]" %
+                                          outcome.metadata["index"]])
+        whole = self.ok("BatchGetSegments", {"parent": PARENT, "view": "HANDLE",
+                                             "names": [name] * 400})
+        self.assertEqual(len(whole["segments"]), 400)
+        before = ledger.take(self.shmd)
+        alike = {"parent": PARENT, "count": 400, "requests": [
+            {"segment": {"size_bytes": 4096, "labels": labels,
+                         "lifetime": "UNTIL_DELETED"}}]}
+        self.refused(BAD, "BATCH_TOO_LARGE", "BatchCreateSegments", alike)
+        ledger.expect_same(self.shmd, before)
+        made = self.ok("BatchCreateSegments", {**alike, "view": "IDENTITY"})
+        names = [segment["name"] for segment in made["segments"]]
+        self.ok("BatchDeleteSegments", {"parent": PARENT, "names": names})
+
     def test_a_batch_is_idempotent_by_its_members_ids(self):
         requests = self.requests(5)
         for request in requests:
