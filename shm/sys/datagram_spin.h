@@ -21,9 +21,14 @@ class DatagramSpin {
   void Look(int socket) {
     begin_ns_ = ReadClockNs(CLOCK_MONOTONIC);
     spin_ns_ = estimate_.NextNs();
-    has_come_ = spin_ns_ > 0 && SpinForDatagram(socket, begin_ns_ + spin_ns_);
+    was_there_ = spin_ns_ > 0 && SpinForDatagram(socket, 0);
+    has_come_ = was_there_ ||
+                (spin_ns_ > 0 && SpinForDatagram(socket, begin_ns_ + spin_ns_));
   }
   void NoteEnd() {
+    // What was there before anybody looked tells nothing of whether spinning
+    // pays: one who sends two at a time is never waited for, and then long.
+    if (was_there_) return;
     const uint64_t took_ns = ReadClockNs(CLOCK_MONOTONIC) - begin_ns_;
     if (has_come_) {
       estimate_.Came(took_ns);
@@ -32,10 +37,13 @@ class DatagramSpin {
     }
   }
 
+  const SpinEstimate& estimate() const { return estimate_; }
+
  private:
   SpinEstimate estimate_;
   uint64_t begin_ns_ = 0;
   uint64_t spin_ns_ = 0;
+  bool was_there_ = false;
   bool has_come_ = false;
 };
 
