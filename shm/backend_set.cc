@@ -45,6 +45,7 @@ absl::StatusOr<KernelObject> Backend::Create(
   ASSIGN_OR_RETURN(KernelObject object, Make(options));
   absl::Status finished = Finish(object, options);
   if (finished.ok()) finished = FlushName(object);
+  object.unfinished = UniqueFd();
   if (finished.ok()) return object;
   Remove(object).IgnoreError();
   return finished;

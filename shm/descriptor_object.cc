@@ -283,4 +283,16 @@ ObjectStatus StatusOfStat(const struct stat& found, uint64_t page_size_bytes) {
   return status;
 }
 
+ObjectStatus StatusWhenMade(const KernelObject& object,
+                            const SegmentOptions& options) {
+  ObjectStatus status;
+  status.size_bytes = options.size_bytes;
+  status.page_size_bytes = object.page_size_bytes;
+  status.resident_bytes = object.first_resident_bytes;
+  if (object.locked != nullptr) {
+    status.locked_bytes = object.locked->size_bytes();
+  }
+  return status;
+}
+
 }  // namespace shmd

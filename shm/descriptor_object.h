@@ -76,6 +76,11 @@ absl::Status GoneMeansReplaced(absl::Status failure);
 // The part of ObjectStatus that fstat(2) tells.
 ObjectStatus StatusOfStat(const struct stat& found, uint64_t page_size_bytes);
 
+// Of an object that was just made with `options`: without a system call, and
+// without its owner, group and mode.
+ObjectStatus StatusWhenMade(const KernelObject& object,
+                            const SegmentOptions& options);
+
 }  // namespace shmd
 
 #endif  // SHMD_SHM_DESCRIPTOR_OBJECT_H_

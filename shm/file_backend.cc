@@ -135,12 +135,19 @@ absl::StatusOr<KernelObject> FurnishFile(int fd, const SegmentOptions& options,
   RETURN_IF_ERROR(GrowDescriptor(fd, GrowthOf(options), store));
   ASSIGN_OR_RETURN(const sys::FileStat made, sys::Fstat(fd));
   KernelObject object = FileObject(location, made, options.page_size_bytes);
+  object.first_resident_bytes = static_cast<uint64_t>(made.st_blocks) * 512;
   if (options.lock_in_memory) {
     object.locked = std::make_shared<LockedPages>();
     RETURN_IF_ERROR(LockDescriptor(fd, options.size_bytes,
                                    options.page_size_bytes, *object.locked));
   }
   return object;
+}
+
+// Which flushes all else of the file too.
+absl::Status FlushOwnership(int fd, mode_t mode, uid_t owner, gid_t group) {
+  RETURN_IF_ERROR(SetDescriptorOwnership(fd, mode, owner, group));
+  return sys::Fsync(fd);
 }
 
 }  // namespace
@@ -187,13 +194,17 @@ absl::StatusOr<KernelObject> FileBackend::Make(
   ASSIGN_OR_RETURN(KernelObject object,
                    FurnishFile(fd->get(), options, store, location));
   std::move(undo).Cancel();
+  object.unfinished = *std::move(fd);
   return object;
 }
 
 absl::Status FileBackend::Finish(const KernelObject& object,
                                  const SegmentOptions& options) const {
-  // Which also flushes the file.
-  return SetOwnership(object, options.mode, options.owner, options.group);
+  if (!object.unfinished.valid()) {
+    return SetOwnership(object, options.mode, options.owner, options.group);
+  }
+  return FlushOwnership(object.unfinished.get(), options.mode, options.owner,
+                        options.group);
 }
 
 absl::Status FileBackend::FlushName(const KernelObject& object) const {
@@ -311,8 +322,7 @@ absl::Status FileBackend::Seal(const KernelObject&, SealExtent) const {
 absl::Status FileBackend::SetOwnership(const KernelObject& object, mode_t mode,
                                        uid_t owner, gid_t group) const {
   ASSIGN_OR_RETURN(const UniqueFd fd, OpenSameFile(object.name, O_RDONLY));
-  RETURN_IF_ERROR(SetDescriptorOwnership(fd.get(), mode, owner, group));
-  return sys::Fsync(fd.get());
+  return FlushOwnership(fd.get(), mode, owner, group);
 }
 
 absl::Status FileBackend::Flush(const KernelObject& object, FlushMode mode,
@@ -334,6 +344,11 @@ absl::Status FileBackend::Flush(const KernelObject& object, FlushMode mode,
   ASSIGN_OR_RETURN(const sys::ScopedMmap mapped, sys::ScopedMmap::Map(request));
   return sys::Msync(mapped.data(), mapped.size_bytes(),
                     mode == FlushMode::kInvalidate);
+}
+
+std::optional<ObjectStatus> FileBackend::FreshStatus(
+    const KernelObject& object, const SegmentOptions& options) const {
+  return StatusWhenMade(object, options);
 }
 
 absl::StatusOr<ObjectStatus> FileBackend::Status(const KernelObject& object,

@@ -2,6 +2,7 @@
 #define SHMD_SHM_FILE_BACKEND_H_
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,8 @@ class FileBackend : public Backend {
   absl::Status Flush(const KernelObject& object, FlushMode mode,
                      uint64_t offset_bytes,
                      uint64_t length_bytes) const override;
+  std::optional<ObjectStatus> FreshStatus(
+      const KernelObject& object, const SegmentOptions& options) const override;
   absl::StatusOr<ObjectStatus> Status(const KernelObject& object,
                                       bool with_nodes) const override;
 

@@ -66,11 +66,12 @@ struct KernelObject {
   mutable LateSize late;
   int first_seals = 0;                  // MEMFD only, those of its creation
   std::shared_ptr<LockedPages> locked;  // with lock_in_memory
-  // POSIX only. Open since Make, so that Finish need not find the object again.
-  // Its maker's alone, who closes it then, or before where it makes many:
-  // others do not know of the object yet.
+  // POSIX and MAPPED_FILE only. Open since Make, so that Finish need not find
+  // the object again. Its maker's alone, who closes it then, or before where it
+  // makes many: others do not know of the object yet.
   mutable UniqueFd unfinished;
-  uint64_t first_resident_bytes = 0;  // POSIX only, those of its creation
+  // Of the same, those of its creation.
+  uint64_t first_resident_bytes = 0;
 };
 
 // What a program maps: a descriptor of its own, or a shmid.

@@ -191,14 +191,7 @@ absl::Status PosixBackend::Flush(const KernelObject& object, FlushMode,
 
 std::optional<ObjectStatus> PosixBackend::FreshStatus(
     const KernelObject& object, const SegmentOptions& options) const {
-  ObjectStatus status;
-  status.size_bytes = options.size_bytes;
-  status.page_size_bytes = object.page_size_bytes;
-  status.resident_bytes = object.first_resident_bytes;
-  if (object.locked != nullptr) {
-    status.locked_bytes = object.locked->size_bytes();
-  }
-  return status;
+  return StatusWhenMade(object, options);
 }
 
 absl::StatusOr<ObjectStatus> PosixBackend::Status(const KernelObject& object,
