@@ -1,7 +1,6 @@
 #include "bench/child.h"
 
 #include <dirent.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -9,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <thread>
 #include <utility>
 
@@ -48,6 +48,17 @@ bool PinProcessTo(pid_t pid, int cpu) {
   closedir(tasks);
   return all;
 }
+
+OnCpusOf::OnCpusOf(pid_t pid) {
+  cpu_set_t theirs;
+  if (sched_getaffinity(0, sizeof own_, &own_) != 0 ||
+      sched_getaffinity(pid, sizeof theirs, &theirs) != 0 ||
+      sched_setaffinity(0, sizeof theirs, &theirs) != 0) {
+    std::abort();
+  }
+}
+
+OnCpusOf::~OnCpusOf() { (void)sched_setaffinity(0, sizeof own_, &own_); }
 
 absl::StatusOr<Child> Child::Start(const std::string& name,
                                    const std::function<absl::Status()>& run) {

@@ -1,6 +1,7 @@
 #ifndef SHMD_BENCH_CHILD_H_
 #define SHMD_BENCH_CHILD_H_
 
+#include <sched.h>
 #include <sys/types.h>
 
 #include <functional>
@@ -18,6 +19,20 @@ void PinTo(int cpu);
 // The same for all threads that another process has now. False when one of
 // them could not be moved.
 bool PinProcessTo(pid_t pid, int cpu);
+
+// This thread on the CPUs that another process may use, for as long as the
+// object lives: what is compared with that process's work is as near to the
+// devices, and to their interrupts, as that is.
+class OnCpusOf {
+ public:
+  explicit OnCpusOf(pid_t pid);
+  ~OnCpusOf();
+  OnCpusOf(const OnCpusOf&) = delete;
+  OnCpusOf& operator=(const OnCpusOf&) = delete;
+
+ private:
+  cpu_set_t own_;
+};
 
 // A process that runs one function for ever. Ended and reaped with this
 // object; the kernel ends it should its parent die first. Move-only.

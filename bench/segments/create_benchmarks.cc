@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/unique_fd.h"
+#include "bench/child.h"
 #include "bench/segments/benchmarks.h"
 #include "bench/segments/kernel_objects.h"
 #include "bench/segments/stopwatch.h"
@@ -329,6 +330,15 @@ void TimeKernelBatch(benchmark::State& state, const Kind& kind, int count,
   }
 }
 
+// What the kernel does of the daemon's work, where the daemon does it.
+void AddKernelPart(const std::string& name, const Daemon& daemon,
+                   const std::function<void(benchmark::State&)>& run) {
+  AddCreate(name, [run, pid = daemon.pid()](benchmark::State& state) {
+    const OnCpusOf there(pid);
+    run(state);
+  });
+}
+
 void RegisterBatches(Daemon& daemon) {
   const Kind kind{BackendKind::kMemfd, kPage};
   for (const int count : {64, 900}) {
@@ -347,10 +357,10 @@ void RegisterBatches(Daemon& daemon) {
                 TimeCreateMany(state, daemon, kind, count);
               });
     for (const bool removal : {false, true}) {
-      AddCreate(
+      AddKernelPart(
           absl::StrCat(removal ? "kernel_batch_delete" : "kernel_batch_create",
                        "/memfd/", count),
-          [kind, count, removal](benchmark::State& state) {
+          daemon, [kind, count, removal](benchmark::State& state) {
             TimeKernelBatch(state, kind, count, removal);
           });
     }
@@ -379,20 +389,20 @@ void RegisterKind(Daemon& daemon, const std::string& folder, const Kind& kind) {
                 run(state, daemon, kind);
               });
   }
-  AddCreate(absl::StrCat("kernel_create/", kind.name()),
-            [folder, kind](benchmark::State& state) {
-              TimeKernelCreate(state, folder, kind);
-            });
+  AddKernelPart(absl::StrCat("kernel_create/", kind.name()), daemon,
+                [folder, kind](benchmark::State& state) {
+                  TimeKernelCreate(state, folder, kind);
+                });
   if (kind.backend == BackendKind::kMappedFile) {
-    AddCreate(absl::StrCat("kernel_recorded/", kind.name()),
-              [folder, kind](benchmark::State& state) {
-                TimeKernelRecorded(state, folder, kind);
-              });
+    AddKernelPart(absl::StrCat("kernel_recorded/", kind.name()), daemon,
+                  [folder, kind](benchmark::State& state) {
+                    TimeKernelRecorded(state, folder, kind);
+                  });
   }
-  AddCreate(absl::StrCat("kernel_delete/", kind.name()),
-            [folder, kind](benchmark::State& state) {
-              TimeKernelDelete(state, folder, kind);
-            });
+  AddKernelPart(absl::StrCat("kernel_delete/", kind.name()), daemon,
+                [folder, kind](benchmark::State& state) {
+                  TimeKernelDelete(state, folder, kind);
+                });
 }
 
 }  // namespace
