@@ -18,6 +18,7 @@
 #include "base/error_reason.h"
 #include "base/failpoint.h"
 #include "base/status_macros.h"
+#include "client/cpp/attach_answer.h"
 #include "client/cpp/rpc_status.h"
 #include "shm/sys/socket.h"
 #include "shmd/v1/attach.pb.h"
@@ -26,59 +27,8 @@ namespace shmd {
 inline namespace client {
 namespace {
 
-// The largest reply has 1000 handles, of at most 208 characters.
-constexpr size_t kMaxReplyBytes = 256 * 1024;
-
 // attach.proto; some of it is the number and the frame of the request.
 constexpr size_t kMaxRequestBytes = 4096 - 32;
-
-struct Received {
-  v1::AttachReply reply;
-  std::vector<UniqueFd> descriptors;
-  bool descriptors_lost = false;
-};
-
-absl::Status ProtocolBroken(absl::string_view what) {
-  return Error(
-      absl::StatusCode::kInternal, reason::kInvariantBroken,
-      absl::StrCat("the daemon's answer is not of the protocol: ", what));
-}
-
-bool IsTimeout(const absl::Status& status) {
-  // What SO_RCVTIMEO ends with.
-  return GetErrorDetail(status).metadata["errno"] == std::to_string(EAGAIN);
-}
-
-absl::StatusOr<Received> Receive(int socket, absl::string_view socket_dir) {
-  // Of its pages most answers touch the first.
-  static thread_local const std::unique_ptr<char[]> buffer(
-      new char[kMaxReplyBytes]);
-  absl::StatusOr<sys::Datagram> datagram = sys::ReceiveDatagram(
-      socket, absl::MakeSpan(buffer.get(), kMaxReplyBytes), 0);
-  if (!datagram.ok() && IsTimeout(datagram.status())) {
-    return Error(absl::StatusCode::kDeadlineExceeded,
-                 reason::kServerUnreachable,
-                 absl::StrCat("the daemon in ", socket_dir,
-                              " did not answer an attach in time"))
-        .With("socket_dir", socket_dir)
-        .ToStatus();
-  }
-  if (!datagram.ok()) {
-    return UnreachableStatus(socket_dir, datagram.status().message());
-  }
-  if (datagram->size_bytes == 0) {
-    return UnreachableStatus(socket_dir, "it closed the connection");
-  }
-  Received received;
-  received.descriptors = std::move(datagram->fds);
-  // No reply fills the buffer, so it is the descriptor that had no room.
-  received.descriptors_lost = datagram->truncated;
-  if (!received.reply.ParseFromArray(buffer.get(),
-                                     static_cast<int>(datagram->size_bytes))) {
-    return ProtocolBroken("it cannot be parsed");
-  }
-  return received;
-}
 
 std::string DetachDatagram(uint64_t attachment_id) {
   v1::AttachRequest request;
@@ -104,114 +54,7 @@ v1::ChannelPart::Kind PartKindToProto(AttachSocket::PartKind kind) {
   return v1::ChannelPart::BELL;
 }
 
-Attachment::Facts FactsOf(const v1::Attachment& granted) {
-  Attachment::Facts facts;
-  facts.id = granted.attachment_id();
-  facts.name = granted.name();
-  facts.generation = granted.generation();
-  facts.segment_size_bytes = granted.size_bytes();
-  facts.page_size_bytes = granted.page_size_bytes();
-  facts.access =
-      granted.access() == v1::READ_WRITE ? Access::kReadWrite : Access::kRead;
-  facts.offset_bytes = granted.offset_bytes();
-  facts.length_bytes = granted.length_bytes();
-  facts.seals = granted.seals();
-  facts.sysv = granted.has_sysv_id();
-  facts.advise_huge_pages = granted.advise_huge_pages();
-  facts.revocable = granted.revocable();
-  return facts;
-}
-
-absl::Status CheckDescriptors(const Received& received) {
-  if (!received.descriptors_lost) return absl::OkStatus();
-  return Error(absl::StatusCode::kResourceExhausted,
-               reason::kDescriptorsExhausted,
-               "this program has no room for another file descriptor "
-               "(RLIMIT_NOFILE)")
-      .With("limit", "RLIMIT_NOFILE")
-      .ToStatus();
-}
-
-// A descriptor that came with a grant, once that has been verified against the
-// kernel.
-absl::StatusOr<UniqueFd> TakeDescriptor(const v1::Attachment& granted,
-                                        UniqueFd fd) {
-  if (granted.seals() != 0) {
-    // A seal may have been added since the reply was made; none can go.
-    const int seals = fcntl(fd.get(), F_GET_SEALS);
-    if (seals < 0 || (granted.seals() & ~static_cast<uint32_t>(seals)) != 0) {
-      return ProtocolBroken("the descriptor lacks the seals that it names");
-    }
-  }
-  return fd;
-}
-
-// What can be mapped of a grant. The size is compared with fstat when it is
-// mapped.
-absl::StatusOr<ObjectRef> TakeObject(Received& received) {
-  const v1::Attachment& granted = received.reply.attachment();
-  RETURN_IF_ERROR(CheckDescriptors(received));
-  if (granted.offset_bytes() > granted.size_bytes() ||
-      granted.length_bytes() > granted.size_bytes() - granted.offset_bytes()) {
-    return ProtocolBroken("its range lies outside the segment");
-  }
-  if (granted.has_sysv_id()) {
-    if (!received.descriptors.empty()) {
-      return ProtocolBroken("a SysV segment came with a descriptor");
-    }
-    return ObjectRef(SysvId{granted.sysv_id()});
-  }
-  if (received.descriptors.size() != 1) {
-    return ProtocolBroken(absl::StrCat(received.descriptors.size(),
-                                       " descriptors came, not one"));
-  }
-  ASSIGN_OR_RETURN(
-      UniqueFd fd,
-      TakeDescriptor(granted, std::move(received.descriptors.front())));
-  return ObjectRef(std::move(fd));
-}
-
-absl::StatusOr<std::vector<AttachSocket::Grant>> TakeParts(Received& received) {
-  const v1::Joined& joined = received.reply.joined();
-  RETURN_IF_ERROR(CheckDescriptors(received));
-  const size_t parts = PartHandlesOf(joined.members()).size();
-  if (static_cast<size_t>(joined.attachments_size()) != parts ||
-      received.descriptors.size() != parts) {
-    return ProtocolBroken(absl::StrCat(received.descriptors.size(),
-                                       " descriptors came with ",
-                                       joined.attachments_size(), " parts"));
-  }
-  std::vector<AttachSocket::Grant> grants;
-  for (const v1::Attachment& granted : joined.attachments()) {
-    ASSIGN_OR_RETURN(
-        UniqueFd fd,
-        TakeDescriptor(granted,
-                       std::move(received.descriptors[grants.size()])));
-    grants.push_back({FactsOf(granted), ObjectRef(std::move(fd))});
-  }
-  return grants;
-}
-
 }  // namespace
-
-std::vector<std::string> PartHandlesOf(const v1::JoinChannelResponse& members) {
-  const v1::Publisher& publisher = members.publisher();
-  std::vector<std::string> handles = {
-      members.has_publisher() ? publisher.channel_handle()
-                              : members.subscriber().channel_handle()};
-  if (members.has_publisher()) handles.push_back(publisher.ring_handle());
-  if (!publisher.claims_handle().empty()) {
-    handles.push_back(publisher.claims_handle());
-  }
-  if (members.has_subscriber()) {
-    handles.push_back(members.subscriber().page_handle());
-  }
-  return handles;
-}
-
-struct AttachSocket::Answer {
-  Received received;
-};
 
 absl::StatusOr<std::shared_ptr<AttachSocket>> AttachSocket::Open(
     const Options& options, const Identity& earlier) {
@@ -268,8 +111,8 @@ absl::Status AttachSocket::Greet(const std::string& name_space,
   hello.set_resume_session(earlier.session);
   if (!earlier.session.empty()) hello.set_resume_token(earlier.resume_token);
   absl::MutexLock lock(&request_mutex_);
-  ASSIGN_OR_RETURN(const Answer answer, Exchange(request));
-  const v1::AttachReply& reply = answer.received.reply;
+  ASSIGN_OR_RETURN(const AttachAnswer answer, Exchange(request));
+  const v1::AttachReply& reply = answer.reply;
   if (!reply.has_welcome()) return ProtocolBroken("it does not say Welcome");
   identity_.session = reply.welcome().session();
   identity_.resume_token = reply.welcome().resume_token();
@@ -293,7 +136,7 @@ absl::Status AttachSocket::Send(const std::string& datagram, int flags) const {
 
 // The answer to `request`, which gets its number here; an error when that is
 // what the daemon answered.
-absl::StatusOr<AttachSocket::Answer> AttachSocket::Exchange(
+absl::StatusOr<AttachAnswer> AttachSocket::Exchange(
     v1::AttachRequest& request) {
   request.set_sequence(++sequence_);
   SHMD_FAILPOINT("client.ask");
@@ -301,7 +144,8 @@ absl::StatusOr<AttachSocket::Answer> AttachSocket::Exchange(
   SHMD_FAILPOINT("client.asked");
   while (true) {
     spin_.Look(socket_.get());
-    absl::StatusOr<Received> received = Receive(socket_.get(), socket_dir_);
+    absl::StatusOr<AttachAnswer> received =
+        ReceiveAnswer(socket_.get(), socket_dir_);
     spin_.NoteEnd();
     if (!received.ok()) {
       if (absl::IsUnavailable(received.status())) NoteLost();
@@ -311,22 +155,21 @@ absl::StatusOr<AttachSocket::Answer> AttachSocket::Exchange(
     const v1::AttachReply& reply = received->reply;
     if (reply.sequence() == sequence_) {
       if (reply.has_error()) return StatusFromProto(reply.error());
-      return Answer{*std::move(received)};
+      return *std::move(received);
     }
     // The answer to a request that was given up; nobody will use it.
-    if (!reply.has_error()) Decline(Answer{*std::move(received)});
+    if (!reply.has_error()) Decline(*received);
   }
 }
 
-absl::StatusOr<AttachSocket::Answer> AttachSocket::Ask(
-    v1::AttachRequest& request) {
+absl::StatusOr<AttachAnswer> AttachSocket::Ask(v1::AttachRequest& request) {
   absl::MutexLock lock(&request_mutex_);
   SendLateDetaches();
   return Exchange(request);
 }
 
-void AttachSocket::Decline(const Answer& answer) {
-  const v1::AttachReply& reply = answer.received.reply;
+void AttachSocket::Decline(const AttachAnswer& answer) {
+  const v1::AttachReply& reply = answer.reply;
   if (reply.has_attachment()) Detach(reply.attachment().attachment_id());
   for (const v1::Attachment& granted : reply.joined().attachments()) {
     Detach(granted.attachment_id());
@@ -372,12 +215,12 @@ absl::StatusOr<UniqueFd> AttachSocket::OpenPart(const Part& part) {
 
 absl::StatusOr<AttachSocket::Grant> AttachSocket::ExchangeAttach(
     v1::AttachRequest& request) {
-  ASSIGN_OR_RETURN(Answer answer, Ask(request));
-  const v1::AttachReply& reply = answer.received.reply;
+  ASSIGN_OR_RETURN(AttachAnswer answer, Ask(request));
+  const v1::AttachReply& reply = answer.reply;
   if (!reply.has_attachment()) {
     return ProtocolBroken("it neither grants nor refuses");
   }
-  absl::StatusOr<ObjectRef> object = TakeObject(answer.received);
+  absl::StatusOr<ObjectRef> object = TakeObject(answer);
   if (!object.ok()) {
     Decline(answer);
     return object.status();
@@ -390,12 +233,12 @@ absl::StatusOr<AttachSocket::Joined> AttachSocket::Join(
     const v1::JoinChannelRequest& request) {
   v1::AttachRequest wrapped;
   *wrapped.mutable_join() = request;
-  ASSIGN_OR_RETURN(Answer answer, Ask(wrapped));
-  v1::AttachReply& reply = answer.received.reply;
+  ASSIGN_OR_RETURN(AttachAnswer answer, Ask(wrapped));
+  v1::AttachReply& reply = answer.reply;
   if (!reply.has_joined()) {
     return ProtocolBroken("it neither lets join nor refuses");
   }
-  absl::StatusOr<std::vector<Grant>> grants = TakeParts(answer.received);
+  absl::StatusOr<std::vector<Grant>> grants = TakeParts(answer);
   if (!grants.ok()) {
     Decline(answer);
     return grants.status();
@@ -415,11 +258,12 @@ bool AttachSocket::Takes(const google::protobuf::MessageLite& request) {
 }
 
 absl::StatusOr<v1::Segment> AttachSocket::Create(
-    const v1::CreateSegmentRequest& request) {
+    const v1::CreateSegmentRequest& request, Pace pace) {
   v1::AttachRequest wrapped;
   *wrapped.mutable_create() = request;
-  ASSIGN_OR_RETURN(Answer answer, Ask(wrapped));
-  v1::AttachReply& reply = answer.received.reply;
+  wrapped.set_may_take_long(pace == Pace::kLong);
+  ASSIGN_OR_RETURN(AttachAnswer answer, Ask(wrapped));
+  v1::AttachReply& reply = answer.reply;
   if (!reply.has_created()) {
     return ProtocolBroken("it neither creates nor refuses");
   }
@@ -430,17 +274,19 @@ absl::StatusOr<v1::BatchCreateSegmentsResponse> AttachSocket::CreateBatch(
     const v1::BatchCreateSegmentsRequest& request) {
   v1::AttachRequest wrapped;
   *wrapped.mutable_create_batch() = request;
-  ASSIGN_OR_RETURN(Answer answer, Ask(wrapped));
-  v1::AttachReply& reply = answer.received.reply;
+  ASSIGN_OR_RETURN(AttachAnswer answer, Ask(wrapped));
+  v1::AttachReply& reply = answer.reply;
   if (!reply.has_created_batch()) {
     return ProtocolBroken("it neither creates nor refuses");
   }
   return std::move(*reply.mutable_created_batch());
 }
 
-absl::Status AttachSocket::Delete(const v1::DeleteSegmentRequest& request) {
+absl::Status AttachSocket::Delete(const v1::DeleteSegmentRequest& request,
+                                  Pace pace) {
   v1::AttachRequest wrapped;
   *wrapped.mutable_delete_() = request;
+  wrapped.set_may_take_long(pace == Pace::kLong);
   return Ask(wrapped).status();
 }
 

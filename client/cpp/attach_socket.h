@@ -30,6 +30,8 @@ class AttachRequest;
 
 inline namespace client {
 
+struct AttachAnswer;
+
 // Handles of what a program that joins maps, in the order of Joined in
 // attach.proto.
 std::vector<std::string> PartHandlesOf(const v1::JoinChannelResponse& members);
@@ -95,15 +97,19 @@ class AttachSocket {
   // Takes part no more, by the member's name.
   absl::Status Leave(const std::string& member);
 
+  // Whether the next requests of this connection may wait for as long as a call
+  // takes; what is not short is refused where not: REQUEST_INVALID.
+  enum class Pace { kShort, kLong };
   // Makes a segment, or several alike, of a request that Takes() is true for:
   // of a larger one the daemon hangs up. As of Attach, an answer may never
   // come: `request` should have an id, and be asked again.
-  absl::StatusOr<v1::Segment> Create(const v1::CreateSegmentRequest& request);
+  absl::StatusOr<v1::Segment> Create(const v1::CreateSegmentRequest& request,
+                                     Pace pace);
   absl::StatusOr<v1::BatchCreateSegmentsResponse> CreateBatch(
       const v1::BatchCreateSegmentsRequest& request);
   // Deletes a segment, after what was detached. An answer that does not come
-  // tells nothing, and REQUEST_INVALID that only a call does it.
-  absl::Status Delete(const v1::DeleteSegmentRequest& request);
+  // tells nothing.
+  absl::Status Delete(const v1::DeleteSegmentRequest& request, Pace pace);
   // Whether a request is small enough for these.
   static bool Takes(const google::protobuf::MessageLite& request);
 
@@ -129,18 +135,16 @@ class AttachSocket {
   int descriptor() const { return socket_.get(); }
 
  private:
-  struct Answer;
-
   absl::Status Greet(const std::string& name_space, const Identity& earlier);
   absl::Status Send(const std::string& datagram, int flags) const;
-  absl::StatusOr<Answer> Exchange(v1::AttachRequest& request)
+  absl::StatusOr<AttachAnswer> Exchange(v1::AttachRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(request_mutex_);
   // The same of one request among others.
-  absl::StatusOr<Answer> Ask(v1::AttachRequest& request);
+  absl::StatusOr<AttachAnswer> Ask(v1::AttachRequest& request);
   // What an Attach grants.
   absl::StatusOr<Grant> ExchangeAttach(v1::AttachRequest& request);
   // Ends what an answer that nobody uses has granted.
-  void Decline(const Answer& answer);
+  void Decline(const AttachAnswer& answer);
   void SendLateDetaches();
   void NoteLost() const;
 

@@ -18,6 +18,7 @@ inline namespace client {
 namespace {
 
 using SegmentStub = v1::SegmentService::Stub;
+using Pace = AttachSocket::Pace;
 
 v1::SegmentView ViewToProto(bool full) { return full ? v1::FULL : v1::BASIC; }
 
@@ -100,14 +101,23 @@ absl::StatusOr<Segment> Client::Create(const SegmentSpec& spec) {
   const auto call = [&] {
     return impl_->Call(&SegmentStub::CreateSegment, request, reply);
   };
+  const bool is_short = IsShort(request.segment());
   const auto ask = [&](AttachSocket& socket) -> absl::Status {
-    ASSIGN_OR_RETURN(reply, socket.Create(request));
+    ASSIGN_OR_RETURN(
+        reply, socket.Create(request, is_short ? Pace::kShort : Pace::kLong));
     return absl::OkStatus();
   };
+  const auto ask_long = [&] {
+    return impl_->AskLong(Repeat::kHarmless, ask, call);
+  };
   const bool in_session = EndsWithSession(spec);
-  RETURN_IF_ERROR(IsShort(request.segment()) && AttachSocket::Takes(request)
-                      ? impl_->Ask(in_session, name, ask)
-                      : CallNamed(*impl_, in_session, name, call));
+  if (!AttachSocket::Takes(request)) {
+    RETURN_IF_ERROR(CallNamed(*impl_, in_session, name, call));
+  } else if (is_short) {
+    RETURN_IF_ERROR(impl_->Ask(in_session, name, ask));
+  } else {
+    RETURN_IF_ERROR(CallNamed(*impl_, in_session, name, ask_long));
+  }
   SHMD_FAILPOINT("client.created");
   return SegmentFromProto(reply);
 }
@@ -174,16 +184,23 @@ absl::Status Client::Delete(absl::string_view name,
   request.set_force(options.force);
   request.set_etag(options.etag);
   request.set_revoke_memory(options.revoke_memory);
-  if (AttachSocket::Takes(request)) {
-    const absl::Status answer = impl_->AskOnce(
-        [&](AttachSocket& socket) { return socket.Delete(request); });
-    if (GetErrorReason(answer) != reason::kRequestInvalid) return answer;
-  } else {
+  const auto call = [&] {
+    google::protobuf::Empty reply;
+    return impl_->Call(&SegmentStub::DeleteSegment, request, reply,
+                       Repeat::kHarmful);
+  };
+  if (!AttachSocket::Takes(request)) {
     impl_->AwaitDetaches();
+    return call();
   }
-  google::protobuf::Empty reply;
-  return impl_->Call(&SegmentStub::DeleteSegment, request, reply,
-                     Repeat::kHarmful);
+  const absl::Status answer = impl_->AskOnce([&](AttachSocket& socket) {
+    return socket.Delete(request, Pace::kShort);
+  });
+  if (GetErrorReason(answer) != reason::kRequestInvalid) return answer;
+  const auto ask = [&](AttachSocket& socket) {
+    return socket.Delete(request, Pace::kLong);
+  };
+  return impl_->AskLong(Repeat::kHarmful, ask, call);
 }
 
 absl::StatusOr<Segment> Client::Seal(absl::string_view name, SealExtent extent,

@@ -41,15 +41,20 @@ constexpr int kMaxSessionsPerCall = 5;
 
 absl::StatusOr<std::shared_ptr<SessionLink>> Client::Impl::Link() {
   absl::MutexLock lock(&link_mutex_);
-  if (link_ == nullptr || !link_->owned_by_this_process()) {
+  return Renewed(link_, options_.attach_timeout);
+}
+
+absl::StatusOr<std::shared_ptr<SessionLink>> Client::Impl::Renewed(
+    std::shared_ptr<SessionLink>& link, absl::Duration timeout) const {
+  if (link == nullptr || !link->owned_by_this_process()) {
     SessionLink::Options options;
     options.socket.socket_dir = options_.socket_dir;
     options.socket.name_space = options_.name_space;
-    options.socket.timeout = options_.attach_timeout;
+    options.socket.timeout = timeout;
     options.patience = options_.reconnect_timeout;
-    ASSIGN_OR_RETURN(link_, SessionLink::Open(options));
+    ASSIGN_OR_RETURN(link, SessionLink::Open(options));
   }
-  return link_;
+  return link;
 }
 
 std::string Client::Impl::session_name() const {
@@ -215,6 +220,17 @@ absl::Status Client::Impl::AskOnce(
     const std::function<absl::Status(AttachSocket&)>& ask) {
   ASSIGN_OR_RETURN(const std::shared_ptr<SessionLink> link, Link());
   return link->ExchangeOnce(ask);
+}
+
+absl::Status Client::Impl::AskLong(
+    Repeat repeat, const std::function<absl::Status(AttachSocket&)>& ask,
+    const std::function<absl::Status()>& call) {
+  const std::unique_lock<std::mutex> lock(long_mutex_, std::try_to_lock);
+  if (!lock.owns_lock()) return call();
+  ASSIGN_OR_RETURN(const std::shared_ptr<SessionLink> link,
+                   Renewed(long_link_, options_.call_timeout));
+  return repeat == Repeat::kHarmful ? link->ExchangeOnce(ask)
+                                    : link->Exchange(ask);
 }
 
 }  // namespace client

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -126,6 +127,13 @@ class Client::Impl {
   // Has `ask` make one that is not made again (SessionLink::ExchangeOnce).
   absl::Status AskOnce(const std::function<absl::Status(AttachSocket&)>& ask);
 
+  // Has `ask` make a request that may take long, once or as Ask does: on a
+  // connection for such ones alone, a session of its own, so that nothing else
+  // of this program waits for it. `call` makes it where one is under way.
+  absl::Status AskLong(Repeat repeat,
+                       const std::function<absl::Status(AttachSocket&)>& ask,
+                       const std::function<absl::Status()>& call);
+
   // Of the segment or channel of that name.
   absl::StatusOr<NewGrant> CreateGrant(const std::string& parent,
                                        const GrantSpec& spec);
@@ -163,8 +171,15 @@ class Client::Impl {
 
   const ConnectOptions options_;
 
+  // `link`, made anew when there is none or it is the parent's.
+  absl::StatusOr<std::shared_ptr<SessionLink>> Renewed(
+      std::shared_ptr<SessionLink>& link, absl::Duration timeout) const;
+
   mutable absl::Mutex link_mutex_;
   std::shared_ptr<SessionLink> link_ ABSL_GUARDED_BY(link_mutex_);
+
+  std::mutex long_mutex_;  // one request that takes long at a time
+  std::shared_ptr<SessionLink> long_link_;  // whoever has long_mutex_
 
   absl::Mutex object_mutex_;
   // Namespaces whose page has been taken, for good: answers to what a former

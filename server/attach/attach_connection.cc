@@ -77,7 +77,8 @@ bool AttachConnection::ServeWaiting() {
     // for an answer before they ask again, and epoll tells of those that do
     // not.
     if (is_deferred_ || IsCall(request_)) {
-      CountCall();
+      // Between those that are long nobody has to look for the next one.
+      if (!is_long()) CountCall();
       return true;
     }
   }
@@ -216,7 +217,7 @@ absl::Status AttachConnection::Answer(std::vector<UniqueFd>* fds) {
                          reply_.mutable_created_batch());
     case v1::AttachRequest::kDelete:
       return DeleteSegment(*registry_, caller_, request_.delete_(),
-                           LetThrough::kShort);
+                           AllowedTime());
     case v1::AttachRequest::kHello:
       if (is_first) return Greet(request_.hello(), reply_.mutable_welcome());
       return InvalidField("hello", reason::kRequestInvalid,
@@ -331,8 +332,7 @@ void AttachConnection::NameOwner(v1::Segment* segment) const {
 absl::Status AttachConnection::Create(v1::CreateSegmentRequest* request,
                                       v1::Segment* created) {
   NameOwner(request->mutable_segment());
-  return CreateSegment(*registry_, caller_, *request, LetThrough::kShort,
-                       created);
+  return CreateSegment(*registry_, caller_, *request, AllowedTime(), created);
 }
 
 absl::Status AttachConnection::CreateBatch(
@@ -346,7 +346,7 @@ absl::Status AttachConnection::CreateBatch(
   for (v1::CreateSegmentRequest& member : *request->mutable_requests()) {
     NameOwner(member.mutable_segment());
   }
-  return BatchCreateSegments(*registry_, caller_, *request, LetThrough::kShort,
+  return BatchCreateSegments(*registry_, caller_, *request, AllowedTime(),
                              created);
 }
 

@@ -16,6 +16,7 @@
 #include "server/access/caller.h"
 #include "server/channel/channel_registry.h"
 #include "server/registry/segment_registry.h"
+#include "server/rpc/shared_calls.h"
 #include "server/session/session_table.h"
 #include "shm/sys/datagram_spin.h"
 #include "shmd/v1/attach.pb.h"
@@ -67,6 +68,8 @@ class AttachConnection {
   // Whether it has stopped at a request that may have to wait for somebody, or
   // give much memory back: nothing else is to be served before ServeDeferred.
   bool is_deferred() const { return is_deferred_; }
+  // Whether that one may take as long as a call.
+  bool is_long() const { return request_.may_take_long(); }
   // Answers that one, on any thread; meanwhile nothing is called but caller()
   // and session(). False as above.
   bool ServeDeferred();
@@ -82,6 +85,9 @@ class AttachConnection {
   // False when the connection is over.
   bool ServeOne(absl::string_view datagram);
   bool MayWait() const;
+  LetThrough AllowedTime() const {
+    return is_long() ? LetThrough::kAll : LetThrough::kShort;
+  }
   bool SendAnswer();
   // Sends the reply with its descriptors, or what was in the way of it.
   bool SendReply(const absl::Status& status, absl::Span<const UniqueFd> fds);

@@ -177,9 +177,10 @@ void AttachServer::Serve(int fd) {
 }
 
 void AttachServer::Defer(int fd) {
-  HandOver(fd, workers_, [](AttachConnection& connection) {
-    return connection.ServeDeferred();
-  });
+  const bool is_long = clients_.find(fd)->second.connection->is_long();
+  HandOver(
+      fd, is_long ? long_workers_ : workers_,
+      [](AttachConnection& connection) { return connection.ServeDeferred(); });
 }
 
 void AttachServer::Attend(int fd) {

@@ -25,6 +25,8 @@ namespace shmd {
 inline constexpr size_t kMaxAttachConnectionsPerUid = 4096;
 // Threads for requests that may wait.
 inline constexpr size_t kAttachWorkers = 4;
+// Threads for those that may take as long as calls.
+inline constexpr size_t kAttachLongWorkers = 8;
 // Threads that serve one busy connection each.
 inline constexpr size_t kAttachAttendants = 4;
 
@@ -117,6 +119,7 @@ class AttachServer {
   std::vector<Done> all_done_ ABSL_GUARDED_BY(done_mutex_);
   // Ends first: its threads use the rest.
   WorkerPool workers_{kAttachWorkers};
+  WorkerPool long_workers_{kAttachLongWorkers};
   std::atomic<bool> stopping_{false};
   std::atomic<size_t> attended_{0};
   WorkerPool attendants_{kAttachAttendants};

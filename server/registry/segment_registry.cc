@@ -116,15 +116,19 @@ absl::Status SegmentReserved(const Segment& segment) {
       .With("name", segment.name.ToString());
 }
 
+absl::Status CheckNotSealed(const Segment& segment) {
+  if (IsWritable(segment)) return absl::OkStatus();
+  return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentSealed,
+               "the segment is sealed");
+}
+
 absl::Status CheckWritable(const Segment& segment) {
   if (segment.role == SegmentRole::kDirectory ||
       segment.role == SegmentRole::kAnswers ||
       segment.role == SegmentRole::kChannel) {
     return SegmentReserved(segment);
   }
-  if (IsWritable(segment)) return absl::OkStatus();
-  return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentSealed,
-               "the segment is sealed");
+  return CheckNotSealed(segment);
 }
 
 absl::StatusOr<uint64_t> ResolveLength(uint64_t size_bytes,

@@ -457,6 +457,8 @@ std::string ObjectKey(const ObjectName& name);
 absl::Status CheckEtag(const Segment& segment, const std::string& etag);
 
 // SEGMENT_SEALED (FAILED_PRECONDITION) unless the segment may be written.
+absl::Status CheckNotSealed(const Segment& segment);
+// The same, and SEGMENT_RESERVED where the daemon alone writes.
 absl::Status CheckWritable(const Segment& segment);
 
 // SEGMENT_NOT_FOUND (NOT_FOUND).

@@ -92,7 +92,7 @@ absl::StatusOr<Handle> SegmentRegistry::MakeHandle(
                    Accessible(caller, command.name, command.access));
   const Segment& segment = *view.segment;
   if (command.access == Access::kReadWrite) {
-    RETURN_IF_ERROR(CheckWritable(segment));
+    RETURN_IF_ERROR(CheckNotSealed(segment));
   }
   Handle handle = UnsignedHandle(segment, command.access);
   handle.offset_bytes = command.offset_bytes;

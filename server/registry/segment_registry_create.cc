@@ -285,23 +285,24 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::CreateNew(
 absl::Status SegmentRegistry::FinishDurably(const Made& made) {
   if (!OutlivesPower(made)) return FinishAll(made);
   // Files, their names and the journal are flushed side by side: each waits for
-  // the storage, and a file system that has several of them commits them
-  // together. A power loss before the record is there leaves a file, as one
-  // before its intent would be there does.
+  // the storage several times, and a file system that has several of them
+  // commits them together. This thread takes the names, which take longest, as
+  // the others begin later. A power loss before the record is there leaves a
+  // file, as one before its intent would be there does.
   absl::Status recorded;
-  absl::Status named;
+  absl::Status finished;
   absl::BlockingCounter others(2);
   flushers_.Run([&] {
     recorded = parts_.store->Sync();
     others.DecrementCount();
   });
   flushers_.Run([&] {
-    named = FlushNames(made);
+    finished = FinishAll(made);
     others.DecrementCount();
   });
-  absl::Status status = FinishAll(made);
+  absl::Status status = FlushNames(made);
   others.Wait();
-  status.Update(named);
+  status.Update(finished);
   status.Update(recorded);
   return status;
 }

@@ -23,8 +23,8 @@ absl::Status CheckRemovable(const SegmentEntry& entry,
       (segment.options.backend == BackendKind::kMappedFile ||
        segment.options.size_bytes > command.most_bytes)) {
     return InvalidField("name", reason::kRequestInvalid,
-                        "is of a segment that is deleted by a call alone: a "
-                        "mapped file, or larger than 1 MiB");
+                        "is of a mapped file, or more than 1 MiB, so the "
+                        "request must say that it may take long");
   }
   if (disown) {
     if (segment.options.backend != BackendKind::kMemfd) {

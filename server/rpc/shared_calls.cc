@@ -41,14 +41,14 @@ absl::Status CheckLetThrough(LetThrough let_through, const CreateOrder& order) {
     const SegmentOptions& options = command.options;
     if (options.backend == BackendKind::kMappedFile) {
       return InvalidField("segment.backend", reason::kRequestInvalid,
-                          "is created by a call alone, which may wait for the "
-                          "storage");
+                          "waits for the storage, so the request must say "
+                          "that it may take long");
     }
     if (options.allocation == Allocation::kReserved &&
         options.size_bytes > kMostShortBytes / alike) {
       return InvalidField("segment.size_bytes", reason::kRequestInvalid,
-                          "is created by a call alone: more than 1 MiB of "
-                          "pages would have to be reserved");
+                          "is more than 1 MiB of pages to be reserved, so the "
+                          "request must say that it may take long");
     }
   }
   return absl::OkStatus();

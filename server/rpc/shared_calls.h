@@ -12,10 +12,11 @@ namespace shmd {
 
 // The calls that both sockets have: decode, call the registry, encode.
 
-// What of them is let through. The attach socket has few threads for what may
-// wait, so only what is short: no mapped files, which wait for the storage, and
-// at most kMostShortBytes of pages to be reserved or given back;
-// REQUEST_INVALID for others.
+// What of them is let through. On the attach socket the next requests of the
+// connection wait for each, so only what is short, unless a request says
+// otherwise: no mapped files, which wait for the storage, and at most
+// kMostShortBytes of pages to be reserved or given back; REQUEST_INVALID for
+// others.
 enum class LetThrough { kAll, kShort };
 inline constexpr uint64_t kMostShortBytes = 1 << 20;
 

@@ -282,6 +282,33 @@ TEST_F(AttachTest, ManyThreadsShareOneClient) {
   EXPECT_TRUE(client_->Delete("it").ok());
 }
 
+// Each is made on a connection of its own, or by a call while another one is.
+TEST_F(AttachTest, ManyThreadsMakeFiles) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([this, i] {
+      for (int turn = 0; turn < 25; ++turn) {
+        SegmentSpec spec;
+        spec.backend = BackendKind::kMappedFile;
+        spec.id = absl::StrCat("file", i);
+        spec.file_path = spec.id;
+        spec.size_bytes = 4096;
+        spec.lifetime = Lifetime::kSession;
+        const auto made = client_->Create(spec);
+        ASSERT_TRUE(made.ok()) << made.status();
+        EXPECT_EQ(made->owner_session, client_->session_name());
+        {
+          const auto mapping = client_->MapWritable(made->handle);
+          ASSERT_TRUE(mapping.ok()) << mapping.status();
+        }
+        const absl::Status removed = client_->Delete(made->name);
+        ASSERT_TRUE(removed.ok()) << removed;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
 TEST_F(AttachTest, AForkedChildLeavesItsParentsAttachmentAlone) {
   const auto segment = Make(BackendKind::kMemfd);
   ASSERT_TRUE(segment.ok());

@@ -154,7 +154,7 @@ class AttachCreateTest(DaemonCase):
                 self.expect_refused("NOT_FOUND", "SEGMENT_NOT_FOUND",
                                     program.delete, made.name)
 
-    def test_what_takes_long_is_deleted_by_a_call_alone(self):
+    def test_what_takes_long_to_delete_must_be_let(self):
         program = self.connect()
         for fields in ({"backend": "MAPPED_FILE", "file_path": "slow"},
                        {"size_bytes": (1 << 20) + 1}):
@@ -163,7 +163,9 @@ class AttachCreateTest(DaemonCase):
                     "size_bytes": 4096, **fields}})
                 self.expect_refused(BAD, "REQUEST_INVALID", program.delete,
                                     made["name"])
-                self.ok("DeleteSegment", {"name": made["name"]})
+                program.delete(made["name"], may_take_long=True)
+                self.refused("NOT_FOUND", "SEGMENT_NOT_FOUND", "GetSegment",
+                             {"name": made["name"]})
 
     def test_many_of_one_request(self):
         program = self.connect()
@@ -231,7 +233,7 @@ class AttachCreateTest(DaemonCase):
                 self.assertIn(outcome.reason,
                               ("FIELD_INVALID", "BATCH_TOO_LARGE"))
 
-    def test_what_takes_long_is_for_the_call(self):
+    def test_what_takes_long_must_be_let(self):
         program = self.connect()
         mib = 1 << 20
         reserved = Segment.RESERVED
@@ -244,9 +246,18 @@ class AttachCreateTest(DaemonCase):
             with self.subTest(request):
                 self.expect_refused(BAD, "REQUEST_INVALID", program.create,
                                     request)
-        self.expect_refused(
-            BAD, "REQUEST_INVALID", program.create_batch,
-            batch(257, creation(allocation=reserved)))
+                made = program.create(request, may_take_long=True)
+                self.assertEqual(int(made.size_bytes),
+                                 request.segment.size_bytes)
+                attachment, descriptor = program.attach(made.handle_string)
+                if descriptor is not None:
+                    os.close(descriptor)
+                program.detach(attachment.attachment_id)
+                program.delete(made.name, may_take_long=True)
+        many = batch(257, creation(allocation=reserved))
+        self.expect_refused(BAD, "REQUEST_INVALID", program.create_batch, many)
+        made = program.create_batch(many, may_take_long=True)
+        self.remove(*[self.name_of(one.handle_string) for one in made])
         for request in (creation("MEMFD", 1 << 30), creation("SYSV", 1 << 30),
                         creation("POSIX", mib)):
             with self.subTest(request):

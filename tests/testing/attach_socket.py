@@ -103,20 +103,22 @@ class Connection:
             raise AssertionError("%d descriptors" % len(descriptors))
         return reply.joined, descriptors
 
-    def create(self, request):
+    def create(self, request, may_take_long=False):
         """Makes a segment by a CreateSegmentRequest; returns the Segment or
         raises Refused."""
-        reply, _ = self._ask(attach_pb2.AttachRequest(create=request))
+        reply, _ = self._ask(attach_pb2.AttachRequest(
+            create=request, may_take_long=may_take_long))
         return reply.created
 
-    def create_batch(self, request):
+    def create_batch(self, request, may_take_long=False):
         """The same by a BatchCreateSegmentsRequest; returns the Segments."""
-        reply, _ = self._ask(attach_pb2.AttachRequest(create_batch=request))
+        reply, _ = self._ask(attach_pb2.AttachRequest(
+            create_batch=request, may_take_long=may_take_long))
         return list(reply.created_batch.segments)
 
-    def delete(self, name, force=False):
+    def delete(self, name, force=False, may_take_long=False):
         """Deletes a segment, or raises Refused."""
-        request = attach_pb2.AttachRequest()
+        request = attach_pb2.AttachRequest(may_take_long=may_take_long)
         request.delete.name = name
         request.delete.force = force
         self._ask(request)
@@ -202,7 +204,8 @@ def refusal_of_arena(path, name):
 def refusal_of_deletion(path, name):
     """The same for the deletion of a segment."""
     with Connection(path) as connection:
-        return _refusal(lambda: (connection.delete(name), None))
+        return _refusal(lambda: (
+            connection.delete(name, may_take_long=True), None))
 
 
 def _refusal(attach):
