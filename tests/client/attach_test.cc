@@ -341,11 +341,22 @@ TEST_F(AttachTest, TheSameClientGoesOnAfterARestart) {
   before->bytes()[1] = 'l';  // no daemon, no harm
   EXPECT_EQ(GetErrorReason(impatient->MapReadOnly(segment->handle).status()),
             reason::kServerUnreachable);
+  SegmentSpec file;
+  file.backend = BackendKind::kMappedFile;
+  file.file_path = "late";
+  file.size_bytes = 4096;
+  EXPECT_EQ(GetErrorReason(impatient->Create(file).status()),
+            reason::kServerUnreachable);
   ASSERT_TRUE(server_->Restart().ok()) << server_->Log();
   const auto after = client_->MapReadOnly(segment->handle);
   ASSERT_TRUE(after.ok()) << after.status();
   EXPECT_EQ(after->bytes()[0], 'k');
   EXPECT_EQ(after->bytes()[1], 'l');
+  // On the connection for what takes long, which has ended too.
+  const auto again = Make(BackendKind::kMappedFile, "again");
+  ASSERT_TRUE(again.ok()) << again.status();
+  const absl::Status removed = client_->Delete("again");
+  EXPECT_TRUE(removed.ok()) << removed;
 }
 
 TEST(ConnectTest, WithoutADaemonTheErrorNamesTheFolder) {
