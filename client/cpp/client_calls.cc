@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/random/random.h"
@@ -340,12 +341,9 @@ absl::StatusOr<std::vector<std::string>> Client::CreateMany(
   RETURN_IF_ERROR(IsShort(one.segment(), count) && AttachSocket::Takes(request)
                       ? impl_->Ask(in_session, name, ask)
                       : CallNamed(*impl_, in_session, name, call));
-  std::vector<std::string> handles;
-  handles.reserve(static_cast<size_t>(reply.segments_size()));
-  for (v1::Segment& segment : *reply.mutable_segments()) {
-    handles.push_back(std::move(*segment.mutable_handle_string()));
-  }
-  return handles;
+  auto& handles = *reply.mutable_handle_strings();
+  return std::vector<std::string>(std::make_move_iterator(handles.begin()),
+                                  std::make_move_iterator(handles.end()));
 }
 
 absl::StatusOr<Segment> Client::RenewLease(absl::string_view name,

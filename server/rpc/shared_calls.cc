@@ -109,6 +109,14 @@ absl::Status BatchCreateSegments(SegmentRegistry& registry,
   RETURN_IF_ERROR(CheckLetThrough(let_through, order));
   ASSIGN_OR_RETURN(const std::vector<SegmentView> made,
                    registry.Create(caller, order));
+  if (extent == v1::HANDLE) {
+    reply->mutable_handle_strings()->Reserve(static_cast<int>(made.size()));
+    for (const SegmentView& view : made) {
+      EncodeHandle(registry.WholeHandle(caller, *view.segment),
+                   reply->add_handle_strings());
+    }
+    return absl::OkStatus();
+  }
   reply->mutable_segments()->Reserve(static_cast<int>(made.size()));
   for (const SegmentView& view : made) {
     v1::Segment* const segment = reply->add_segments();

@@ -36,7 +36,7 @@ class SocketCreates:
                 segment_pb2.BatchCreateSegmentsRequest(
                     parent=PARENT, requests=[request], count=count,
                     view=segment_pb2.HANDLE))
-        self.alike = [attach_socket.uid_of(one.handle_string) for one in made]
+        self.alike = [attach_socket.uid_of(handle) for handle in made]
         assert len(self.alike) == count
         assert before in (set(), set(self.alike)), "made twice"
         found = self.listed()

@@ -116,8 +116,7 @@ class AttachCreateTest(DaemonCase):
         made = program.create(request)
         self.assertEqual(made.owner_session, session)
         alike = program.create_batch(batch(3, request))
-        names = [made.name] + [self.name_of(one.handle_string)
-                               for one in alike]
+        names = [made.name] + [self.name_of(handle) for handle in alike]
         for name in names:
             self.assertEqual(
                 self.ok("GetSegment", {"name": name})["owner_session"],
@@ -175,13 +174,13 @@ class AttachCreateTest(DaemonCase):
                 request.segment.labels["of"] = "many"
                 made = program.create_batch(batch(count, request))
                 self.assertEqual(len(made), count)
-                names = [self.name_of(one.handle_string) for one in made]
+                names = [self.name_of(handle) for handle in made]
                 self.assertEqual(len(set(names)), count)
                 got = self.ok("BatchGetSegments", {
                     "parent": PARENT, "names": names, "view": "BASIC"})
                 self.assertEqual({one["labels"]["of"]
                                   for one in got["segments"]}, {"many"})
-                _, descriptor = program.attach(made[-1].handle_string)
+                _, descriptor = program.attach(made[-1])
                 self.assertEqual(os.fstat(descriptor).st_size, 4096)
                 os.close(descriptor)
                 self.remove(*names)
@@ -192,7 +191,7 @@ class AttachCreateTest(DaemonCase):
         request.request_id = self.fresh_id()
         made = program.create_batch(batch(20, request))
         self.addCleanup(lambda: self.remove(
-            *[self.name_of(one.handle_string) for one in made]))
+            *[self.name_of(handle) for handle in made]))
         self.assertEqual(other.create_batch(batch(20, request)), made)
         # More or less of it is another request, and so is one of it; one of
         # them that is gone is told as such.
@@ -200,7 +199,7 @@ class AttachCreateTest(DaemonCase):
             self.expect_refused(BAD, "REQUEST_ID_REUSED", other.create_batch,
                                 batch(count, request))
         self.expect_refused(BAD, "REQUEST_ID_REUSED", other.create, request)
-        self.remove(self.name_of(made[7].handle_string))
+        self.remove(self.name_of(made[7]))
         self.expect_refused("NOT_FOUND", "SEGMENT_NOT_FOUND",
                             other.create_batch, batch(20, request))
         del made[7]
@@ -211,6 +210,13 @@ class AttachCreateTest(DaemonCase):
             "requests": [{"segment": {"size_bytes": 1}}]})["segments"]
         self.addCleanup(self.remove, *[one["name"] for one in made])
         self.assertEqual(len({one["uid"] for one in made}), 5)
+        brief = self.ok("BatchCreateSegments", {
+            "parent": PARENT, "count": 5, "view": "HANDLE",
+            "requests": [{"segment": {"size_bytes": 1}}]})
+        self.assertEqual(list(brief), ["handle_strings"])
+        names = [self.name_of(handle) for handle in brief["handle_strings"]]
+        self.addCleanup(self.remove, *names)
+        self.assertEqual(len(set(names)), 5)
         for request in (
                 {"count": 2, "requests": []},
                 {"count": 2, "requests": [{"segment": {"size_bytes": 1}}] * 2},
@@ -257,7 +263,7 @@ class AttachCreateTest(DaemonCase):
         many = batch(257, creation(allocation=reserved))
         self.expect_refused(BAD, "REQUEST_INVALID", program.create_batch, many)
         made = program.create_batch(many, may_take_long=True)
-        self.remove(*[self.name_of(one.handle_string) for one in made])
+        self.remove(*[self.name_of(handle) for handle in made])
         for request in (creation("MEMFD", 1 << 30), creation("SYSV", 1 << 30),
                         creation("POSIX", mib)):
             with self.subTest(request):

@@ -111,10 +111,10 @@ class Connection:
         return reply.created
 
     def create_batch(self, request, may_take_long=False):
-        """The same by a BatchCreateSegmentsRequest; returns the Segments."""
+        """The same by a BatchCreateSegmentsRequest; returns their handles."""
         reply, _ = self._ask(attach_pb2.AttachRequest(
             create_batch=request, may_take_long=may_take_long))
-        return list(reply.created_batch.segments)
+        return list(reply.created_batch.handle_strings)
 
     def delete(self, name, force=False, may_take_long=False):
         """Deletes a segment, or raises Refused."""
