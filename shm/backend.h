@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "base/error.h"
 #include "shm/kernel_object.h"
 #include "shm/types.h"
 
@@ -25,7 +26,7 @@ inline constexpr mode_t kUnfinishedMode = 01600;
 inline constexpr mode_t kUnfinishedSysvMode = 0611;
 
 // BACKEND_UNSUPPORTED (UNIMPLEMENTED): what a mechanism cannot do at all.
-absl::Status BackendUnsupported(absl::string_view why);
+Error BackendUnsupported(absl::string_view why);
 
 // Of a folder that the path of a file leads through.
 struct FolderPermissions {

@@ -24,7 +24,7 @@ std::vector<std::string> WithoutTrailingSlashes(
 
 }  // namespace
 
-absl::Status BackendUnsupported(absl::string_view why) {
+Error BackendUnsupported(absl::string_view why) {
   return Error(absl::StatusCode::kUnimplemented, reason::kBackendUnsupported,
                why);
 }

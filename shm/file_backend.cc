@@ -117,9 +117,8 @@ absl::Status CheckOptions(const SegmentOptions& options, const Folder& folder,
   }
   if (options.numa.mode != NumaMode::kNone &&
       store.kind == PageStore::Kind::kFileSystem) {
-    return InFieldIf(
-        reason::kBackendUnsupported, "segment.numa_policy",
-        BackendUnsupported("pages of storage cannot be put on memory nodes"));
+    return BackendUnsupported("pages of storage cannot be put on memory nodes")
+        .InField("segment.numa_policy");
   }
   RETURN_IF_ERROR(CheckFileSize(options.size_bytes));
   RETURN_IF_ERROR(

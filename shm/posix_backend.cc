@@ -69,10 +69,9 @@ absl::StatusOr<KernelObject> PosixObject(const std::string& name,
 absl::StatusOr<KernelObject> PosixBackend::Make(
     const SegmentOptions& options) const {
   if (options.page_size_bytes > BasePageSizeBytes()) {
-    return InFieldIf(
-        reason::kBackendUnsupported, "segment.page_size_bytes",
-        BackendUnsupported(
-            "POSIX shared memory has no pages from the huge pool"));
+    return BackendUnsupported(
+               "POSIX shared memory has no pages from the huge pool")
+        .InField("segment.page_size_bytes");
   }
   KernelObject object;
   object.name.backend = BackendKind::kPosix;

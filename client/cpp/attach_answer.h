@@ -1,6 +1,7 @@
 #ifndef SHMD_CLIENT_CPP_ATTACH_ANSWER_H_
 #define SHMD_CLIENT_CPP_ATTACH_ANSWER_H_
 
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -11,6 +12,7 @@
 #include "client/cpp/attached.h"
 #include "shm/kernel_object.h"
 #include "shmd/v1/attach.pb.h"
+#include "shmd/v1/channel.pb.h"
 
 namespace shmd {
 inline namespace client {
@@ -28,6 +30,10 @@ absl::Status ProtocolBroken(absl::string_view what);
 // UNAVAILABLE when the connection has ended.
 absl::StatusOr<AttachAnswer> ReceiveAnswer(int socket,
                                            absl::string_view socket_dir);
+
+// Handles of what a program that joins maps, in the order of Joined in
+// attach.proto.
+std::vector<std::string> PartHandlesOf(const v1::JoinChannelResponse& members);
 
 Attachment::Facts FactsOf(const v1::Attachment& granted);
 

@@ -1,6 +1,5 @@
 #include "client/cpp/attach_socket.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>

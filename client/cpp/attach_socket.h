@@ -32,10 +32,6 @@ inline namespace client {
 
 struct AttachAnswer;
 
-// Handles of what a program that joins maps, in the order of Joined in
-// attach.proto.
-std::vector<std::string> PartHandlesOf(const v1::JoinChannelResponse& members);
-
 // One connection to attach.sock (protos/shmd/v1/attach.proto), which has said
 // Hello. The connection of a SessionLink until the daemon goes away.
 // Thread-safe: one request at a time, detaching at any time.

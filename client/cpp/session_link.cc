@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "base/status_macros.h"
+#include "client/cpp/attach_answer.h"
 #include "client/cpp/backoff.h"
 #include "client/cpp/rpc_status.h"
 

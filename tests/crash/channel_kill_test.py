@@ -122,7 +122,7 @@ class Peer:
             raise AssertionError("%d: %s" % (code, errors))
         actor.rewind()
         lines = [line.split() for line in actor.lines()]
-        self._expect_account(role, self.actors, lines)
+        self._expect_account(role, str(self.actors), lines)
         lost = self._gone() - gone
         if lost > (1 if role == "server" and code != 0 else 0):
             raise AssertionError("%d calls ended" % lost)
@@ -195,7 +195,7 @@ class Peer:
         name = {"publisher": "seen", "producer": "done"}.get(role)
         if name is not None:
             account = self._settle(
-                str(number), lambda account: getattr(account, name) >= published)
+                number, lambda account: getattr(account, name) >= published)
             if getattr(account, name) > published + 1:
                 raise AssertionError("%d published: %s" % (
                     published, vars(account)))
@@ -204,13 +204,13 @@ class Peer:
 
     def _expect_work(self, number, done, got):
         """What it did nobody else has done, and the rest is done by others."""
-        twice = done - self._account(str(number)).missing
+        twice = done - self._account(number).missing
         if twice:
             raise AssertionError("done twice: %s" % twice)
         # New work is missing for a moment, and then no more.
-        missing = self._account(str(number)).missing
-        self._settle(str(number), lambda account: missing & account.missing <= got)
-        missing &= self._account(str(number)).missing
+        missing = self._account(number).missing
+        self._settle(number, lambda account: missing & account.missing <= got)
+        missing &= self._account(number).missing
         if len(missing - done) > 1:
             raise AssertionError("lost: %s" % (missing - done))
         self._account(" ".join(["forget"] + sorted(map(str, missing))))
