@@ -307,7 +307,7 @@ absl::Status Run(const Flags& flags) {
   const Budget::Limits limits = LimitsOf(flags, descriptors, descriptor_store);
   // Generations start anew, as far from those of any other run: an etag of an
   // earlier run fits no segment of this one.
-  EventLog events(RandomEpoch(), kKeptEvents,
+  EventLog events(RandomEpoch(), kKeptEvents, Clock::Real(),
                   store->identity().first_generation);
   const Namespace initial = DefaultNamespace(flags, limits, descriptors);
   NamespaceTable namespaces(initial);

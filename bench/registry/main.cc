@@ -44,7 +44,7 @@ class Registry {
         std::filesystem::temp_directory_path() / "shmd-bench-XXXXXX";
     folder_ = mkdtemp(pattern.data());
     store_ = Must(Store::Open(folder_));
-    events_ = std::make_unique<EventLog>(RandomEpoch(), 4096,
+    events_ = std::make_unique<EventLog>(RandomEpoch(), 4096, Clock::Real(),
                                          store_->identity().first_generation);
     registry_ = std::make_unique<SegmentRegistry>(
         SegmentRegistry::Parts{&backends_, store_.get(), events_.get(),

@@ -22,9 +22,10 @@ void EventLog::AppendRemoval(SegmentPtr last) {
   signal_.Note();
 }
 
-absl::StatusOr<std::optional<SegmentEvent>> EventLog::NextAfter(
+absl::StatusOr<std::optional<SegmentEvent>> EventLog::Reader::NextAfter(
     uint64_t revision) const {
-  absl::StatusOr<std::optional<SegmentEvent>> event = log_.TakeNext(&revision);
+  absl::StatusOr<std::optional<SegmentEvent>> event =
+      log_->log_.TakeNext(&revision);
   if (event.ok() && event->has_value() && (*event)->segment == nullptr) {
     // Made here and not for each removal: often nobody watches.
     auto removed = std::make_shared<Segment>(*(*event)->previous);

@@ -62,7 +62,7 @@ void RegistryTest::Start(const std::vector<std::string>& roots) {
   Store::Options options;
   options.calls.write = &WriteUnlessFull;
   store_ = Store::Open(folder_, options).value();
-  events_ = std::make_unique<EventLog>(RandomEpoch(), 1024,
+  events_ = std::make_unique<EventLog>(RandomEpoch(), 1024, &clock_,
                                        store_->identity().first_generation);
   namespaces_ = std::make_unique<NamespaceTable>(default_namespace_);
   namespace_registry_ = std::make_unique<NamespaceRegistry>(

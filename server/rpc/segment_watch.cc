@@ -1,6 +1,7 @@
 #include "server/rpc/segment_watch.h"
 
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,6 +18,7 @@ constexpr size_t kSegmentsPerPage = 64;
 
 // What a request asks for.
 struct WatchParts {
+  std::unique_ptr<const EventLog::Reader> events;
   std::shared_ptr<const Caller> caller;
   std::string name_space;
   SegmentFilter filter;
@@ -33,11 +35,13 @@ absl::StatusOr<WatchParts> Decode(
   RETURN_IF_ERROR(
       registry.namespaces().CheckEntry(*parts.caller, parts.name_space));
   ASSIGN_OR_RETURN(parts.filter, SegmentFilter::Parse(request.filter()));
+  // From here on no change is missed.
+  parts.events = std::make_unique<EventLog::Reader>(&registry.events());
   if (!request.resume_token().empty()) {
-    const EventLog& events = registry.events();
-    ASSIGN_OR_RETURN(parts.revision, events.ParseToken(request.resume_token()));
+    ASSIGN_OR_RETURN(parts.revision,
+                     registry.events().ParseToken(request.resume_token()));
     // Told at once rather than at the first change.
-    RETURN_IF_ERROR(events.NextAfter(*parts.revision).status());
+    RETURN_IF_ERROR(parts.events->NextAfter(*parts.revision).status());
   }
   return parts;
 }
@@ -49,6 +53,7 @@ class SegmentWatch {
 
   SegmentWatch(SegmentRegistry* registry, WatchParts parts)
       : registry_(registry),
+        events_(std::move(parts.events)),
         caller_(std::move(parts.caller)),
         name_space_(std::move(parts.name_space)),
         filter_(std::move(parts.filter)),
@@ -67,6 +72,7 @@ class SegmentWatch {
             v1::WatchSegmentsResponse* reply) const;
 
   SegmentRegistry* const registry_;
+  const std::unique_ptr<const EventLog::Reader> events_;
   const std::shared_ptr<const Caller> caller_;
   const std::string name_space_;
   const SegmentFilter filter_;
@@ -128,7 +134,7 @@ absl::StatusOr<bool> SegmentWatch::NextChange(
     v1::WatchSegmentsResponse* reply) {
   for (;;) {
     ASSIGN_OR_RETURN(const std::optional<SegmentEvent> event,
-                     registry_->events().NextAfter(revision_));
+                     events_->NextAfter(revision_));
     if (!event.has_value()) return false;
     // Who may enter can change while somebody watches.
     RETURN_IF_ERROR(registry_->namespaces().CheckEntry(*caller_, name_space_));
