@@ -42,9 +42,8 @@ absl::Status InPath(absl::Status status) {
 
 absl::StatusOr<Folder> OpenFolderOf(const FileLocation& location) {
   Folder folder;
-  ASSIGN_OR_RETURN(const UniqueFd root, sys::OpenFolder(location.root));
-  ASSIGN_OR_RETURN(folder.fd, sys::OpenBeneath(root.get(), location.folder,
-                                               O_RDONLY | O_DIRECTORY, 0));
+  ASSIGN_OR_RETURN(folder.fd, sys::OpenBelow(location.root, location.folder,
+                                             O_RDONLY | O_DIRECTORY));
   ASSIGN_OR_RETURN(folder.file_system, sys::FileSystemOf(folder.fd.get()));
   return folder;
 }
@@ -93,9 +92,8 @@ KernelObject FileObject(const FileLocation& location,
 
 // What the path leads to now, if that is still the object.
 absl::StatusOr<UniqueFd> OpenSameFile(const ObjectName& name, int flags) {
-  ASSIGN_OR_RETURN(const UniqueFd root, sys::OpenFolder(name.file_root));
   absl::StatusOr<UniqueFd> fd =
-      sys::OpenBeneath(root.get(), name.file_path, flags, 0);
+      sys::OpenBelow(name.file_root, name.file_path, flags);
   if (!fd.ok()) {
     // A link or a file has taken a folder's place.
     const std::string reason = GetErrorReason(fd.status());

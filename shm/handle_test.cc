@@ -73,6 +73,35 @@ TEST(HandleTest, EveryChangedCharacterIsRefused) {
   }
 }
 
+// By the length of the namespace the last character has none, two or four bits
+// that no byte uses.
+TEST(HandleTest, BytesHaveOneText) {
+  const HandleSigner signer(HandleSigner::RandomKey());
+  const std::string alphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  for (const size_t namespace_bytes : {1, 2, 3}) {
+    Handle handle = Sample(signer);
+    handle.name_space = std::string(namespace_bytes, 'n');
+    signer.Sign(handle);
+    const std::string text = EncodeHandle(handle);
+    size_t same = 0;
+    for (const char last : alphabet) {
+      std::string other = text;
+      other.back() = last;
+      const absl::StatusOr<Handle> decoded = DecodeHandle(other);
+      same += decoded.ok() && *decoded == handle ? 1 : 0;
+    }
+    EXPECT_EQ(same, 1u) << namespace_bytes;
+    for (const char* blank : {"=", "==", ".", "..", " ", "\n"}) {
+      for (const size_t at : {text.size(), size_t{5}, size_t{20}}) {
+        std::string other = text;
+        other.insert(at, blank);
+        EXPECT_FALSE(DecodeHandle(other).ok()) << other;
+      }
+    }
+  }
+}
+
 TEST(HandleTest, OtherFormsAreRefusedWithReason) {
   const HandleSigner signer(HandleSigner::RandomKey());
   const std::string text = EncodeHandle(Sample(signer));

@@ -114,31 +114,29 @@ void Daemon::Delete(const std::string& name) {
   Require(segments_->DeleteSegment(&context, request, &reply));
 }
 
-v1::AttachReply Daemon::Exchange(UniqueFd* fd) {
+void Daemon::Exchange(UniqueFd* fd) {
   request_.set_sequence(++last_sequence_);
   Require(sys::SendDatagram(attach_socket_.get(), request_.SerializeAsString(),
                             -1));
   char buffer[4096];
   sys::Datagram datagram = Require(
       sys::ReceiveDatagram(attach_socket_.get(), absl::MakeSpan(buffer), 0));
-  v1::AttachReply reply;
-  if (!reply.ParseFromArray(buffer, static_cast<int>(datagram.size_bytes)) ||
-      reply.sequence() != last_sequence_) {
+  if (!reply_.ParseFromArray(buffer, static_cast<int>(datagram.size_bytes)) ||
+      reply_.sequence() != last_sequence_) {
     Require(absl::InternalError("not the answer of the attach socket"));
   }
   if (!datagram.fds.empty()) *fd = std::move(datagram.fds[0]);
-  return reply;
 }
 
 Daemon::Grant Daemon::Attach(const std::string& handle, v1::Access access) {
   request_.mutable_attach()->set_handle_string(handle);
   request_.mutable_attach()->set_access(access);
   Grant grant;
-  v1::AttachReply reply = Exchange(&grant.fd);
-  if (reply.has_error()) {
-    Require(absl::InternalError(reply.error().message()));
+  Exchange(&grant.fd);
+  if (reply_.has_error()) {
+    Require(absl::InternalError(reply_.error().message()));
   }
-  grant.attachment.Swap(reply.mutable_attachment());
+  grant.attachment.Swap(reply_.mutable_attachment());
   return grant;
 }
 

@@ -74,13 +74,15 @@ class Daemon {
         client_(std::move(client)),
         attach_socket_(std::move(attach_socket)) {}
 
-  v1::AttachReply Exchange(UniqueFd* fd);
+  // Leaves the answer in `reply_`.
+  void Exchange(UniqueFd* fd);
 
   const pid_t pid_;
   const std::unique_ptr<v1::SegmentService::Stub> segments_;
   shmd::Client client_;
   const UniqueFd attach_socket_;
   v1::AttachRequest request_;
+  v1::AttachReply reply_;
   uint64_t last_sequence_ = 0;
   uint64_t last_name_ = 0;
   std::vector<std::string> kept_;

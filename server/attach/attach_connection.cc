@@ -182,9 +182,19 @@ bool AttachConnection::SendReply(const absl::Status& status,
   reply_.set_sequence(request_.sequence());
   SHMD_FAILPOINT("attach.send");
   // Who does not read is not waited for.
-  const bool sent = sys::SendDatagram(socket_.get(), reply_.SerializeAsString(),
-                                      fds, MSG_DONTWAIT)
-                        .ok();
+  const auto send = [&](absl::string_view reply) {
+    return sys::SendDatagram(socket_.get(), reply, fds, MSG_DONTWAIT).ok();
+  };
+  // Most fit, and need no heap.
+  char small[1024];
+  const size_t size_bytes = reply_.ByteSizeLong();
+  bool sent = false;
+  if (size_bytes <= sizeof(small)) {
+    reply_.SerializeWithCachedSizesToArray(reinterpret_cast<uint8_t*>(small));
+    sent = send({small, size_bytes});
+  } else {
+    sent = send(reply_.SerializeAsString());
+  }
   SHMD_FAILPOINT("attach.sent");
   return sent;
 }

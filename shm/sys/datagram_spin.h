@@ -19,6 +19,11 @@ class DatagramSpin {
 
   // Call before the receive, and NoteEnd when that has ended.
   void Look(int socket) {
+    is_paused_ = estimate_.IsPaused();
+    if (is_paused_) {
+      estimate_.NextNs();
+      return;
+    }
     begin_ns_ = ReadClockNs(CLOCK_MONOTONIC);
     spin_ns_ = estimate_.NextNs();
     was_there_ = spin_ns_ > 0 && SpinForDatagram(socket, 0);
@@ -28,7 +33,7 @@ class DatagramSpin {
   void NoteEnd() {
     // What was there before anybody looked tells nothing of whether spinning
     // pays: one who sends two at a time is never waited for, and then long.
-    if (was_there_) return;
+    if (is_paused_ || was_there_) return;
     const uint64_t took_ns = ReadClockNs(CLOCK_MONOTONIC) - begin_ns_;
     if (has_come_) {
       estimate_.Came(took_ns);
@@ -43,6 +48,7 @@ class DatagramSpin {
   SpinEstimate estimate_;
   uint64_t begin_ns_ = 0;
   uint64_t spin_ns_ = 0;
+  bool is_paused_ = false;  // it sleeps at once, and no clock is read
   bool was_there_ = false;
   bool has_come_ = false;
 };

@@ -13,6 +13,7 @@
 #include <charconv>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/error_reason.h"
 #include "base/failpoint.h"
@@ -87,6 +88,23 @@ constexpr ErrnoRow kOwnershipTable[] = {
      "the daemon lacks the privilege to set this owner or mode"},
 };
 
+// Invalid where openat2(2) failed.
+UniqueFd OpenWithoutLinks(int folder_fd, const std::string& path, int flags,
+                          mode_t mode, uint64_t resolve) {
+  open_how how = {};
+  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC | O_NOFOLLOW);
+  // Opening a pipe or a device must not block; O_PATH opens nothing.
+  if ((flags & O_PATH) == 0) how.flags |= O_NONBLOCK;
+  how.mode = mode;
+  how.resolve = resolve | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  for (;;) {
+    UniqueFd fd(static_cast<int>(
+        syscall(SYS_openat2, folder_fd, path.c_str(), &how, sizeof(how))));
+    // EAGAIN: something was renamed while the path was resolved.
+    if (fd.valid() || (errno != EINTR && errno != EAGAIN)) return fd;
+  }
+}
+
 constexpr off_t AsOffset(uint64_t bytes) { return static_cast<off_t>(bytes); }
 
 }  // namespace
@@ -99,20 +117,22 @@ absl::StatusOr<UniqueFd> OpenFolder(const std::string& path) {
 
 absl::StatusOr<UniqueFd> OpenBeneath(int folder_fd, const std::string& path,
                                      int flags, mode_t mode) {
-  open_how how = {};
-  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC | O_NOFOLLOW);
-  // Opening a pipe or a device must not block; O_PATH opens nothing.
-  if ((flags & O_PATH) == 0) how.flags |= O_NONBLOCK;
-  how.mode = mode;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  for (;;) {
-    UniqueFd fd(static_cast<int>(
-        syscall(SYS_openat2, folder_fd, path.c_str(), &how, sizeof(how))));
+  UniqueFd fd = OpenWithoutLinks(folder_fd, path, flags, mode, RESOLVE_BENEATH);
+  if (fd.valid()) return fd;
+  return StatusOfErrno(errno, "openat2", kOpenTable);
+}
+
+absl::StatusOr<UniqueFd> OpenBelow(const std::string& root,
+                                   const std::string& path, int flags) {
+  // Without these, links are all that could lead out of the folder.
+  if (!absl::StartsWith(path, "/") && !absl::StrContains(path, "..")) {
+    UniqueFd fd = OpenWithoutLinks(AT_FDCWD, absl::StrCat(root, "/", path),
+                                   flags, /*mode=*/0, /*resolve=*/0);
     if (fd.valid()) return fd;
-    // EAGAIN: something was renamed while the path was resolved.
-    if (errno == EINTR || errno == EAGAIN) continue;
-    return StatusOfErrno(errno, "openat2", kOpenTable);
   }
+  // Or whatever was in the way says so by its name.
+  ASSIGN_OR_RETURN(const UniqueFd folder, OpenFolder(root));
+  return OpenBeneath(folder.get(), path, flags, /*mode=*/0);
 }
 
 absl::StatusOr<UniqueFd> Reopen(int fd, int flags) {

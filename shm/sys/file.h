@@ -27,6 +27,11 @@ absl::StatusOr<UniqueFd> OpenFolder(const std::string& path);
 absl::StatusOr<UniqueFd> OpenBeneath(int folder_fd, const std::string& path,
                                      int flags, mode_t mode);
 
+// The same below the folder `root`, whose own path may have links: by one call
+// where it has none. Makes nothing. FILE_ROOT_MISSING.
+absl::StatusOr<UniqueFd> OpenBelow(const std::string& root,
+                                   const std::string& path, int flags);
+
 // A new open file description of what `fd` is open on.
 absl::StatusOr<UniqueFd> Reopen(int fd, int flags);
 
