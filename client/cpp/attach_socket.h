@@ -150,7 +150,7 @@ class AttachSocket {
 
   absl::Mutex request_mutex_;
   uint64_t sequence_ ABSL_GUARDED_BY(request_mutex_) = 0;
-  // For as long as a batch of 64 takes, at most (docs/adr/0017-spinning.md).
+  // A batch of 64 takes a third of that (docs/adr/0020-attended-connections.md).
   sys::DatagramSpin spin_ ABSL_GUARDED_BY(request_mutex_){400'000};
 
   mutable absl::Mutex state_mutex_;  // never held during a blocking call
