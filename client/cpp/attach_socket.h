@@ -150,7 +150,7 @@ class AttachSocket {
 
   absl::Mutex request_mutex_;
   uint64_t sequence_ ABSL_GUARDED_BY(request_mutex_) = 0;
-  // A batch of 64 takes a third of that (docs/adr/0020-attended-connections.md).
+  // Three times what a batch of 64 takes (docs/adr/0020).
   sys::DatagramSpin spin_ ABSL_GUARDED_BY(request_mutex_){400'000};
 
   mutable absl::Mutex state_mutex_;  // never held during a blocking call
