@@ -77,11 +77,11 @@ absl::Status RemovalStatus(const absl::Status& status) {
 
 // The folder that a file lies in, never through a link.
 absl::StatusOr<UniqueFd> OpenFolderOf(const FoundObject& object) {
-  ASSIGN_OR_RETURN(UniqueFd root, sys::OpenFolder(object.root));
   const size_t slash = object.path.rfind('/');
-  if (slash == std::string::npos) return root;
-  return sys::OpenBeneath(root.get(), object.path.substr(0, slash),
-                          O_PATH | O_DIRECTORY, 0);
+  return sys::OpenBelow(
+      object.root,
+      slash == std::string::npos ? "." : object.path.substr(0, slash),
+      O_PATH | O_DIRECTORY);
 }
 
 std::string FileName(const FoundObject& object) {

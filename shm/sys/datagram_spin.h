@@ -19,21 +19,20 @@ class DatagramSpin {
 
   // Call before the receive, and NoteEnd when that has ended.
   void Look(int socket) {
-    is_paused_ = estimate_.IsPaused();
-    if (is_paused_) {
-      estimate_.NextNs();
-      return;
-    }
-    begin_ns_ = ReadClockNs(CLOCK_MONOTONIC);
+    teaches_ = !estimate_.IsPaused();
     spin_ns_ = estimate_.NextNs();
-    was_there_ = spin_ns_ > 0 && SpinForDatagram(socket, 0);
-    has_come_ = was_there_ ||
-                (spin_ns_ > 0 && SpinForDatagram(socket, begin_ns_ + spin_ns_));
-  }
-  void NoteEnd() {
+    // Sleeps at once, and no clock is read.
+    if (!teaches_) return;
+    begin_ns_ = ReadClockNs(CLOCK_MONOTONIC);
+    has_come_ = false;
+    if (spin_ns_ == 0) return;
     // What was there before anybody looked tells nothing of whether spinning
     // pays: one who sends two at a time is never waited for, and then long.
-    if (is_paused_ || was_there_) return;
+    teaches_ = !SpinForDatagram(socket, 0);
+    if (teaches_) has_come_ = SpinForDatagram(socket, begin_ns_ + spin_ns_);
+  }
+  void NoteEnd() {
+    if (!teaches_) return;
     const uint64_t took_ns = ReadClockNs(CLOCK_MONOTONIC) - begin_ns_;
     if (has_come_) {
       estimate_.Came(took_ns);
@@ -48,8 +47,7 @@ class DatagramSpin {
   SpinEstimate estimate_;
   uint64_t begin_ns_ = 0;
   uint64_t spin_ns_ = 0;
-  bool is_paused_ = false;  // it sleeps at once, and no clock is read
-  bool was_there_ = false;
+  bool teaches_ = false;  // how long this wait takes, whether it spins
   bool has_come_ = false;
 };
 
