@@ -260,6 +260,13 @@ bool IsSameObject(const ObjectName& name, const sys::FileStat& found) {
   return name.device == other.device && name.inode == other.inode;
 }
 
+bool IsSameRecordedFile(const ObjectName& name, const sys::FileStat& found) {
+  ObjectName other;
+  SetIdentity(found, other);
+  return name.inode == other.inode &&
+         (name.device == other.device || found.birth_ns != 0);
+}
+
 absl::Status ObjectReplaced() {
   return Error(absl::StatusCode::kFailedPrecondition, reason::kObjectReplaced,
                "another program removed or replaced the segment's object");

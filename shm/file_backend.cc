@@ -259,7 +259,7 @@ absl::StatusOr<KernelObject> FileBackend::Reopen(const ObjectName& name,
   ASSIGN_OR_RETURN(const UniqueFd fd,
                    sys::OpenBeneath(folder.fd.get(), location.name, O_PATH, 0));
   ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
-  if (!IsSameObject(name, found)) return ObjectReplaced();
+  if (!IsSameRecordedFile(name, found)) return ObjectReplaced();
   return FileObject(location, found, folder.page_size_bytes());
 }
 
@@ -325,10 +325,18 @@ absl::Status FileBackend::SetOwnership(const KernelObject& object, mode_t mode,
 absl::Status FileBackend::Flush(const KernelObject& object, FlushMode mode,
                                 uint64_t offset_bytes,
                                 uint64_t length_bytes) const {
-  ASSIGN_OR_RETURN(const UniqueFd fd, OpenSameFile(object.name, O_RDONLY));
   if (mode == FlushMode::kAsynchronous) {
+    ASSIGN_OR_RETURN(const UniqueFd fd, OpenSameFile(object.name, O_RDONLY));
     return sys::StartWriteback(fd.get(), offset_bytes, length_bytes);
   }
+  // msync(2) passes over mappings of what is open for reading alone: do_mmap
+  // (mm/mmap.c) takes VM_SHARED from them.
+  absl::StatusOr<UniqueFd> writable = OpenSameFile(object.name, O_RDWR);
+  if (!writable.ok()) {
+    ASSIGN_OR_RETURN(const UniqueFd fd, OpenSameFile(object.name, O_RDONLY));
+    return sys::Fsync(fd.get());
+  }
+  const UniqueFd fd = *std::move(writable);
   ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
   const uint64_t size_bytes = static_cast<uint64_t>(found.st_size);
   const uint64_t page = object.page_size_bytes;

@@ -30,12 +30,12 @@ class Daemon:
     that it is started through, such as ["prlimit", "--nofile=64"]."""
 
     def __init__(self, *flags, uid=None, capabilities=None, wrapper=(),
-                 file_root=None):
+                 file_root=None, state_dir=None):
         # Not below TEST_TMPDIR, which other uids cannot enter.
         self.folder = tempfile.mkdtemp(prefix="shmd-test-")
         os.chmod(self.folder, 0o755)
         self.socket_dir = self._make("run")
-        self.state_dir = os.path.join(self.folder, "state")
+        self.state_dir = state_dir or os.path.join(self.folder, "state")
         self.file_root = file_root or self._make("files")
         self._uid = uid
         self._capabilities = capabilities
