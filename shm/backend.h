@@ -70,9 +70,10 @@ class Backend {
   virtual absl::Status Finish(const KernelObject& object,
                               const SegmentOptions& options) const = 0;
 
-  // Makes the name of a made object as durable as the object: for a file, the
-  // folder is flushed. Beside Finish, in another thread, it costs little more
-  // than one of them: file systems commit what is flushed at once together.
+  // Makes the name of a made object as durable as the object, which needs this
+  // if it says so (needs_name_flush): for a file, the folder is flushed. Beside
+  // Finish, in another thread, it costs little more than one of them: file
+  // systems commit what is flushed at once together.
   virtual absl::Status FlushName(const KernelObject&) const {
     return absl::OkStatus();
   }

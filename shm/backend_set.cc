@@ -44,7 +44,7 @@ absl::StatusOr<KernelObject> Backend::Create(
     const SegmentOptions& options) const {
   ASSIGN_OR_RETURN(KernelObject object, Make(options));
   absl::Status finished = Finish(object, options);
-  if (finished.ok()) finished = FlushName(object);
+  if (finished.ok() && object.needs_name_flush) finished = FlushName(object);
   object.unfinished = UniqueFd();
   if (finished.ok()) return object;
   Remove(object).IgnoreError();

@@ -191,6 +191,7 @@ absl::StatusOr<KernelObject> FileBackend::Make(
   ASSIGN_OR_RETURN(KernelObject object,
                    FurnishFile(fd->get(), options, store, location));
   std::move(undo).Cancel();
+  object.needs_name_flush = !folder->file_system.syncs_names_with_files;
   object.unfinished = *std::move(fd);
   return object;
 }

@@ -72,6 +72,9 @@ struct KernelObject {
   mutable UniqueFd unfinished;
   // Of the same, those of its creation.
   uint64_t first_resident_bytes = 0;
+  // MAPPED_FILE only, as it was made: whether its name is yet to be flushed
+  // when the file is.
+  bool needs_name_flush = false;
 };
 
 // What a program maps: a descriptor of its own, or a shmid.

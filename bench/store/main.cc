@@ -127,8 +127,11 @@ void PutAfterAPause(benchmark::State& state) {
   }
 }
 
+// Until it is on the disk, with a journal that is written ahead or grows (0).
 void PutSynced(benchmark::State& state) {
-  Scratch scratch;
+  Store::Options options;
+  if (state.range(0) == 0) options.prepared_bytes = 0;
+  Scratch scratch(options);
   StoredSegment stored = Sample();
   stored.object.backend = BackendKind::kMappedFile;
   for (auto _ : state) Check(state, PutSegments(scratch.store(), {stored}));
@@ -153,7 +156,7 @@ BENCHMARK(Encode);
 BENCHMARK(PutNew)->ThreadRange(1, 4)->UseRealTime();
 BENCHMARK(PutAndRemove)->UseRealTime();
 BENCHMARK(PutAfterAPause)->Arg(0)->Arg(1)->UseManualTime()->Iterations(30);
-BENCHMARK(PutSynced)->UseRealTime();
+BENCHMARK(PutSynced)->Arg(0)->Arg(1)->UseRealTime();
 BENCHMARK(Load)->Arg(1000)->Arg(100000)->UseRealTime()->Unit(
     benchmark::kMillisecond);
 

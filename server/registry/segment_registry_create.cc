@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <system_error>
 #include <thread>
@@ -284,33 +285,40 @@ absl::StatusOr<std::vector<SegmentView>> SegmentRegistry::CreateNew(
 
 absl::Status SegmentRegistry::FinishDurably(const Made& made) {
   if (!OutlivesPower(made)) return FinishAll(made);
-  // Files, their names and the journal are flushed side by side: each waits for
-  // the storage several times, and a file system that has several of them
-  // commits them together. This thread takes the names, which take longest, as
-  // the others begin later. A power loss before the record is there leaves a
-  // file, as one before its intent would be there does.
-  absl::Status recorded;
+  // The journal, files and, where they need it, their names are flushed side by
+  // side: each waits for the storage several times, and a file system that has
+  // several of them commits them together. What this thread waits for itself is
+  // on its way before it wakes others. A power loss before the record is there
+  // leaves a file, as one before its intent would be there does.
+  parts_.store->StartSync();
+  const bool needs_names = std::any_of(
+      made.entries.begin(), made.entries.end(),
+      [](const EntryPtr& entry) { return entry->object.needs_name_flush; });
   absl::Status finished;
-  absl::BlockingCounter others(2);
-  flushers_.Run([&] {
-    recorded = parts_.store->Sync();
-    others.DecrementCount();
-  });
+  absl::Status named;
+  absl::BlockingCounter others(needs_names ? 2 : 1);
   flushers_.Run([&] {
     finished = FinishAll(made);
     others.DecrementCount();
   });
-  absl::Status status = FlushNames(made);
+  if (needs_names) {
+    flushers_.Run([&] {
+      named = FlushNames(made);
+      others.DecrementCount();
+    });
+  }
+  absl::Status status = parts_.store->Sync();
   others.Wait();
   status.Update(finished);
-  status.Update(recorded);
+  status.Update(named);
   return status;
 }
 
 absl::Status SegmentRegistry::FlushNames(const Made& made) {
   for (size_t i = 0; i < made.entries.size(); ++i) {
-    const absl::Status status =
-        BackendOf(*made.segments[i]).FlushName(made.entries[i]->object);
+    const KernelObject& object = made.entries[i]->object;
+    if (!object.needs_name_flush) continue;
+    const absl::Status status = BackendOf(*made.segments[i]).FlushName(object);
     if (!status.ok()) return OfMember(status, i, made.entries.size());
   }
   return absl::OkStatus();

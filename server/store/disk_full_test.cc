@@ -80,6 +80,31 @@ TEST_F(DiskFullTest, WriteThatFailsChangesNothing) {
   EXPECT_EQ(ContentsIn(Crash()), (Contents{{"a", "1"}, {"b", "1"}}));
 }
 
+TEST_F(DiskFullTest, WhatIsPreparedIsGivenUpWhereItDoesNotFit) {
+  Store::Options options = Failing();
+  options.prepared_bytes = 8192;
+  short_write_bytes = 100;  // room for a header
+  const auto store = Open(options);
+  ASSERT_NE(store, nullptr);
+  EXPECT_LT(ReadFile(JournalIn(folder())).size(), 100u);
+  short_write_bytes = -1;
+  EXPECT_TRUE(Commit(*store, Put("a", "1"), Durability::kPowerLoss).ok());
+  EXPECT_EQ(ContentsIn(Crash()), (Contents{{"a", "1"}}));
+}
+
+TEST_F(DiskFullTest, WriteThatFailsInWhatIsPreparedChangesNothing) {
+  Store::Options options = Failing();
+  options.prepared_bytes = 8192;
+  const auto store = Open(options);
+  ASSERT_TRUE(Commit(*store, Put("a", "1")).ok());
+  short_write_bytes = 30;
+  EXPECT_EQ(GetErrorReason(Commit(*store, Put("a", "2"))), "STORE_FAILED");
+  short_write_bytes = -1;
+  EXPECT_EQ(ContentsIn(Crash()), (Contents{{"a", "1"}}));
+  EXPECT_TRUE(Commit(*store, Put("b", "1"), Durability::kPowerLoss).ok());
+  EXPECT_EQ(ContentsIn(Crash()), (Contents{{"a", "1"}, {"b", "1"}}));
+}
+
 TEST_F(DiskFullTest, BatchThatDoesNotFitIsNotThereInPart) {
   const auto store = Open(Failing());
   short_write_bytes = 100;

@@ -131,6 +131,22 @@ TEST_F(JournalDamageTest, CrashWhileAJournalIsMade) {
   }
 }
 
+TEST_F(JournalDamageTest, CrashWhileAJournalIsPrepared) {
+  MakeJournal();
+  for (const size_t size : {1u, 4096u, 8192u}) {
+    const std::string copy = Crash();
+    WriteFile(absl::StrCat(copy, "/", JournalName(1000)),
+              std::string(size, '\0'));
+    EXPECT_EQ(ContentsIn(copy), kAll) << size;
+  }
+}
+
+TEST_F(JournalDamageTest, ZeroesForAHeaderBeforeAGroupAreRefused) {
+  MakeJournal();
+  bytes_.replace(0, ends_[0], ends_[0], '\0');
+  EXPECT_EQ(GetErrorReason(StartFrom(bytes_).status()), "STORE_FAILED");
+}
+
 TEST_F(JournalDamageTest, AppliedJournalThatReappearsChangesNothing) {
   MakeJournal();
   const std::string copy = Crash();

@@ -41,13 +41,19 @@ void RemoveJournal(const std::string& folder, uint64_t number);
 class JournalFile {
  public:
   // Makes the file, with its header, so that it and its name survive a power
-  // loss. Nothing is left when that fails.
+  // loss. Nothing is left when that fails. Its first `prepared_bytes` are
+  // written with zeroes, if they fit: what is written there later needs no new
+  // block and no new size, so that Sync writes that alone.
   static absl::StatusOr<std::shared_ptr<JournalFile>> Create(
-      const std::string& folder, uint64_t number, const JournalCalls& calls);
+      const std::string& folder, uint64_t number, uint64_t prepared_bytes,
+      const JournalCalls& calls);
 
   // Writes `bytes` at the end by one system call. When it fails, the file is
   // as it was before; unless is_torn() from then on.
   absl::Status Append(absl::string_view bytes);
+
+  // Has the kernel begin with what Sync waits for, and does not wait.
+  void StartSync();
 
   // To the disk.
   absl::Status Sync();
@@ -63,6 +69,7 @@ class JournalFile {
   JournalFile(const JournalCalls& calls, uint64_t number)
       : calls_(calls), number_(number) {}
 
+  void Prepare(uint64_t bytes);
   absl::Status WriteHeader(const std::string& folder);
 
   const JournalCalls calls_;

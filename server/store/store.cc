@@ -68,7 +68,7 @@ absl::Status Store::TakeOver() {
   ASSIGN_OR_RETURN(
       journal_,
       JournalFile::Create(folder_, numbers.empty() ? 1 : numbers.back() + 1,
-                          options_.calls));
+                          options_.prepared_bytes, options_.calls));
   SHMD_FAILPOINT("store.taken_over");
   for (const uint64_t number : numbers) RemoveJournal(folder_, number);
   return absl::OkStatus();
@@ -135,6 +135,15 @@ absl::Status Store::Commit(absl::Span<const Change> changes,
   SHMD_FAILPOINT("store.appended");
   return durability == Durability::kPowerLoss ? Sync(sequence)
                                               : absl::OkStatus();
+}
+
+void Store::StartSync() {
+  std::shared_ptr<JournalFile> journal;
+  {
+    absl::MutexLock lock(&mutex_);
+    journal = journal_;
+  }
+  journal->StartSync();
 }
 
 absl::Status Store::Sync() {
@@ -220,8 +229,10 @@ absl::Status Store::Switch() {
     number = journal_->number();
   }
   RETURN_IF_ERROR(SHMD_FAILPOINT_STATUS("store.switch"));
-  ASSIGN_OR_RETURN(std::shared_ptr<JournalFile> next,
-                   JournalFile::Create(folder_, number + 1, options_.calls));
+  ASSIGN_OR_RETURN(
+      std::shared_ptr<JournalFile> next,
+      JournalFile::Create(folder_, number + 1, options_.prepared_bytes,
+                          options_.calls));
   absl::MutexLock sync(&sync_);
   uint64_t last = 0;
   {

@@ -30,6 +30,8 @@ class Store {
   struct Options {
     // A journal larger than this begins anew.
     uint64_t journal_bytes = uint64_t{4} << 20;
+    // How much of a journal is written ahead with zeroes.
+    uint64_t prepared_bytes = uint64_t{4} << 20;
     // A journal that the database has not followed grows to this, and then
     // commits wait for it.
     uint64_t max_journal_bytes = uint64_t{256} << 20;
@@ -59,6 +61,9 @@ class Store {
   // then, except that after a failed sync the next start may find the changes.
   // After a failure that leaves the journal in doubt every later commit fails.
   absl::Status Commit(absl::Span<const Change> changes, Durability durability);
+
+  // Has the kernel begin with what the next Sync waits for, and does not wait.
+  void StartSync() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Makes all commits durable that have returned: what a commit for a power
   // loss does by itself, for who has other things to flush meanwhile. Errors

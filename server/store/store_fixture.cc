@@ -22,6 +22,7 @@ StoreFixture::~StoreFixture() { std::filesystem::remove_all(root_); }
 Store::Options StoreFixture::JournalOnly() {
   Store::Options options;
   options.write_behind = absl::InfiniteDuration();
+  options.prepared_bytes = 0;
   return options;
 }
 

@@ -22,7 +22,7 @@ class StoreFixture : public ::testing::Test {
   ~StoreFixture() override;
 
   // Options of a store whose database follows only when it is told to, so that
-  // everything stays in the journal.
+  // everything stays in the journal; which ends with its last group.
   static Store::Options JournalOnly();
 
   absl::StatusOr<std::unique_ptr<Store>> TryOpen(

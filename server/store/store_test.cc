@@ -100,6 +100,25 @@ TEST_F(StoreTest, FileOfALaterVersionIsRefused) {
   EXPECT_EQ(GetErrorReason(store.status()), "STORE_FAILED");
 }
 
+TEST_F(StoreTest, GroupsFillWhatIsPreparedAndGoOnBehindIt) {
+  Store::Options options = JournalOnly();
+  options.prepared_bytes = 8192;
+  const auto store = Open(options);
+  EXPECT_EQ(ReadFile(JournalIn(folder())).size(), 8192u);
+  Contents expected;
+  for (int i = 0; ReadFile(JournalIn(folder())).size() < 10000; ++i) {
+    ASSERT_LT(i, 1000);
+    const std::string key = absl::StrCat(i);
+    store->StartSync();
+    ASSERT_TRUE(
+        Commit(*store, Put(key, std::string(100, 'v')),
+               i % 7 == 0 ? Durability::kPowerLoss : Durability::kDaemonDeath)
+            .ok());
+    expected[key] = std::string(100, 'v');
+    ASSERT_EQ(ContentsIn(Crash()), expected);
+  }
+}
+
 TEST_F(StoreTest, JournalBeginsAnewAndNothingIsLostAtAnyMoment) {
   Store::Options options;
   options.journal_bytes = 2000;

@@ -303,6 +303,9 @@ absl::StatusOr<FileSystem> FileSystemOf(int fd) {
   } else if (found.f_type == TMPFS_MAGIC) {
     file_system.kind = FileSystemKind::kTmpfs;
   }
+  file_system.syncs_names_with_files = found.f_type == EXT4_SUPER_MAGIC ||
+                                       found.f_type == XFS_SUPER_MAGIC ||
+                                       found.f_type == BTRFS_SUPER_MAGIC;
   return file_system;
 }
 

@@ -90,6 +90,12 @@ enum class FileSystemKind { kStorage, kTmpfs, kHugetlbfs };
 struct FileSystem {
   FileSystemKind kind = FileSystemKind::kStorage;
   uint64_t block_size_bytes = 0;  // hugetlbfs: the page size
+  // Whether the fsync of a new file makes its name durable too. fsync(2) does
+  // not promise that, but these do: ext4 writes both in one transaction, and
+  // without a journal writes the folders of a new file as well
+  // (fs/ext4/fsync.c, ext4_sync_parent); XFS and Btrfs have the name in the
+  // same log.
+  bool syncs_names_with_files = false;
 };
 
 absl::StatusOr<FileSystem> FileSystemOf(int fd);
