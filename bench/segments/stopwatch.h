@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace shmd::bench {
@@ -18,13 +20,18 @@ class Stopwatch {
  public:
   explicit Stopwatch(benchmark::State& state) : state_(state) {}
 
+  // Times something else beside that, into counters of its own
+  // (`kernel_p50_us`): what drifts within a run is compared by turns.
+  Stopwatch(benchmark::State& state, std::string prefix)
+      : state_(state), prefix_(std::move(prefix)) {}
+
   Stopwatch(const Stopwatch&) = delete;
   Stopwatch& operator=(const Stopwatch&) = delete;
 
   ~Stopwatch() {
     if (samples_us_.empty()) return;
-    state_.counters["p50_us"] = Quantile(0.5);
-    state_.counters["p10_us"] = Quantile(0.1);
+    state_.counters[prefix_ + "p50_us"] = Quantile(0.5);
+    state_.counters[prefix_ + "p10_us"] = Quantile(0.1);
   }
 
   // Runs and times `work`, once in each iteration.
@@ -34,7 +41,7 @@ class Stopwatch {
     work();
     const std::chrono::duration<double> taken =
         std::chrono::steady_clock::now() - start;
-    state_.SetIterationTime(taken.count());
+    if (prefix_.empty()) state_.SetIterationTime(taken.count());
     samples_us_.push_back(taken.count() * 1e6);
   }
 
@@ -48,6 +55,7 @@ class Stopwatch {
   }
 
   benchmark::State& state_;
+  const std::string prefix_;
   std::vector<double> samples_us_;
 };
 

@@ -287,18 +287,17 @@ absl::Status SegmentRegistry::FinishDurably(const Made& made) {
   if (!OutlivesPower(made)) return FinishAll(made);
   // The journal, files and, where they need it, their names are flushed side by
   // side: each waits for the storage several times, and a file system that has
-  // several of them commits them together. What this thread waits for itself is
-  // on its way before it wakes others. A power loss before the record is there
-  // leaves a file, as one before its intent would be there does.
-  parts_.store->StartSync();
+  // several of them commits them together. This thread takes the files, which
+  // take longest, as the others begin later. A power loss before the record is
+  // there leaves a file, as one before its intent would be there does.
   const bool needs_names = std::any_of(
       made.entries.begin(), made.entries.end(),
       [](const EntryPtr& entry) { return entry->object.needs_name_flush; });
-  absl::Status finished;
+  absl::Status recorded;
   absl::Status named;
   absl::BlockingCounter others(needs_names ? 2 : 1);
   flushers_.Run([&] {
-    finished = FinishAll(made);
+    recorded = parts_.store->Sync();
     others.DecrementCount();
   });
   if (needs_names) {
@@ -307,10 +306,10 @@ absl::Status SegmentRegistry::FinishDurably(const Made& made) {
       others.DecrementCount();
     });
   }
-  absl::Status status = parts_.store->Sync();
+  absl::Status status = FinishAll(made);
   others.Wait();
-  status.Update(finished);
   status.Update(named);
+  status.Update(recorded);
   return status;
 }
 

@@ -91,11 +91,6 @@ absl::Status JournalFile::Append(absl::string_view bytes) {
   return StoreFailed("write its journal", error_number);
 }
 
-void JournalFile::StartSync() {
-  // Sync meets whatever goes wrong.
-  sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
-}
-
 absl::Status JournalFile::Sync() {
   if (calls_.sync(fd_.get()) != 0)
     return StoreFailed("sync its journal", errno);

@@ -52,9 +52,6 @@ class JournalFile {
   // as it was before; unless is_torn() from then on.
   absl::Status Append(absl::string_view bytes);
 
-  // Has the kernel begin with what Sync waits for, and does not wait.
-  void StartSync();
-
   // To the disk.
   absl::Status Sync();
 

@@ -137,15 +137,6 @@ absl::Status Store::Commit(absl::Span<const Change> changes,
                                               : absl::OkStatus();
 }
 
-void Store::StartSync() {
-  std::shared_ptr<JournalFile> journal;
-  {
-    absl::MutexLock lock(&mutex_);
-    journal = journal_;
-  }
-  journal->StartSync();
-}
-
 absl::Status Store::Sync() {
   uint64_t last = 0;
   {

@@ -62,9 +62,6 @@ class Store {
   // After a failure that leaves the journal in doubt every later commit fails.
   absl::Status Commit(absl::Span<const Change> changes, Durability durability);
 
-  // Has the kernel begin with what the next Sync waits for, and does not wait.
-  void StartSync() ABSL_LOCKS_EXCLUDED(mutex_);
-
   // Makes all commits durable that have returned: what a commit for a power
   // loss does by itself, for who has other things to flush meanwhile. Errors
   // are those of Commit.

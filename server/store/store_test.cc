@@ -109,7 +109,6 @@ TEST_F(StoreTest, GroupsFillWhatIsPreparedAndGoOnBehindIt) {
   for (int i = 0; ReadFile(JournalIn(folder())).size() < 10000; ++i) {
     ASSERT_LT(i, 1000);
     const std::string key = absl::StrCat(i);
-    store->StartSync();
     ASSERT_TRUE(
         Commit(*store, Put(key, std::string(100, 'v')),
                i % 7 == 0 ? Durability::kPowerLoss : Durability::kDaemonDeath)
