@@ -10,7 +10,7 @@
 
 // Completion scripts, made from the verbs and options themselves, so that they
 // never lag behind. Segments are completed by asking `shm ls --quiet`, channels
-// by `shm channels --quiet`.
+// by `shm channels --quiet`, of the daemon and namespace that the line names.
 
 namespace shmd::cli {
 namespace {
@@ -144,15 +144,27 @@ std::string Bash(const std::vector<Verb>& verbs) {
 _shm() {
   local word=${COMP_WORDS[COMP_CWORD]} verb= names='@VERBS@'
   local previous=${COMP_WORDS[COMP_CWORD-1]} values= arguments=
-  local options= segments= channels= files= i
+  local options= segments= channels= files= option i
+  local -a where=()
   for ((i = 1; i < COMP_CWORD; i++)); do
-    [[ " $names " == *" ${COMP_WORDS[i]} "* ]] || continue
+    option=${COMP_WORDS[i]}
+    case $option in
+      --namespace=*|--socket_dir=*) where+=("$option") ;;
+      --namespace|--socket_dir)
+        # Bash makes a word of a = behind it.
+        [[ ${COMP_WORDS[i+1]} == = ]] && ((i++))
+        ((++i < COMP_CWORD)) && where+=("$option=${COMP_WORDS[i]}")
+        continue
+        ;;
+    esac
+    [[ $names && " $names " == *" ${COMP_WORDS[i]} "* ]] || continue
     verb+=${verb:+ }${COMP_WORDS[i]}
     case $verb in
-@FOLLOWED@      *) names=; break ;;
+@FOLLOWED@      *) names= ;;
     esac
   done
   COMPREPLY=()
+  ((i > COMP_CWORD)) && return  # the value of such an option
   if [[ $names ]]; then
     COMPREPLY=($(compgen -W "$names" -- "$word"))
     return
@@ -169,9 +181,11 @@ _shm() {
   fi
   [[ $arguments ]] && COMPREPLY=($(compgen -W "$arguments" -- "$word"))
   [[ $segments ]] &&
-    COMPREPLY+=($(compgen -W "$(shm ls --quiet 2>/dev/null)" -- "$word"))
+    COMPREPLY+=($(compgen -W \
+      "$(shm "${where[@]}" ls --quiet 2>/dev/null)" -- "$word"))
   [[ $channels ]] &&
-    COMPREPLY+=($(compgen -W "$(shm channels --quiet 2>/dev/null)" -- "$word"))
+    COMPREPLY+=($(compgen -W \
+      "$(shm "${where[@]}" channels --quiet 2>/dev/null)" -- "$word"))
   [[ $files ]] && COMPREPLY+=($(compgen -f -- "$word"))
 }
 complete -o filenames -F _shm shm
@@ -226,21 +240,30 @@ std::string Zsh(const std::vector<Verb>& verbs) {
 # zsh completion for shm; put it as _shm into a folder of $fpath
 _shm_segments() {
   local -a segments
-  segments=(${(f)"$(shm ls --quiet 2>/dev/null)"})
+  segments=(${(f)"$(shm $where ls --quiet 2>/dev/null)"})
   (( $#segments )) && compadd -a segments
 }
 _shm_channels() {
   local -a channels
-  channels=(${(f)"$(shm channels --quiet 2>/dev/null)"})
+  channels=(${(f)"$(shm $where channels --quiet 2>/dev/null)"})
   (( $#channels )) && compadd -a channels
 }
 _shm() {
-  local -a verbs
-  local verb= i
+  local -a verbs where
+  local verb= option i
   verbs=(
 @DESCRIPTIONS@  )
-  for ((i = 2; i < CURRENT && $#verbs; i++)); do
-    verb+=${verb:+ }$words[i]
+  for ((i = 2; i < CURRENT; i++)); do
+    option=$words[i]
+    case $option in
+      --namespace=*|--socket_dir=*) where+=($option) ;;
+      --namespace|--socket_dir)
+        ((++i < CURRENT)) && where+=($option=$words[i])
+        continue
+        ;;
+    esac
+    (( ${verbs[(I)$option:*]} )) || continue
+    verb+=${verb:+ }$option
     case $verb in
 @FOLLOWED@    *) verbs=() ;;
     esac
@@ -280,19 +303,35 @@ void AppendFish(const Verb& verb, const std::string& when, std::string* out) {
     absl::StrAppend(out, begin, " -a '", verb.values, "'\n");
   }
   if (verb.takes_segment) {
-    absl::StrAppend(out, begin, " -a '(shm ls --quiet 2>/dev/null)'\n");
+    absl::StrAppend(out, begin,
+                    " -a '(shm (_shm_where) ls --quiet 2>/dev/null)'\n");
   }
   if (verb.takes_channel) {
-    absl::StrAppend(out, begin, " -a '(shm channels --quiet 2>/dev/null)'\n");
+    absl::StrAppend(out, begin,
+                    " -a '(shm (_shm_where) channels --quiet 2>/dev/null)'\n");
   }
   if (verb.takes_file) absl::StrAppend(out, begin, " -F\n");
 }
 
 std::string Fish(const std::vector<Verb>& verbs) {
   std::string out =
-      "# fish completion for shm; put it into "
-      "~/.config/fish/completions/shm.fish\n"
-      "complete -c shm -f\n";
+      R"sh(# fish completion for shm; put it as shm.fish into
+# ~/.config/fish/completions
+function _shm_where
+  set -l option
+  for word in (commandline -opc)
+    if test -n "$option"
+      echo -- $option=$word
+      set option
+    else if contains -- $word --namespace --socket_dir
+      set option $word
+    else if string match -qr -- '^--(namespace|socket_dir)=' $word
+      echo -- $word
+    end
+  end
+end
+complete -c shm -f
+)sh";
   std::string followed;
   for (const Verb& verb : verbs) {
     if (verb.verbs.empty()) continue;

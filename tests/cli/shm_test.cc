@@ -742,6 +742,22 @@ TEST(ShmUsageTest, CompletionKnowsTheValuesOfOptions) {
   EXPECT_THAT(fish, HasSubstr(" -l backend -x -a 'memfd posix sysv "));
 }
 
+TEST(ShmUsageTest, CompletionAsksTheDaemonAndNamespaceOfTheLine) {
+  const std::string bash = RunShm({"completion", "bash"}, "/nowhere").out +
+                           "shm() { echo \"$@\"; };";
+  EXPECT_EQ(Completed(bash, "shm stat ''"), "ls --quiet\n");
+  EXPECT_EQ(Completed(bash, "shm --namespace prod stat ''"),
+            "--namespace=prod ls --quiet\n");
+  EXPECT_EQ(Completed(bash, "shm --namespace=prod stat ''"),
+            "--namespace=prod ls --quiet\n");
+  // As bash itself splits it; a value may be called as a verb is.
+  EXPECT_EQ(Completed(bash, "shm stat --socket_dir = get --namespace rm ''"),
+            "--socket_dir=get --namespace=rm ls --quiet\n");
+  EXPECT_EQ(Completed(bash, "shm --namespace prod channel stat ''"),
+            "--namespace=prod channels --quiet\n");
+  EXPECT_EQ(Completed(bash, "shm --namespace stat"), "\n");
+}
+
 TEST(ShmUsageTest, CompletionScriptsAreValidAndKnowTheVerbs) {
   const ProgramEnd bash = RunShm({"completion", "bash"}, "/nowhere");
   ASSERT_EQ(bash.exit_code, 0) << bash.err;
