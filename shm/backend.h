@@ -106,10 +106,11 @@ class Backend {
   // BACKEND_UNSUPPORTED where the kernel has no such call.
   virtual absl::Status Revoke(const KernelObject& object) const = 0;
 
-  // Grows, or shrinks where the object's seals allow, with the same promises
-  // as Create.
-  virtual absl::Status Resize(const KernelObject& object, uint64_t size_bytes,
-                              Allocation allocation) const = 0;
+  // Grows to the size in `options`, or shrinks where the object's seals allow,
+  // with the same promises as Create: `allocation` and `numa` are of what is
+  // new.
+  virtual absl::Status Resize(const KernelObject& object,
+                              const SegmentOptions& options) const = 0;
 
   virtual absl::Status Seal(const KernelObject& object,
                             SealExtent extent) const = 0;

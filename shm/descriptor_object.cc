@@ -26,11 +26,15 @@ bool IsHuge(const PageStore& store) {
   return store.page_size_bytes > BasePageSizeBytes();
 }
 
-// A huge page of a bound node can be lacking at the touch even though the pool
-// has promised one: only a page that exists is sure.
+// Of huge pages the kernel keeps no policy with the object, as it does of
+// others (mm/hugetlb.c has no set_policy): who touches a page places it. And
+// one of a bound node can be lacking then although the pool has promised one.
+bool MustPlace(const GrowRequest& request, const PageStore& store) {
+  return IsHuge(store) && request.numa.mode != NumaMode::kNone;
+}
+
 bool MustTouch(const GrowRequest& request, const PageStore& store) {
-  return request.populate ||
-         (IsHuge(store) && request.numa.mode == NumaMode::kBind);
+  return request.populate || MustPlace(request, store);
 }
 
 // Growth as whole pages of the object.
@@ -56,13 +60,18 @@ absl::StatusOr<sys::ScopedMmap> MapPages(int fd, const Span& pages,
   return sys::ScopedMmap::Map(request);
 }
 
+absl::Status SetPolicyOf(const sys::ScopedMmap& mapped,
+                         const NumaPolicy& policy) {
+  return InFieldIf(reason::kFieldInvalid, "segment.numa_policy.nodes",
+                   sys::SetPolicy(mapped.data(), mapped.size_bytes(), policy));
+}
+
 absl::Status PlaceOnNodes(int fd, const NumaPolicy& policy, const Span& pages) {
   if (policy.mode == NumaMode::kNone) return absl::OkStatus();
   // The policy is the object's: it outlives this mapping.
   ASSIGN_OR_RETURN(const sys::ScopedMmap mapped,
                    MapPages(fd, pages, false, true));
-  return InFieldIf(reason::kFieldInvalid, "segment.numa_policy.nodes",
-                   sys::SetPolicy(mapped.data(), mapped.size_bytes(), policy));
+  return SetPolicyOf(mapped, policy);
 }
 
 absl::Status ReservePages(int fd, const GrowRequest& request,
@@ -96,6 +105,9 @@ absl::Status TouchPages(int fd, const GrowRequest& request,
   if (!MustTouch(request, store)) return absl::OkStatus();
   ASSIGN_OR_RETURN(const sys::ScopedMmap mapped,
                    MapPages(fd, PagesOf(request, store), true, false));
+  if (MustPlace(request, store)) {
+    RETURN_IF_ERROR(SetPolicyOf(mapped, request.numa));
+  }
   if (request.huge_page_advice == HugePageAdvice::kWanted) {
     // A wish: kernels without transparent huge pages refuse it.
     sys::AdviseHugePages(mapped.data(), mapped.size_bytes(), true)
@@ -106,11 +118,13 @@ absl::Status TouchPages(int fd, const GrowRequest& request,
 
 absl::Status Grow(int fd, const GrowRequest& request, const PageStore& store) {
   RETURN_IF_ERROR(PlaceOnNodes(fd, request.numa, PagesOf(request, store)));
-  // Allocating ahead would take base pages where huge ones are wanted.
+  // Allocating ahead would take base pages where huge ones are wanted, and huge
+  // ones from any node.
   const bool touch_allocates =
-      request.populate && request.old_size_bytes == 0 &&
-      request.huge_page_advice == HugePageAdvice::kWanted &&
-      store.kind != PageStore::Kind::kFileSystem;
+      MustPlace(request, store) ||
+      (request.populate && request.old_size_bytes == 0 &&
+       request.huge_page_advice == HugePageAdvice::kWanted &&
+       store.kind != PageStore::Kind::kFileSystem);
   bool write_zeroes = false;
   if (request.allocation == Allocation::kReserved && !touch_allocates) {
     const absl::Status reserved = ReservePages(fd, request, store);
@@ -126,8 +140,8 @@ absl::Status Grow(int fd, const GrowRequest& request, const PageStore& store) {
   return TouchPages(fd, request, store);
 }
 
-// Growth of an existing object, whose new pages go to the same memory nodes as
-// its first.
+// Growth of an existing object; of one that others made, the new pages go to
+// the same memory nodes as its first.
 absl::StatusOr<GrowRequest> GrowthLike(int fd, uint64_t old_size_bytes,
                                        const ResizeRequest& resize,
                                        bool populate) {
@@ -136,7 +150,10 @@ absl::StatusOr<GrowRequest> GrowthLike(int fd, uint64_t old_size_bytes,
   request.new_size_bytes = resize.size_bytes;
   request.allocation = resize.allocation;
   request.populate = populate;
-  if (old_size_bytes == 0) return request;
+  request.numa = resize.numa;
+  if (old_size_bytes == 0 || request.numa.mode != NumaMode::kNone) {
+    return request;
+  }
   ASSIGN_OR_RETURN(const sys::ScopedMmap mapped,
                    MapPages(fd, {0, old_size_bytes}, false, true));
   ASSIGN_OR_RETURN(request.numa, sys::GetPolicy(mapped.data()));

@@ -41,6 +41,7 @@ absl::Status GrowDescriptor(int fd, const GrowRequest& request,
 struct ResizeRequest {
   uint64_t size_bytes = 0;
   Allocation allocation = Allocation::kLazy;
+  NumaPolicy numa;  // none: that of the first page
   LockedPages* locked = nullptr;
 };
 absl::Status ResizeDescriptor(int fd, const ResizeRequest& request,

@@ -300,13 +300,13 @@ absl::Status FileBackend::Revoke(const KernelObject& object) const {
 }
 
 absl::Status FileBackend::Resize(const KernelObject& object,
-                                 uint64_t size_bytes,
-                                 Allocation allocation) const {
+                                 const SegmentOptions& options) const {
   ASSIGN_OR_RETURN(const Folder folder, OpenFolderOf(LocationOf(object.name)));
   ASSIGN_OR_RETURN(const UniqueFd fd, OpenSameFile(object.name, O_RDWR));
   ResizeRequest request;
-  request.size_bytes = size_bytes;
-  request.allocation = allocation;
+  request.size_bytes = options.size_bytes;
+  request.allocation = options.allocation;
+  request.numa = options.numa;
   request.locked = object.locked.get();
   RETURN_IF_ERROR(ResizeDescriptor(fd.get(), request,
                                    FileStore(folder, memory_reserve_bytes_)));

@@ -188,8 +188,7 @@ absl::Status MemfdBackend::Revoke(const KernelObject& object) const {
 }
 
 absl::Status MemfdBackend::Resize(const KernelObject& object,
-                                  uint64_t size_bytes,
-                                  Allocation allocation) const {
+                                  const SegmentOptions& options) const {
   ASSIGN_OR_RETURN(const int fd, Descriptor(object));
   ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd));
   ASSIGN_OR_RETURN(const int seals, sys::GetSeals(fd));
@@ -198,15 +197,16 @@ absl::Status MemfdBackend::Resize(const KernelObject& object,
     return Error(absl::StatusCode::kFailedPrecondition, reason::kSegmentSealed,
                  "a sealed segment keeps its size");
   }
-  if (size_bytes == old_size_bytes) return absl::OkStatus();
-  if (size_bytes < old_size_bytes || (seals & F_SEAL_GROW) != 0) {
+  if (options.size_bytes == old_size_bytes) return absl::OkStatus();
+  if (options.size_bytes < old_size_bytes || (seals & F_SEAL_GROW) != 0) {
     return Error(absl::StatusCode::kFailedPrecondition, reason::kNotResizable,
                  "the segment cannot get this size")
         .With("size_bytes", old_size_bytes);
   }
   ResizeRequest request;
-  request.size_bytes = size_bytes;
-  request.allocation = allocation;
+  request.size_bytes = options.size_bytes;
+  request.allocation = options.allocation;
+  request.numa = options.numa;
   request.locked = object.locked.get();
   return ResizeDescriptor(
       fd, request, MemoryStore(object.page_size_bytes, memory_reserve_bytes_));

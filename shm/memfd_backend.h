@@ -35,8 +35,8 @@ class MemfdBackend : public Backend {
                                  Access access) const override;
   absl::Status Remove(const KernelObject& object) const override;
   absl::Status Revoke(const KernelObject& object) const override;
-  absl::Status Resize(const KernelObject& object, uint64_t size_bytes,
-                      Allocation allocation) const override;
+  absl::Status Resize(const KernelObject& object,
+                      const SegmentOptions& options) const override;
   absl::Status Seal(const KernelObject& object,
                     SealExtent extent) const override;
   // The registry's word: the inode stays the daemon's.

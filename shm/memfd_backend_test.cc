@@ -290,8 +290,8 @@ TEST_F(MemfdBackendTest, GrowthKeepsPagesLocked) {
   options.populate = true;
   options.lock_in_memory = true;
   const KernelObject object = Create(options);
-  ASSERT_TRUE(
-      backend_.Resize(object, 2 * kSizeBytes, Allocation::kReserved).ok());
+  options.size_bytes = 2 * kSizeBytes;
+  ASSERT_TRUE(backend_.Resize(object, options).ok());
   const auto status = backend_.Status(object, false);
   ASSERT_TRUE(status.ok());
   EXPECT_EQ(status->locked_bytes, 2 * kSizeBytes);
@@ -300,15 +300,15 @@ TEST_F(MemfdBackendTest, GrowthKeepsPagesLocked) {
 
 TEST_F(MemfdBackendTest, SealedAndFixedSizesStay) {
   const KernelObject fixed = Create(Options());
-  EXPECT_EQ(
-      GetErrorReason(backend_.Resize(fixed, 2 * kSizeBytes, Allocation::kLazy)),
-      reason::kNotResizable);
+  SegmentOptions larger = Options();
+  larger.size_bytes = 2 * kSizeBytes;
+  EXPECT_EQ(GetErrorReason(backend_.Resize(fixed, larger)),
+            reason::kNotResizable);
   SegmentOptions options = Options();
   options.resizable = true;
   const KernelObject sealed = Create(options);
   ASSERT_TRUE(backend_.Seal(sealed, SealExtent::kAllWrites).ok());
-  EXPECT_EQ(GetErrorReason(
-                backend_.Resize(sealed, 2 * kSizeBytes, Allocation::kLazy)),
+  EXPECT_EQ(GetErrorReason(backend_.Resize(sealed, larger)),
             reason::kSegmentSealed);
 }
 

@@ -162,12 +162,12 @@ absl::Status PosixBackend::Revoke(const KernelObject& object) const {
 }
 
 absl::Status PosixBackend::Resize(const KernelObject& object,
-                                  uint64_t size_bytes,
-                                  Allocation allocation) const {
+                                  const SegmentOptions& options) const {
   ASSIGN_OR_RETURN(const UniqueFd fd, OpenSamePosix(object.name, O_RDWR));
   ResizeRequest request;
-  request.size_bytes = size_bytes;
-  request.allocation = allocation;
+  request.size_bytes = options.size_bytes;
+  request.allocation = options.allocation;
+  request.numa = options.numa;
   request.locked = object.locked.get();
   return ResizeDescriptor(fd.get(), request, PosixStore(memory_reserve_bytes_));
 }

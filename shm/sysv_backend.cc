@@ -80,10 +80,10 @@ absl::StatusOr<sys::SysvStat> StatSame(const ObjectName& name) {
 absl::Status PlacePages(int id, const SegmentOptions& options,
                         const PageStore& store) {
   const bool huge = store.kind == PageStore::Kind::kHugePages;
-  // As of descriptors: the pool's promise is not for one node.
+  // As of descriptors: who touches a huge page places it.
   const bool touch = options.allocation == Allocation::kReserved ||
                      options.populate ||
-                     (huge && options.numa.mode == NumaMode::kBind);
+                     (huge && options.numa.mode != NumaMode::kNone);
   if (!touch && options.numa.mode == NumaMode::kNone) return absl::OkStatus();
   ASSIGN_OR_RETURN(const sys::ScopedShmat attached,
                    sys::ScopedShmat::Attach(id, true));
@@ -236,8 +236,8 @@ absl::Status SysvBackend::Revoke(const KernelObject&) const {
       "a System V segment cannot be taken from its users");
 }
 
-absl::Status SysvBackend::Resize(const KernelObject&, uint64_t,
-                                 Allocation) const {
+absl::Status SysvBackend::Resize(const KernelObject&,
+                                 const SegmentOptions&) const {
   return BackendUnsupported("a System V segment cannot change its size");
 }
 

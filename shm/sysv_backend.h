@@ -27,8 +27,8 @@ class SysvBackend : public Backend {
   absl::Status Remove(const KernelObject& object) const override;
   // The kernel has no such thing: BACKEND_UNSUPPORTED.
   absl::Status Revoke(const KernelObject& object) const override;
-  absl::Status Resize(const KernelObject& object, uint64_t size_bytes,
-                      Allocation allocation) const override;
+  absl::Status Resize(const KernelObject& object,
+                      const SegmentOptions& options) const override;
   absl::Status Seal(const KernelObject& object,
                     SealExtent extent) const override;
   absl::Status SetOwnership(const KernelObject& object, mode_t mode,

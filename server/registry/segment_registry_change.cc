@@ -228,10 +228,10 @@ absl::StatusOr<SegmentView> SegmentRegistry::Resize(const Caller& caller,
 absl::StatusOr<SegmentView> SegmentRegistry::Grow(
     const SegmentView& view, std::shared_ptr<Segment> changed) {
   const SegmentOptions& before = view.segment->options;
-  const uint64_t size_bytes = changed->options.size_bytes;
+  const SegmentOptions after = changed->options;
   // Only the difference is asked for, so that a segment can grow into the last
   // of the budget.
-  const Budget::Use more = Difference(changed->options, before);
+  const Budget::Use more = Difference(after, before);
   const std::string& name_space = view.segment->name.name_space;
   RETURN_IF_ERROR(TakeUse(name_space, before.owner, more));
   SHMD_FAILPOINT("grow.taken");
@@ -239,7 +239,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Grow(
   absl::Status status;
   {
     absl::MutexLock lock(&reservation_);
-    status = backend.Resize(view.entry->object, size_bytes, before.allocation);
+    status = backend.Resize(view.entry->object, after);
   }
   SHMD_FAILPOINT("grow.resized");
   if (status.ok()) {
@@ -251,8 +251,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Grow(
   // Nobody has been told of the new size, which a file may have although it
   // could not be synced. A memfd keeps it: that ends here only because the
   // segment is being removed.
-  backend.Resize(view.entry->object, before.size_bytes, before.allocation)
-      .IgnoreError();
+  backend.Resize(view.entry->object, before).IgnoreError();
   GiveBackUse(name_space, before.owner, more);
   return status;
 }
@@ -268,8 +267,7 @@ absl::StatusOr<SegmentView> SegmentRegistry::Shrink(
       Republish(view.entry, std::move(changed), /*unless_attached=*/true));
   SHMD_FAILPOINT("shrink.recorded");
   const absl::Status status =
-      BackendOf(*view.segment)
-          .Resize(view.entry->object, after.size_bytes, after.allocation);
+      BackendOf(*view.segment).Resize(view.entry->object, after);
   SHMD_FAILPOINT("shrink.resized");
   if (status.ok()) {
     GiveBackUse(view.segment->name.name_space, before.owner,

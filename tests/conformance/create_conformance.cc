@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/error_reason.h"
+#include "shm/sys/numa.h"
 #include "tests/conformance/backend_conformance.h"
 
 namespace shmd {
@@ -46,6 +47,26 @@ TEST_P(BackendConformance, StatusTellsWhatWasMade) {
   // A memfd's inode is the daemon's, whatever the segment's mode is.
   EXPECT_EQ(status->mode, HasName() ? 0640u : 0600u);
   EXPECT_EQ(status->owner, options.owner);
+}
+
+TEST_P(BackendConformance, TheKernelsAttachCountFollowsTheMappings) {
+  if (IsDescriptor()) return;
+  const SegmentOptions options = Options();
+  if (RefusedForLackOfPages(options)) return;
+  const ScopedObject object(backend(), backend().Create(options));
+  SHMD_ASSERT_OK(object);
+  const auto count = [&] {
+    return backend().Status(*object, false)->kernel_attach_count;
+  };
+  EXPECT_EQ(count(), 0u);
+  const auto first = MapReadOnly(*object, Whole(options));
+  SHMD_ASSERT_OK(first);
+  {
+    const auto second = MapWritable(*object, Whole(options));
+    SHMD_ASSERT_OK(second);
+    EXPECT_EQ(count(), 2u);
+  }
+  EXPECT_EQ(count(), 1u);
 }
 
 TEST_P(BackendConformance, PopulatedPagesAreOnTheNodes) {
@@ -206,7 +227,34 @@ TEST_P(BackendConformance, NumaPoliciesOfNodeZeroAreTaken) {
     SHMD_ASSERT_OK(status);
     ASSERT_EQ(status->node_pages.size(), 1u);
     EXPECT_EQ(status->node_pages[0].node, 0u);
+    // Where there is one node, its pages say nothing. The kernel keeps no
+    // policy of huge pages.
+    if (IsHuge()) continue;
+    const auto mapped = MapWritable(*object, Whole(options));
+    SHMD_ASSERT_OK(mapped);
+    const auto policy = sys::GetPolicy(mapped->data());
+    SHMD_ASSERT_OK(policy);
+    EXPECT_EQ(policy->mode, mode);
+    EXPECT_EQ(policy->nodes, options.numa.nodes);
   }
+}
+
+TEST_P(BackendConformance, HugePagesOfAPolicyAreThereAtOnce) {
+  if (!IsHuge()) return;
+  SegmentOptions options = Options();
+  options.numa = {NumaMode::kInterleave, {0}};
+  options.allocation = Allocation::kLazy;
+  options.resizable = kind() != BackendKind::kSysv;
+  SegmentOptions grown = options;
+  if (options.resizable) options.size_bytes /= 2;
+  if (RefusedForLackOfPages(grown)) return;
+  const ScopedObject object(backend(), backend().Create(options));
+  SHMD_ASSERT_OK(object);
+  EXPECT_EQ(backend().Status(*object, false)->resident_bytes,
+            options.size_bytes);
+  if (!options.resizable) return;
+  SHMD_ASSERT_OK(backend().Resize(*object, grown));
+  EXPECT_EQ(backend().Status(*object, false)->resident_bytes, grown.size_bytes);
 }
 
 TEST_P(BackendConformance, AMappingOutlivesItsRemovedObject) {
@@ -322,14 +370,13 @@ TEST_P(BackendConformance, ResizableGrowsAndKeepsItsContent) {
   const auto before = MapWritable(*object, Whole(options));
   SHMD_ASSERT_OK(before);
   before->bytes()[0] = 'a';
-  SHMD_ASSERT_OK(
-      backend().Resize(*object, grown.size_bytes, Allocation::kReserved));
+  grown.allocation = Allocation::kReserved;
+  SHMD_ASSERT_OK(backend().Resize(*object, grown));
   const auto after = MapWritable(*object, Whole(grown));
   SHMD_ASSERT_OK(after);
   EXPECT_EQ(after->bytes()[0], 'a');
   EXPECT_EQ(after->bytes().back(), 0);
-  const absl::Status shrunk =
-      backend().Resize(*object, options.size_bytes, Allocation::kLazy);
+  const absl::Status shrunk = backend().Resize(*object, options);
   if (kind() == BackendKind::kMemfd) {
     SHMD_EXPECT_REASON(shrunk, reason::kNotResizable);
   } else {
@@ -343,8 +390,10 @@ TEST_P(BackendConformance, AGrowthThatFailsChangesNothing) {
   if (RefusedForLackOfPages(options)) return;
   const ScopedObject object(backend(), backend().Create(options));
   SHMD_ASSERT_OK(object);
-  EXPECT_FALSE(
-      backend().Resize(*object, uint64_t{1} << 45, Allocation::kReserved).ok());
+  SegmentOptions grown = options;
+  grown.size_bytes = uint64_t{1} << 45;
+  grown.allocation = Allocation::kReserved;
+  EXPECT_FALSE(backend().Resize(*object, grown).ok());
   const auto status = backend().Status(*object, false);
   SHMD_ASSERT_OK(status);
   EXPECT_EQ(status->size_bytes, options.size_bytes);

@@ -3,7 +3,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cinttypes>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -14,6 +18,37 @@
 
 namespace shmd {
 namespace {
+
+// VmLck of /proc/self/status.
+uint64_t LockedBytes() {
+  std::ifstream status("/proc/self/status");
+  std::string line;
+  while (std::getline(status, line)) {
+    if (line.rfind("VmLck:", 0) == 0) return std::stoull(line.substr(6)) * 1024;
+  }
+  ADD_FAILURE() << "no VmLck";
+  return 0;
+}
+
+// Whether the mapping that begins at `address` has a flag of VmFlags
+// (/proc/self/smaps).
+bool HasFlag(const void* address, const std::string& flag) {
+  std::ifstream maps("/proc/self/smaps");
+  std::string line;
+  bool found = false;
+  while (std::getline(maps, line)) {
+    uintptr_t begin = 0;
+    if (sscanf(line.c_str(), "%" SCNxPTR "-", &begin) == 1 &&
+        line.find(':') > line.find('-')) {
+      found = begin == reinterpret_cast<uintptr_t>(address);
+    }
+    if (found && line.rfind("VmFlags:", 0) == 0) {
+      return line.find(" " + flag + " ") != std::string::npos;
+    }
+  }
+  ADD_FAILURE() << "no such mapping";
+  return false;
+}
 
 TEST_P(BackendConformance, AReaderCannotMakeItsMappingWritable) {
   const SegmentOptions options = Options();
@@ -109,21 +144,39 @@ TEST_P(BackendConformance, APrivateCopyStaysPrivate) {
 }
 
 TEST_P(BackendConformance, PopulateAndLockReachTheWholeRange) {
-  const SegmentOptions options = Options();
+  SegmentOptions options = Options();
+  options.allocation = Allocation::kLazy;
   if (RefusedForLackOfPages(options)) return;
   const ScopedObject object(backend(), backend().Create(options));
   SHMD_ASSERT_OK(object);
   MapOptions wish = Whole(options);
   wish.populate = true;
-  wish.lock_in_memory = true;
-  wish.advise_huge_pages = true;
   const auto writer = MapWritable(*object, wish);
   SHMD_ASSERT_OK(writer);
-  const auto reader = MapReadOnly(*object, wish);
-  SHMD_ASSERT_OK(reader);
   const auto status = backend().Status(*object, false);
   SHMD_ASSERT_OK(status);
   EXPECT_GE(status->resident_bytes, options.size_bytes);
+
+  const uint64_t before = LockedBytes();
+  wish.lock_in_memory = true;
+  const auto reader = MapReadOnly(*object, wish);
+  SHMD_ASSERT_OK(reader);
+  // Huge pages are never swapped, and not counted as locked.
+  EXPECT_EQ(LockedBytes() - before, IsHuge() ? 0 : options.size_bytes);
+}
+
+TEST_P(BackendConformance, AMappingHasTheAdviceThatItWasMadeWith) {
+  if (IsHuge()) return;
+  const SegmentOptions options = Options();
+  const ScopedObject object(backend(), backend().Create(options));
+  SHMD_ASSERT_OK(object);
+  for (const bool wanted : {false, true}) {
+    MapOptions wish = Whole(options);
+    wish.advise_huge_pages = wanted;
+    const auto mapped = MapWritable(*object, wish);
+    SHMD_ASSERT_OK(mapped);
+    EXPECT_EQ(HasFlag(mapped->data(), "hg"), wanted);
+  }
 }
 
 TEST_P(BackendConformance, ASmallerObjectIsNotMapped) {

@@ -75,7 +75,7 @@ TEST_F(SmallFileSystemTest, ReservedPagesAreTakenAndGivenBack) {
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_EQ(AvailableBytes(), 0u);
   const absl::Status grown =
-      files.Resize(*made, before + 4096, Allocation::kReserved);
+      files.Resize(*made, Options(before + 4096, Allocation::kReserved));
   EXPECT_EQ(GetErrorReason(grown), reason::kFileSpaceExhausted);
   EXPECT_EQ(files.Status(*made, false)->size_bytes, before);
   EXPECT_TRUE(files.Remove(*made).ok());
