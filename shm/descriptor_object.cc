@@ -277,11 +277,14 @@ bool IsSameObject(const ObjectName& name, const sys::FileStat& found) {
   return name.device == other.device && name.inode == other.inode;
 }
 
-bool IsSameRecordedFile(const ObjectName& name, const sys::FileStat& found) {
+bool IsSameRecordedFile(const ObjectName& name, const sys::FileStat& found,
+                        uint64_t file_system) {
   ObjectName other;
   SetIdentity(found, other);
+  const bool has_own_identity = file_system != 0 && found.birth_ns != 0;
   return name.inode == other.inode &&
-         (name.device == other.device || found.birth_ns != 0);
+         (name.device == other.device ||
+          (has_own_identity && name.file_system == file_system));
 }
 
 absl::Status ObjectReplaced() {

@@ -65,10 +65,11 @@ bool IsUnfinished(const struct stat& found);
 // Whether `found` is the object that `name` was recorded for.
 bool IsSameObject(const ObjectName& name, const sys::FileStat& found);
 
-// The same of a file that an earlier run has recorded. A file system may have
-// another device number after each mount (the order of disks, device mapper,
-// Btrfs), so inode and birth alone tell where there is a birth.
-bool IsSameRecordedFile(const ObjectName& name, const sys::FileStat& found);
+// The same of a file that an earlier run has recorded, on a file system of this
+// id (sys::FileSystem). Its device may have another number after each start of
+// the host (the order of disks, device mapper, Btrfs).
+bool IsSameRecordedFile(const ObjectName& name, const sys::FileStat& found,
+                        uint64_t file_system);
 
 // Fills the part of `name` that tells the object from later ones.
 void SetIdentity(const sys::FileStat& found, ObjectName& name);

@@ -80,13 +80,14 @@ PageStore FileStore(const Folder& folder, uint64_t memory_reserve_bytes) {
 }
 
 KernelObject FileObject(const FileLocation& location,
-                        const sys::FileStat& found, uint64_t page_size_bytes) {
+                        const sys::FileStat& found, const Folder& folder) {
   KernelObject object;
   object.name.backend = BackendKind::kMappedFile;
   object.name.file_root = location.root;
   object.name.file_path = location.path();
   SetIdentity(found, object.name);
-  object.page_size_bytes = page_size_bytes;
+  object.name.file_system = folder.file_system.id;
+  object.page_size_bytes = folder.page_size_bytes();
   return object;
 }
 
@@ -128,10 +129,13 @@ absl::Status CheckOptions(const SegmentOptions& options, const Folder& folder,
 // Makes the open file what `options` ask for, but for its ownership.
 absl::StatusOr<KernelObject> FurnishFile(int fd, const SegmentOptions& options,
                                          const PageStore& store,
-                                         const FileLocation& location) {
+                                         const FileLocation& location,
+                                         const Folder& folder) {
   RETURN_IF_ERROR(GrowDescriptor(fd, GrowthOf(options), store));
   ASSIGN_OR_RETURN(const sys::FileStat made, sys::Fstat(fd));
-  KernelObject object = FileObject(location, made, options.page_size_bytes);
+  KernelObject object = FileObject(location, made, folder);
+  object.needs_name_flush =
+      !folder.file_system.syncs_names_with_files || made.birth_ns == 0;
   object.first_resident_bytes = static_cast<uint64_t>(made.st_blocks) * 512;
   if (options.lock_in_memory) {
     object.locked = std::make_shared<LockedPages>();
@@ -189,9 +193,8 @@ absl::StatusOr<KernelObject> FileBackend::Make(
     sys::UnlinkIn(folder_fd, location.name).IgnoreError();
   });
   ASSIGN_OR_RETURN(KernelObject object,
-                   FurnishFile(fd->get(), options, store, location));
+                   FurnishFile(fd->get(), options, store, location, *folder));
   std::move(undo).Cancel();
-  object.needs_name_flush = !folder->file_system.syncs_names_with_files;
   object.unfinished = *std::move(fd);
   return object;
 }
@@ -245,7 +248,7 @@ absl::StatusOr<KernelObject> FileBackend::Adopt(
                         "it is a symbolic link");
   }
   RETURN_IF_ERROR(CheckAdoptable(found));
-  return FileObject(location, found, folder->page_size_bytes());
+  return FileObject(location, found, *folder);
 }
 
 absl::StatusOr<KernelObject> FileBackend::Reopen(const ObjectName& name,
@@ -260,8 +263,9 @@ absl::StatusOr<KernelObject> FileBackend::Reopen(const ObjectName& name,
   ASSIGN_OR_RETURN(const UniqueFd fd,
                    sys::OpenBeneath(folder.fd.get(), location.name, O_PATH, 0));
   ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
-  if (!IsSameRecordedFile(name, found)) return ObjectReplaced();
-  return FileObject(location, found, folder.page_size_bytes());
+  if (!IsSameRecordedFile(name, found, folder.file_system.id))
+    return ObjectReplaced();
+  return FileObject(location, found, folder);
 }
 
 absl::StatusOr<ObjectRef> FileBackend::Open(const KernelObject& object,

@@ -33,6 +33,7 @@ struct ObjectName {
   // bits of the boot's id.
   uint64_t device = 0;
   uint64_t inode = 0;
+  uint64_t file_system = 0;  // MAPPED_FILE only: sys::FileSystem.id
 };
 
 // The size of a memfd that is yet to be made; 0 once it is. May be moved while

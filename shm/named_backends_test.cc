@@ -12,6 +12,7 @@
 #include "base/error_reason.h"
 #include "gtest/gtest.h"
 #include "shm/backend.h"
+#include "shm/descriptor_object.h"
 #include "shm/object_names.h"
 
 namespace shmd {
@@ -219,6 +220,52 @@ TEST_F(OddFilesTest, ARootThatWasTakenAwayIsNotReopened) {
                                .Reopen(made->name, 4096)
                                .status()),
             reason::kFileRootMissing);
+}
+
+TEST(FileBackendTest, NamesAreFlushedWhereTheFileSystemDoesNotDoIt) {
+  // A tmpfs promises nothing.
+  std::string root = "/dev/shm/shmdtest-XXXXXX";
+  ASSERT_NE(mkdtemp(root.data()), nullptr);
+  BackendSettings settings;
+  settings.file_roots = {root};
+  const BackendSet backends(settings);
+  SegmentOptions options = OptionsOf(BackendKind::kMappedFile);
+  options.file_path = "file";
+  const Backend& files = backends.Get(BackendKind::kMappedFile);
+  const auto made = files.Create(options);
+  EXPECT_TRUE(made.ok()) << made.status();
+  if (made.ok()) {
+    EXPECT_TRUE(made->needs_name_flush);
+    EXPECT_EQ(made->name.file_system, 0u);
+    EXPECT_TRUE(files.FlushName(*made).ok());
+    EXPECT_TRUE(files.Remove(*made).ok());
+  }
+  EXPECT_EQ(rmdir(root.c_str()), 0);
+}
+
+TEST(FileBackendTest, ARecordedFileIsToldByItsFileSystemAndBirth) {
+  sys::FileStat found = {};
+  found.st_dev = 1;
+  found.st_ino = 5;
+  found.birth_ns = 1000;
+  ObjectName name;
+  SetIdentity(found, name);
+  name.file_system = 9;
+  EXPECT_TRUE(IsSameRecordedFile(name, found, 0));
+  found.st_dev = 2;
+  EXPECT_TRUE(IsSameRecordedFile(name, found, 9));
+  EXPECT_FALSE(IsSameRecordedFile(name, found, 8)) << "a snapshot of it";
+  EXPECT_FALSE(IsSameRecordedFile(name, found, 0)) << "it may say anything";
+  name.file_system = 0;
+  EXPECT_FALSE(IsSameRecordedFile(name, found, 9)) << "an older record";
+  found.birth_ns = 0;
+  SetIdentity(found, name);
+  name.device = 1;
+  name.file_system = 9;
+  EXPECT_FALSE(IsSameRecordedFile(name, found, 9)) << "inodes are used anew";
+  found.st_ino = 6;
+  found.st_dev = 1;
+  EXPECT_FALSE(IsSameRecordedFile(name, found, 9));
 }
 
 TEST(SysvBackendTest, ARemovedKeyThatIsUsedAgainIsAnotherSegment) {

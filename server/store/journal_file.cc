@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <sodium.h>
+#include <sys/statvfs.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
@@ -30,20 +32,43 @@ void RemoveJournal(const std::string& folder, uint64_t number) {
   unlink(absl::StrCat(folder, "/", JournalName(number)).c_str());
 }
 
+namespace {
+
+absl::Status SyncFolder(const std::string& folder) {
+  const UniqueFd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fsync(fd.get()) != 0) return StoreFailed("sync its folder", errno);
+  return absl::OkStatus();
+}
+
+// What is free of the file system; none where it cannot be told.
+uint64_t FreeBytes(int fd) {
+  struct statvfs found = {};
+  if (fstatvfs(fd, &found) != 0) return 0;
+  return uint64_t{found.f_bavail} * found.f_frsize;
+}
+
+}  // namespace
+
 absl::StatusOr<std::shared_ptr<JournalFile>> JournalFile::Create(
     const std::string& folder, uint64_t number, uint64_t prepared_bytes,
     const JournalCalls& calls) {
   std::shared_ptr<JournalFile> file(new JournalFile(calls, number));
   const std::string path = absl::StrCat(folder, "/", JournalName(number));
+  const std::string unfinished = path + ".new";
   file->fd_.Reset(
-      open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+      open(unfinished.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!file->fd_.valid()) return StoreFailed("make a journal", errno);
   SHMD_FAILPOINT("journal.made");
   file->Prepare(prepared_bytes);
   SHMD_FAILPOINT("journal.prepared");
-  const absl::Status status = file->WriteHeader(folder);
+  absl::Status status = file->WriteHeader();
+  if (status.ok() && rename(unfinished.c_str(), path.c_str()) != 0) {
+    status = StoreFailed("name a journal", errno);
+  }
   SHMD_FAILPOINT("journal.begun");
+  if (status.ok()) status = SyncFolder(folder);
   if (!status.ok()) {
+    unlink(unfinished.c_str());
     RemoveJournal(folder, number);
     return status;
   }
@@ -54,26 +79,23 @@ void JournalFile::Prepare(uint64_t bytes) {
   // By the page: what is written at once becomes large folios, and ext4 goes
   // through all blocks of one for each group that is written into it.
   constexpr uint64_t kPageBytes = 4096;
+  // It is for speed alone: whoever writes now needs the last room more.
+  if (FreeBytes(fd_.get()) / 8 < bytes) return;
   const std::string zeroes(kPageBytes, '\0');
   for (uint64_t at = 0; at + kPageBytes <= bytes; at += kPageBytes) {
     const ssize_t written = calls_.write(fd_.get(), zeroes.data(), kPageBytes,
                                          static_cast<off_t>(at));
     if (written == static_cast<ssize_t>(kPageBytes)) continue;
-    // It is for speed alone, and groups need the room.
     static_cast<void>(calls_.truncate(fd_.get(), 0));
     return;
   }
 }
 
-absl::Status JournalFile::WriteHeader(const std::string& folder) {
+absl::Status JournalFile::WriteHeader() {
   header_.boot_id = ReadBootId();
   randombytes_buf(&header_.salt, sizeof(header_.salt));
   RETURN_IF_ERROR(Append(EncodeJournalHeader(header_)));
-  RETURN_IF_ERROR(Sync());
-  const UniqueFd folder_fd(
-      open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fsync(folder_fd.get()) != 0) return StoreFailed("sync its folder", errno);
-  return absl::OkStatus();
+  return Sync();
 }
 
 absl::Status JournalFile::Append(absl::string_view bytes) {

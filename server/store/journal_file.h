@@ -41,9 +41,10 @@ void RemoveJournal(const std::string& folder, uint64_t number);
 class JournalFile {
  public:
   // Makes the file, with its header, so that it and its name survive a power
-  // loss. Nothing is left when that fails. Its first `prepared_bytes` are
-  // written with zeroes, if they fit: what is written there later needs no new
-  // block and no new size, so that Sync writes that alone.
+  // loss; until then it has another name, which no start looks at. Nothing is
+  // left when that fails. Its first `prepared_bytes` are written with zeroes
+  // where there is plenty of room: on file systems that overwrite in place,
+  // what is written there later needs no new block and no new size.
   static absl::StatusOr<std::shared_ptr<JournalFile>> Create(
       const std::string& folder, uint64_t number, uint64_t prepared_bytes,
       const JournalCalls& calls);
@@ -67,7 +68,7 @@ class JournalFile {
       : calls_(calls), number_(number) {}
 
   void Prepare(uint64_t bytes);
-  absl::Status WriteHeader(const std::string& folder);
+  absl::Status WriteHeader();
 
   const JournalCalls calls_;
   const uint64_t number_;

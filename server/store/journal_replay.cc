@@ -30,12 +30,8 @@ absl::Status FindGroups(absl::string_view bytes, const BootId& boot_id,
                         std::vector<FoundGroup>* found) {
   const auto header = ParseJournalHeader(bytes);
   if (!header.has_value()) {
-    // The header is on the disk before a group is written; zeroes may be
-    // there before the header.
-    if (bytes.size() <= kJournalHeaderBytes ||
-        bytes.find_first_not_of('\0') == absl::string_view::npos) {
-      return absl::OkStatus();
-    }
+    // The header is on the disk before a group is written.
+    if (bytes.size() <= kJournalHeaderBytes) return absl::OkStatus();
     return StoreFailed("read its journal", "the header is damaged");
   }
   const bool is_of_this_boot = header->boot_id == boot_id;

@@ -31,6 +31,7 @@ void FillObject(const ObjectName& object, store::ObjectRecord* record) {
   record->set_file_path(object.file_path);
   record->set_device(object.device);
   record->set_inode(object.inode);
+  record->set_file_system(object.file_system);
 }
 
 void FillOptions(const SegmentOptions& options, store::OptionsRecord* record) {
@@ -69,6 +70,7 @@ absl::Status ReadObject(const store::ObjectRecord& record, ObjectName* object) {
   object->file_path = record.file_path();
   object->device = record.device();
   object->inode = record.inode();
+  object->file_system = record.file_system();
   return absl::OkStatus();
 }
 

@@ -42,6 +42,7 @@ StoredSegment Sample(const std::string& id) {
   stored.object.sysv_id = -1;
   stored.object.device = UINT64_MAX;
   stored.object.inode = 99;
+  stored.object.file_system = 77;
   return stored;
 }
 
@@ -80,6 +81,7 @@ void ExpectSame(const StoredSegment& found, const StoredSegment& expected) {
   EXPECT_EQ(found.object.file_path, expected.object.file_path);
   EXPECT_EQ(found.object.device, expected.object.device);
   EXPECT_EQ(found.object.inode, expected.object.inode);
+  EXPECT_EQ(found.object.file_system, expected.object.file_system);
 }
 
 TEST_F(SegmentRecordTest, KeepsEveryField) {

@@ -19,10 +19,15 @@ StoreFixture::StoreFixture() {
 
 StoreFixture::~StoreFixture() { std::filesystem::remove_all(root_); }
 
-Store::Options StoreFixture::JournalOnly() {
+Store::Options StoreFixture::Unprepared() {
   Store::Options options;
-  options.write_behind = absl::InfiniteDuration();
   options.prepared_bytes = 0;
+  return options;
+}
+
+Store::Options StoreFixture::JournalOnly() {
+  Store::Options options = Unprepared();
+  options.write_behind = absl::InfiniteDuration();
   return options;
 }
 

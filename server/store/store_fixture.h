@@ -25,10 +25,13 @@ class StoreFixture : public ::testing::Test {
   // everything stays in the journal; which ends with its last group.
   static Store::Options JournalOnly();
 
+  // As a daemon has them, but that journals are not written ahead.
+  static Store::Options Unprepared();
+
   absl::StatusOr<std::unique_ptr<Store>> TryOpen(
-      const std::string& folder, const Store::Options& options = {});
+      const std::string& folder, const Store::Options& options = Unprepared());
   // The same, which succeeds or fails the test.
-  std::unique_ptr<Store> Open(const Store::Options& options = {});
+  std::unique_ptr<Store> Open(const Store::Options& options = Unprepared());
 
   // A copy of the folder as kill -9 would leave it now; while nobody commits.
   std::string Crash();

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -303,9 +304,12 @@ absl::StatusOr<FileSystem> FileSystemOf(int fd) {
   } else if (found.f_type == TMPFS_MAGIC) {
     file_system.kind = FileSystemKind::kTmpfs;
   }
-  file_system.syncs_names_with_files = found.f_type == EXT4_SUPER_MAGIC ||
-                                       found.f_type == XFS_SUPER_MAGIC ||
-                                       found.f_type == BTRFS_SUPER_MAGIC;
+  if (found.f_type == EXT4_SUPER_MAGIC || found.f_type == BTRFS_SUPER_MAGIC) {
+    std::memcpy(&file_system.id, &found.f_fsid, sizeof(file_system.id));
+  } else if (found.f_type == XFS_SUPER_MAGIC) {
+    file_system.id = 1;
+  }
+  file_system.syncs_names_with_files = file_system.id != 0;
   return file_system;
 }
 

@@ -90,12 +90,17 @@ enum class FileSystemKind { kStorage, kTmpfs, kHugetlbfs };
 struct FileSystem {
   FileSystemKind kind = FileSystemKind::kStorage;
   uint64_t block_size_bytes = 0;  // hugetlbfs: the page size
-  // Whether the fsync of a new file makes its name durable too. fsync(2) does
-  // not promise that, but these do: ext4 writes both in one transaction, and
-  // without a journal writes the folders of a new file as well
+  // Whether the fsync of a new file makes its name durable too, if it has a
+  // time of birth: ext2 has the magic number of ext4, and neither. fsync(2)
+  // does not promise that, but these do: ext4 writes both in one transaction,
+  // and without a journal writes the folders of a new file as well
   // (fs/ext4/fsync.c, ext4_sync_parent); XFS and Btrfs have the name in the
   // same log.
   bool syncs_names_with_files = false;
+  // Tells it from others after a start of the host, when st_dev may be another:
+  // f_fsid of ext4 (its UUID) and Btrfs (of the subvolume); 1 for XFS, whose
+  // f_fsid is the device. 0 for others: whoever serves a FUSE may say anything.
+  uint64_t id = 0;
 };
 
 absl::StatusOr<FileSystem> FileSystemOf(int fd);

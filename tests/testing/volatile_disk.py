@@ -13,6 +13,7 @@ import random
 import signal
 import struct
 import subprocess
+import traceback
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -24,6 +25,7 @@ _REQUEST_HEADER = struct.Struct("<IIQQIIII")
 _REPLY_HEADER = struct.Struct("<IiQ")
 _RECORD = struct.Struct("<QI")
 _MAX_WRITE_BYTES = 128 << 10
+_SECTOR_BYTES = 512
 
 
 class _Server:
@@ -35,7 +37,7 @@ class _Server:
         self._durable = durable
         self._cached = cached
         self._size = size
-        self._pages = {}  # what is not durable yet, by offset
+        self._sectors = {}  # what is not durable yet, by number
 
     def run(self):
         while True:
@@ -86,30 +88,45 @@ class _Server:
     def _read(self, offset, size):
         data = bytearray(os.pread(self._durable, size, offset))
         data.extend(bytes(size - len(data)))
-        for start, written in self._pages.items():
-            first = max(start, offset)
-            end = min(start + len(written), offset + size)
-            if first < end:
-                data[first - offset:end - offset] = (
-                    written[first - start:end - start])
+        for at in range(0, size, _SECTOR_BYTES):
+            sector = self._sectors.get((offset + at) // _SECTOR_BYTES)
+            if sector is not None:
+                data[at:at + _SECTOR_BYTES] = sector
         return bytes(data[:max(0, min(size, self._size - offset))])
 
     def _write(self, offset, data):
+        assert offset % _SECTOR_BYTES == 0 and len(data) % _SECTOR_BYTES == 0
         fcntl.flock(self._durable, fcntl.LOCK_EX)
         os.write(self._cached, _RECORD.pack(offset, len(data)) + data)
         fcntl.flock(self._durable, fcntl.LOCK_UN)
-        # A later write of the same bytes counts.
-        self._pages.pop(offset, None)
-        self._pages[offset] = data
+        for at in range(0, len(data), _SECTOR_BYTES):
+            self._sectors[(offset + at) // _SECTOR_BYTES] = (
+                data[at:at + _SECTOR_BYTES])
 
     def _make_durable(self):
         fcntl.flock(self._durable, fcntl.LOCK_EX)
-        for offset, data in self._pages.items():
-            os.pwrite(self._durable, data, offset)
-        self._pages.clear()
+        for number, data in self._sectors.items():
+            os.pwrite(self._durable, data, number * _SECTOR_BYTES)
+        self._sectors.clear()
         os.ftruncate(self._cached, 0)
         os.lseek(self._cached, 0, os.SEEK_SET)
         fcntl.flock(self._durable, fcntl.LOCK_UN)
+
+
+class LoopDevice:
+    """A loop device of a file, which ends with its last user: this object, a
+    mount, or this process if it is killed."""
+
+    def __init__(self, path):
+        self.path = subprocess.run(
+            ["losetup", "--find", "--show", path], check=True,
+            stdout=subprocess.PIPE, text=True).stdout.strip()
+        self._descriptor = os.open(self.path, os.O_RDONLY)
+        # While it is open this only says that the last user ends it.
+        subprocess.run(["losetup", "--detach", self.path], check=True)
+
+    def close(self):
+        os.close(self._descriptor)
 
 
 class VolatileDisk:
@@ -134,16 +151,17 @@ class VolatileDisk:
             try:
                 _Server(fuse, os.open(self._durable, os.O_RDWR),
                         os.open(self._cached, os.O_RDWR), size).run()
+            except BaseException:  # noqa: a child returns to nobody
+                traceback.print_exc()
             finally:
                 os._exit(0)
         os.close(fuse)
-        self.device = subprocess.run(
-            ["losetup", "--find", "--show", self._file], check=True,
-            stdout=subprocess.PIPE, text=True).stdout.strip()
-
-    def detach_when_unmounted(self):
-        """Has the loop device end with the last mount of it."""
-        subprocess.run(["losetup", "--detach", self.device], check=True)
+        try:
+            self._loop = LoopDevice(self._file)
+        except BaseException:
+            self._end_server()
+            raise
+        self.device = self._loop.path
 
     def fail_power(self, image, seed=None):
         """Makes a file `image` of what is left if the power fails now: nothing
@@ -168,8 +186,12 @@ class VolatileDisk:
 
     def close(self):
         """After the device was unmounted."""
+        self._loop.close()
+        self._end_server()
+        for path in (self._durable, self._cached, self._file):
+            os.remove(path)
+
+    def _end_server(self):
         subprocess.run(["umount", "--lazy", self._file], check=True)
         os.kill(self._server, signal.SIGKILL)
         os.waitpid(self._server, 0)
-        for path in (self._durable, self._cached, self._file):
-            os.remove(path)
