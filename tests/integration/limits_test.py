@@ -171,10 +171,10 @@ class LimitsTest(DaemonCase):
         before = ledger.take(self.shmd)
         outcome = self.try_to_make(self.shmd, backend="SYSV",
                                    size_bytes=8 * KIB)
-        self.assertEqual((outcome.code, outcome.reason),
-                         ("RESOURCE_EXHAUSTED", "SYSV_LIMIT_EXCEEDED"))
-        self.assertIn("SHMALL", outcome.metadata["limit"].upper())
-        ledger.expect_same(self.shmd, before)
+        told = self.check_exhausted(self.shmd, before, outcome,
+                                    "SYSV_LIMIT_EXCEEDED", "pages", 2)
+        self.assertEqual((told["requested"], told["available"]), ("2", "1"))
+        self.assertIn("SHMALL", told["limit"].upper())
         self.make(self.shmd, backend="SYSV", size_bytes=4 * KIB)
 
     def test_the_largest_file_of_the_daemon(self):
@@ -291,6 +291,7 @@ class LimitsTest(DaemonCase):
         own = self.start(wrapper=["prlimit", "--nofile=640:640"])
         made = []
         while len(made) < 640:
+            before = ledger.take(own)
             # Of several owners: one alone is stopped by its quota at half.
             outcome = own.call("BatchCreateSegments", {
                 "parent": PARENT,
@@ -299,10 +300,9 @@ class LimitsTest(DaemonCase):
             if outcome.code != "OK":
                 break
             made += [one["name"] for one in outcome.reply["segments"]]
-        self.assertEqual((outcome.code, outcome.reason),
-                         ("RESOURCE_EXHAUSTED", "DESCRIPTORS_EXHAUSTED"),
-                         outcome)
-        self.assertEqual(outcome.metadata["unit"], "descriptors")
+        told = self.check_exhausted(own, before, outcome,
+                                    "DESCRIPTORS_EXHAUSTED", "descriptors", 1)
+        self.assertIn("RLIMIT_NOFILE", told["limit"])
         self.assertGreater(len(made), 9)
         for method in ("GetSegment", "ReadSegment", "DeleteSegment"):
             outcome = own.call(method, {"name": made[-1]})
