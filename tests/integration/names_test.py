@@ -33,6 +33,10 @@ ID = "%s"
 BAD_IDS = ["", ".", "..", "a/b", "/", "a\0b", "a b", "x" * 129, "x" * 300,
            "\u00e4"]
 
+# Of these, what each field is tried with; those of the first of a form also
+# with all the others, as one function reads a form wherever it stands.
+FEW_BAD_IDS = ["", "..", "a/b", "a\0b", "x" * 300]
+
 # What is no name at all.
 BAD_NAMES = ["", "hello", "/", "..", "\0", "x" * 300, "/" + name_of("a"),
              PARENT + "/", PARENT + "/segments", PARENT + "/segments/",
@@ -45,13 +49,17 @@ class Row:
     """A field that takes a name, and a request with HERE in its place. `field`
     is as the refusal has it. What is `optional` may be empty."""
 
+    _forms = set()  # those that a row has
+
     def __init__(self, call, field, form, request, reason="NAME_INVALID",
                  optional=False):
         service, method = call.split("/")
         self.path = "shmd.v1.%sService/%s" % (service, method)
         self.field, self.request, self.reason = field, request, reason
-        bad = [form % bad for bad in BAD_IDS]
-        if form != ID:
+        is_first = form not in Row._forms
+        Row._forms.add(form)
+        bad = [form % bad for bad in (BAD_IDS if is_first else FEW_BAD_IDS)]
+        if is_first and form != ID:
             bad += BAD_NAMES
         self.names = [name for name in bad if name or not optional]
 
