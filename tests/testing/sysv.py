@@ -54,5 +54,5 @@ class Attached:
     def read(self, length):
         return ctypes.string_at(self.address, length)
 
-    def write(self, data):
-        ctypes.memmove(self.address, data, len(data))
+    def write(self, data, offset=0):
+        ctypes.memmove(self.address + offset, data, len(data))
