@@ -4,8 +4,8 @@
 //
 //   writer ID
 #include <cstdio>
-#include <cstring>
 
+#include "absl/types/span.h"
 #include "client/cpp/client.h"
 
 namespace {
@@ -17,7 +17,8 @@ absl::Status FillHalf(shmd::Client& client, const shmd::Segment& frame,
   absl::StatusOr<shmd::WritableAttached> memory =
       client.MapWritable(frame.handle);
   if (!memory.ok()) return memory.status();
-  strcpy(memory->bytes().data() + offset, text);
+  const absl::Span<char> half = memory->bytes().subspan(offset);
+  snprintf(half.data(), half.size(), "%s", text);
   return absl::OkStatus();
 }
 

@@ -1,7 +1,6 @@
 // Creates a segment that has no name outside the daemon, leaves a greeting in
 // it, and prints its handle: a word to pass on in a message of your own.
 #include <cstdio>
-#include <cstring>
 
 #include "client/cpp/client.h"
 
@@ -24,7 +23,7 @@ int main() {
     fprintf(stderr, "%s\n", memory.status().ToString().c_str());
     return 1;
   }
-  strcpy(memory->bytes().data(), "hello through memfd");
+  snprintf(memory->bytes().data(), spec.size_bytes, "hello through memfd");
   printf("%s\n", segment->handle.c_str());
   return 0;  // The segment stays until it is deleted.
 }

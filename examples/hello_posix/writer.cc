@@ -4,7 +4,6 @@
 //
 //   writer POSIX_NAME
 #include <cstdio>
-#include <cstring>
 
 #include "client/cpp/client.h"
 
@@ -37,7 +36,7 @@ int main(int argc, char** argv) {
     fprintf(stderr, "%s\n", memory.status().ToString().c_str());
     return 1;
   }
-  strcpy(memory->bytes().data(), "hello through posix");
+  snprintf(memory->bytes().data(), spec.size_bytes, "hello through posix");
   printf("%s\n", segment->name.c_str());
   return 0;
 }

@@ -5,7 +5,6 @@
 //   writer KEY (as 0x44)
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 
 #include "client/cpp/client.h"
 
@@ -38,7 +37,7 @@ int main(int argc, char** argv) {
     fprintf(stderr, "%s\n", memory.status().ToString().c_str());
     return 1;
   }
-  strcpy(memory->bytes().data(), "hello through sysv");
+  snprintf(memory->bytes().data(), spec.size_bytes, "hello through sysv");
   printf("%s\n", segment->name.c_str());
   return 0;
 }

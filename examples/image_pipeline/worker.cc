@@ -4,7 +4,6 @@
 //
 //   worker NUMBER WORKERS
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 
 #include "absl/strings/numbers.h"
@@ -105,11 +104,14 @@ absl::Status Run(int number, int workers) {
 }  // namespace image_pipeline
 
 int main(int argc, char** argv) {
-  if (argc != 3 || atoi(argv[1]) < 0 || atoi(argv[1]) >= atoi(argv[2])) {
+  int number = 0;
+  int workers = 0;
+  if (argc != 3 || !absl::SimpleAtoi(argv[1], &number) ||
+      !absl::SimpleAtoi(argv[2], &workers) || number < 0 || number >= workers) {
     fprintf(stderr, "usage: worker NUMBER WORKERS\n");
     return 2;
   }
-  const absl::Status status = image_pipeline::Run(atoi(argv[1]), atoi(argv[2]));
+  const absl::Status status = image_pipeline::Run(number, workers);
   if (status.ok()) return 0;
   fprintf(stderr, "%s\n", status.ToString().c_str());
   return 1;

@@ -3,13 +3,14 @@
 //
 //   server STEPS
 #include <cstdio>
-#include <cstdlib>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "client/cpp/objects.h"
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
+  int steps = 0;
+  if (argc != 2 || !absl::SimpleAtoi(argv[1], &steps)) {
     fprintf(stderr, "usage: server STEPS\n");
     return 2;
   }
@@ -29,7 +30,6 @@ int main(int argc, char** argv) {
   options.metadata->dtype = "float32";
   options.metadata->shape = {256, 1024};
   std::vector<float> weights(256 * 1024);
-  const int steps = atoi(argv[1]);
   for (int step = 1; step <= steps; ++step) {
     for (float& weight : weights) weight = static_cast<float>(step);
     const absl::Span<const char> bytes(

@@ -3,12 +3,13 @@
 //
 //   worker STEPS
 #include <cstdio>
-#include <cstdlib>
 
+#include "absl/strings/numbers.h"
 #include "client/cpp/objects.h"
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
+  int steps = 0;
+  if (argc != 2 || !absl::SimpleAtoi(argv[1], &steps)) {
     fprintf(stderr, "usage: worker STEPS\n");
     return 2;
   }
@@ -22,7 +23,7 @@ int main(int argc, char** argv) {
     fprintf(stderr, "%s\n", store.status().ToString().c_str());
     return 1;
   }
-  const float last = static_cast<float>(atoi(argv[1]));
+  const auto last = static_cast<float>(steps);
   size_t gets = 0;
   size_t steps_seen = 0;
   float newest = 0;

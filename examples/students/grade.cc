@@ -4,8 +4,8 @@
 //   grade ID GRADE      changes one record in place
 //   grade               prints all students who have a grade
 #include <cstdio>
-#include <cstdlib>
 
+#include "absl/strings/numbers.h"
 #include "client/cpp/client.h"
 #include "examples/students/student.h"
 
@@ -45,12 +45,14 @@ absl::Status Show() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 1 && argc != 3) {
+  int id = 0;
+  int grade = 0;
+  if (argc != 1 && (argc != 3 || !absl::SimpleAtoi(argv[1], &id) ||
+                    !absl::SimpleAtoi(argv[2], &grade))) {
     fprintf(stderr, "usage: grade [ID GRADE]\n");
     return 2;
   }
-  const absl::Status status =
-      argc == 1 ? Show() : Grade(atoi(argv[1]), atoi(argv[2]));
+  const absl::Status status = argc == 1 ? Show() : Grade(id, grade);
   if (!status.ok()) fprintf(stderr, "%s\n", status.ToString().c_str());
   return status.ok() ? 0 : 1;
 }

@@ -4,8 +4,8 @@
 //
 //   camera FRAMES VIEWERS
 #include <cstdio>
-#include <cstdlib>
 
+#include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
 #include "client/cpp/channels.h"
 #include "examples/video_frames/frame.h"
@@ -55,12 +55,14 @@ absl::Status Run(uint32_t frames, size_t viewers) {
 }  // namespace video_frames
 
 int main(int argc, char** argv) {
-  if (argc != 3 || atoi(argv[1]) <= 0 || atoi(argv[2]) < 0) {
+  uint32_t frames = 0;
+  uint32_t viewers = 0;
+  if (argc != 3 || !absl::SimpleAtoi(argv[1], &frames) || frames == 0 ||
+      !absl::SimpleAtoi(argv[2], &viewers)) {
     fprintf(stderr, "usage: camera FRAMES VIEWERS\n");
     return 2;
   }
-  const absl::Status status = video_frames::Run(
-      static_cast<uint32_t>(atoi(argv[1])), static_cast<size_t>(atoi(argv[2])));
+  const absl::Status status = video_frames::Run(frames, viewers);
   if (status.ok()) return 0;
   fprintf(stderr, "%s\n", status.ToString().c_str());
   return 1;

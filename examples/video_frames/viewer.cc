@@ -4,10 +4,10 @@
 //
 //   viewer block|drop MILLISECONDS
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 
+#include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
 #include "client/cpp/channels.h"
 #include "examples/video_frames/frame.h"
@@ -64,14 +64,16 @@ absl::Status Run(shmd::SlowPolicy policy, absl::Duration time_to_look) {
 
 int main(int argc, char** argv) {
   const std::string policy = argc == 3 ? argv[1] : "";
-  if (policy != "block" && policy != "drop") {
+  int pause_ms = 0;
+  if ((policy != "block" && policy != "drop") ||
+      !absl::SimpleAtoi(argv[2], &pause_ms)) {
     fprintf(stderr, "usage: viewer block|drop MILLISECONDS\n");
     return 2;
   }
   const absl::Status status =
       video_frames::Run(policy == "block" ? shmd::SlowPolicy::kBlock
                                           : shmd::SlowPolicy::kDropOldest,
-                        absl::Milliseconds(atoi(argv[2])));
+                        absl::Milliseconds(pause_ms));
   if (status.ok()) return 0;
   fprintf(stderr, "%s\n", status.ToString().c_str());
   return 1;

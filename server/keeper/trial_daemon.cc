@@ -26,6 +26,11 @@ namespace {
 
 constexpr uint64_t kPageBytes = 4096;
 
+int Number(const std::string& text) {
+  int number = 0;
+  return absl::SimpleAtoi(text, &number) ? number : -1;
+}
+
 class Daemon {
  public:
   explicit Daemon(std::vector<KeptDescriptor> listed)
@@ -42,9 +47,9 @@ class Daemon {
     }
     if (verb == "open") return Open();
     if (verb == "listed") return Listed();
-    if (verb == "exit") _exit(atoi(rest[0].c_str()));
+    if (verb == "exit") _exit(Number(rest[0]));
     if (store_ == nullptr) return "not open";
-    if (verb == "store") return Store(atoi(rest[0].c_str()));
+    if (verb == "store") return Store(Number(rest[0]));
     if (verb == "remove") return Text(store_->Remove(rest));
     if (verb == "barrier") return Text(store_->Barrier(absl::Seconds(60)));
     if (verb == "ready") return store_->NotifyReady(), "OK";
@@ -54,7 +59,7 @@ class Daemon {
                           store_->max_descriptors());
     }
     if (verb == "store_and_die") {
-      Store(atoi(rest[0].c_str()));
+      Store(Number(rest[0]));
       kill(getpid(), SIGKILL);
     }
     return "unknown";

@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "server/store/intent_record.h"
@@ -50,8 +52,9 @@ RegistryTest::~RegistryTest() {
   EXPECT_EQ(left->usage.bytes, 0u);
   EXPECT_EQ(left->usage.descriptors, 0u);
   registry_.reset();
-  const std::string command = absl::StrCat("rm -rf '", folder_, "'");
-  if (system(command.c_str()) != 0) ADD_FAILURE() << command;
+  std::error_code error;
+  std::filesystem::remove_all(folder_, error);
+  EXPECT_FALSE(error) << folder_ << ": " << error.message();
 }
 
 void RegistryTest::Start(const std::vector<std::string>& roots) {

@@ -23,7 +23,7 @@ absl::Status Example() {
   absl::StatusOr<shmd::WritableAttached> out =
       client->MapWritable(segment->handle);
   if (!out.ok()) return out.status();
-  strcpy(out->bytes().data(), "no bytes through gRPC");
+  snprintf(out->bytes().data(), spec.size_bytes, "no bytes through gRPC");
 
   // In another process, which got segment->handle in a message of yours:
   absl::StatusOr<shmd::ReadOnlyAttached> in =

@@ -96,6 +96,17 @@ class ChecksTest(unittest.TestCase):
                                   "base/log.cc": "fprintf(stderr, s);",
                                   "cli/a.cc": 'printf("x");'})
 
+    def test_banned_calls(self):
+        check = cpp_checks.check_banned_calls
+        self.assert_finds(check, {"cli/a.cc": "\nint a = atoi(b);"},
+                          "cli/a.cc:2", "absl::SimpleAtoi")
+        self.assert_finds(check, {"shm/a.h": "std::strcpy (a, b);"}, "snprintf")
+        self.assert_finds(check, {"examples/a.c": "return ::rand();"}, "rand")
+        self.assert_clean(check, {
+            "shm/a.cc": 'rl::rand(1); a.system(); b->gets(); my_atoi("");\n'
+                        'snprintf(a, 1, "atoi()"); // strcpy(a, b)',
+            "shm/a_test.cc": "strcpy(a, b);"})
+
     def test_function_lengths(self):
         check = cpp_checks.check_function_lengths
         body = "  x();\n" * 69

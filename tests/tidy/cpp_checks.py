@@ -79,6 +79,43 @@ def check_libraries_do_not_log(tree):
     return findings
 
 
+# What the caller cannot bound, what cannot say that it failed, and what keeps
+# its answer where another thread overwrites it.
+_BANNED_CALLS = {
+    "strcpy": "snprintf", "strncpy": "snprintf", "stpcpy": "snprintf",
+    "strcat": "absl::StrAppend", "strncat": "absl::StrAppend",
+    "sprintf": "snprintf", "vsprintf": "vsnprintf",
+    "gets": "std::getline", "scanf": "std::getline and absl::SimpleAtoi",
+    "sscanf": "absl::SimpleAtoi", "strtok": "absl::StrSplit",
+    "atoi": "absl::SimpleAtoi", "atol": "absl::SimpleAtoi",
+    "atoll": "absl::SimpleAtoi", "atof": "absl::SimpleAtod",
+    "rand": "getrandom or std::mt19937_64", "srand": "std::mt19937_64",
+    "tmpnam": "mkstemp", "tempnam": "mkstemp", "mktemp": "mkstemp",
+    "system": "posix_spawn", "popen": "posix_spawn", "vfork": "posix_spawn",
+    "asctime": "absl::FormatTime", "ctime": "absl::FormatTime",
+    "gmtime": "absl::FormatTime", "localtime": "absl::FormatTime",
+    "alloca": "std::vector",
+}
+
+_BANNED_CALL = re.compile(
+    r"(?<![\w.:>])(?:std::|::)?(%s)\s*\(" % "|".join(_BANNED_CALLS))
+
+
+def check_banned_calls(tree):
+    """Calls that have a safer one are not made. Tests may: they know what
+    they pass."""
+    findings = []
+    for path, text in tree.matching(".cc", ".h", ".c"):
+        if is_test(path):
+            continue
+        code = without_comments_and_strings(text)
+        for match in _BANNED_CALL.finditer(code):
+            findings.append("%s:%d: %s; use %s" % (
+                path, code.count("\n", 0, match.start()) + 1, match.group(1),
+                _BANNED_CALLS[match.group(1)]))
+    return findings
+
+
 _CONTROL = {"if", "for", "while", "switch", "catch", "do", "else", "return"}
 
 

@@ -19,6 +19,7 @@ CHECKS = [
     cpp_checks.check_grpc_headers,
     cpp_checks.check_no_abort,
     cpp_checks.check_libraries_do_not_log,
+    cpp_checks.check_banned_calls,
     cpp_checks.check_function_lengths,
     cpp_checks.check_columns,
     cpp_checks.check_header_guards,
