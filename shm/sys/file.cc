@@ -113,7 +113,7 @@ constexpr off_t AsOffset(uint64_t bytes) { return static_cast<off_t>(bytes); }
 absl::StatusOr<UniqueFd> OpenFolder(const std::string& path) {
   UniqueFd fd(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (fd.valid()) return fd;
-  return StatusOfErrno(errno, "open", kFolderTable);
+  return StatusOfErrno(errno, "open of a root", kFolderTable);
 }
 
 absl::StatusOr<UniqueFd> OpenBeneath(int folder_fd, const std::string& path,

@@ -62,7 +62,7 @@ absl::Status Populate(void* address, size_t length_bytes, int advice) {
   // Each pass makes progress: what is populated is found quickly again.
   while (madvise(address, length_bytes, advice) != 0) {
     if (errno == EINTR || errno == EAGAIN) continue;
-    return StatusOfErrno(errno, "madvise", kPopulateTable);
+    return StatusOfErrno(errno, "madvise(MADV_POPULATE)", kPopulateTable);
   }
   return absl::OkStatus();
 }

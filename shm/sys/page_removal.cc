@@ -20,7 +20,7 @@ constexpr ErrnoRow kRemoveTable[] = {
 absl::Status RemovePages(void* address, size_t length_bytes) {
   while (madvise(address, length_bytes, MADV_REMOVE) != 0) {
     if (errno == EINTR || errno == EAGAIN) continue;
-    return StatusOfErrno(errno, "madvise", kRemoveTable);
+    return StatusOfErrno(errno, "madvise(MADV_REMOVE)", kRemoveTable);
   }
   return absl::OkStatus();
 }

@@ -113,7 +113,9 @@ absl::StatusOr<int> ShmCreate(const ShmgetRequest& request) {
   const int id =
       shmget(static_cast<key_t>(request.key), request.size_bytes, flags);
   if (id >= 0) return id;
-  if (huge) return StatusOfErrno(errno, "shmget", kHugeCreateTable);
+  if (huge) {
+    return StatusOfErrno(errno, "shmget(SHM_HUGETLB)", kHugeCreateTable);
+  }
   // EINVAL can only be the size here.
   if (errno == EINVAL) {
     return StatusOfErrno(ENOSPC, "shmget", kCreateTable);
@@ -252,7 +254,7 @@ absl::StatusOr<void*> Shmat(int id, void* fixed_address, bool writable) {
   void* const got = shmat(id, fixed_address, writable ? 0 : SHM_RDONLY);
   if (got != MAP_FAILED) return got;
   if (fixed_address != nullptr) {
-    return StatusOfErrno(errno, "shmat", kAttachAtTable);
+    return StatusOfErrno(errno, "shmat at an address", kAttachAtTable);
   }
   return StatusOfErrno(errno, "shmat", kAttachTable);
 }

@@ -3,6 +3,7 @@
 import unittest
 
 import cpp_checks
+import error_checks
 import failpoint_checks
 import proto_checks
 import tidy
@@ -106,6 +107,33 @@ class ChecksTest(unittest.TestCase):
             "shm/a.cc": 'rl::rand(1); a.system(); b->gets(); my_atoi("");\n'
                         'snprintf(a, 1, "atoi()"); // strcpy(a, b)',
             "shm/a_test.cc": "strcpy(a, b);"})
+
+    def test_errno_tables(self):
+        check = error_checks.check_errno_tables
+        one = 'return StatusOfErrno(errno, "mmap", kMmapTable);\n'
+        other = 'StatusOfErrno(a ? 1 : errno, "mmap",\n  kOtherTable);\n'
+        self.assert_finds(check, {"shm/sys/a.cc": one + other},
+                          "mmap has 2 tables", "kOtherTable in shm/sys/a.cc")
+        self.assert_finds(check, {"shm/sys/a.cc": one, "shm/sys/b.cc": one},
+                          "mmap has 2 tables")
+        self.assert_finds(check, {"shm/a.cc": "const ErrnoRow kTable[] = {"},
+                          "outside shm/sys/")
+        self.assert_clean(check, {
+            "shm/sys/a.cc": "constexpr ErrnoRow kTable[] = {};\n" + one + one
+                            + 'StatusOfErrno(errno, "mmap", {});'})
+
+    def test_status_converters(self):
+        check = error_checks.check_status_converters
+        to_grpc = "grpc::Status ToGrpc(const absl::Status& status) {\n}\n"
+        back = "absl::Status FromGrpc(const grpc::Status& s, int a) {\n}\n"
+        self.assert_finds(
+            check, {"server/a.cc": to_grpc,
+                    "server/b.cc": to_grpc.replace("ToGrpc", "AsGrpc")},
+            "absl::Status to grpc::Status", "AsGrpc in server/b.cc")
+        self.assert_clean(check, {
+            "server/a.cc": to_grpc, "client/a.cc": back,
+            "server/a.h": to_grpc.replace(" {\n}", ";"), "bench/a.cc": to_grpc,
+            "base/a.cc": "absl::Status A(absl::Status s) {\n}\n" * 2})
 
     def test_function_lengths(self):
         check = cpp_checks.check_function_lengths

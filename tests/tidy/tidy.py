@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import cpp_checks
+import error_checks
 import failpoint_checks
 import proto_checks
 import tree_checks
@@ -25,6 +26,8 @@ CHECKS = [
     cpp_checks.check_header_guards,
     cpp_checks.check_interfaces,
     cpp_checks.check_layouts,
+    error_checks.check_errno_tables,
+    error_checks.check_status_converters,
     failpoint_checks.check_failpoints,
     proto_checks.check_comments,
     proto_checks.check_rpc_codes,
