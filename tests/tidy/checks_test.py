@@ -6,6 +6,7 @@ import cpp_checks
 import error_checks
 import failpoint_checks
 import proto_checks
+import seam_checks
 import tidy
 import tree_checks
 from tree import Tree, without_comments_and_strings
@@ -134,6 +135,30 @@ class ChecksTest(unittest.TestCase):
             "server/a.cc": to_grpc, "client/a.cc": back,
             "server/a.h": to_grpc.replace(" {\n}", ";"), "bench/a.cc": to_grpc,
             "base/a.cc": "absl::Status A(absl::Status s) {\n}\n" * 2})
+
+    def test_conformance(self):
+        check = seam_checks.check_conformance
+        backend = ("class ABackend final : public Backend {\n"
+                   "  BackendKind kind() const override {"
+                   " return BackendKind::kA; }\n};\n")
+        suite = "tests/conformance/backend_conformance_test.cc"
+        case = "BackendCase{BackendKind::kA, 4096}"
+        self.assert_clean(check, {"shm/a_backend.h": backend, suite: case})
+        for bad in ("", "// " + case, case.replace("kA", "kAB")):
+            self.assert_finds(check, {"shm/a_backend.h": backend, suite: bad},
+                              "ABackend is not in")
+        self.assert_finds(check, {suite: case, "shm/a_backend.h":
+                                  "class B : public Backend {};"}, "B is not")
+
+    def test_registrations(self):
+        check = seam_checks.check_registrations
+        for seam in ("shm/a_backend", "server/rpc/a_service"):
+            include = '#include "%s.h"\n' % seam
+            files = {seam + ".cc": include, seam + "_more.cc": include,
+                     seam + "_test.cc": include, "server/one.cc": include}
+            self.assert_clean(check, files)
+            self.assert_finds(check, {**files, "server/two.cc": include},
+                              "server/one.cc and server/two.cc")
 
     def test_function_lengths(self):
         check = cpp_checks.check_function_lengths

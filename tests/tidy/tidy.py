@@ -12,6 +12,7 @@ import cpp_checks
 import error_checks
 import failpoint_checks
 import proto_checks
+import seam_checks
 import tree_checks
 from tree import Tree
 
@@ -33,6 +34,8 @@ CHECKS = [
     proto_checks.check_rpc_codes,
     proto_checks.check_reasons_agree,
     proto_checks.check_reasons_tested,
+    seam_checks.check_conformance,
+    seam_checks.check_registrations,
     tree_checks.check_layers,
     tree_checks.check_file_lengths,
     tree_checks.check_banned_words,
