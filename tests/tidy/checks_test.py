@@ -301,6 +301,13 @@ class ChecksTest(unittest.TestCase):
             tree_checks.largest_files(Tree({"a.cc": "\n", "b.cc": "\n\n"})),
             [(2, "b.cc"), (1, "a.cc")])
 
+    def test_median_length(self):
+        check = tree_checks.check_median_length
+        self.assert_finds(check, {"a.cc": "\n" * 151, "b.cc": "\n" * 152},
+                          "151 lines")
+        self.assert_clean(check, {"a.cc": "\n" * 150, "b.cc": "\n" * 400,
+                                  "c.md": "\n" * 999})
+
     def test_banned_words(self):
         check = tree_checks.check_banned_words
         self.assert_finds(check, {"shm/file_utils.cc": ""}, "file's name")

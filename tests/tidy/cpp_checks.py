@@ -7,6 +7,7 @@ from tree import is_test, without_comments_and_strings
 MAX_FILE_LINES = 500
 MAX_TEST_FILE_LINES = 800
 MAX_FUNCTION_LINES = 70
+MAX_MEDIAN_LINES = 150
 MAX_COLUMNS = 80
 
 _INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^">]+)[">]', re.M)

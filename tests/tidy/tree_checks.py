@@ -3,8 +3,10 @@
 import ast
 import os
 import re
+import statistics
 
-from cpp_checks import MAX_FILE_LINES, MAX_TEST_FILE_LINES
+from cpp_checks import MAX_FILE_LINES, MAX_MEDIAN_LINES
+from cpp_checks import MAX_TEST_FILE_LINES
 from tree import build_targets, is_test, is_written_by_hand
 from tree import without_comments_and_strings
 
@@ -64,6 +66,16 @@ def check_file_lengths(tree):
             findings.append("%s: %d lines; at most %d" % (
                 path, text.count("\n"), limit))
     return findings
+
+
+def check_median_length(tree):
+    """Half of the files fit on two screens."""
+    median = statistics.median_low([0] + [
+        text.count("\n") for path, text in tree.files.items()
+        if is_written_by_hand(path)])
+    return [] if median <= MAX_MEDIAN_LINES else [
+        "half of the files have %d lines and more; at most %d" % (
+            median, MAX_MEDIAN_LINES)]
 
 
 def largest_files(tree, count=10):
