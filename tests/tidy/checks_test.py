@@ -308,6 +308,23 @@ class ChecksTest(unittest.TestCase):
         self.assert_clean(check, {"a.cc": "\n" * 150, "b.cc": "\n" * 400,
                                   "c.md": "\n" * 999})
 
+    def test_suites(self):
+        check = tree_checks.check_suites
+        test = '[shmd_cc_test(\n    name = x,\n) for x in y]\n'
+        suite = 'test_suite(\n    name = "tests",\n)\n'
+        listed = '    "//shm:tests",\n'
+        self.assert_clean(check, {"shm/BUILD": test + suite,
+                                  "tests/BUILD": listed,
+                                  "base/BUILD": 'load("x", "shmd_cc_test")'})
+        for build, suites, part in (
+                (test, "", "0 test_suites"),
+                (test + suite, "", "//shm:tests is in 0 suites"),
+                (test + suite, listed + listed, "//shm:tests is in 2 suites"),
+                (test + suite.replace(",\n)", ",\n    tests = [],\n)"), "",
+                 "0 test_suites")):
+            self.assert_finds(
+                check, {"shm/BUILD": build, "tests/BUILD": suites}, part)
+
     def test_banned_words(self):
         check = tree_checks.check_banned_words
         self.assert_finds(check, {"shm/file_utils.cc": ""}, "file's name")

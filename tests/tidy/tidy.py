@@ -39,6 +39,7 @@ CHECKS = [
     tree_checks.check_layers,
     tree_checks.check_file_lengths,
     tree_checks.check_median_length,
+    tree_checks.check_suites,
     tree_checks.check_banned_words,
     tree_checks.check_nothing_undone,
     tree_checks.check_no_machine_paths,

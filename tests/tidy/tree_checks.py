@@ -84,6 +84,27 @@ def largest_files(tree, count=10):
     return sorted(sizes, reverse=True)[:count]
 
 
+_TEST_RULE = re.compile(r"^[^#\n]*\b(?:\w+_test|shmd_cc_fuzz_target)\(", re.M)
+_SUITE = re.compile(r'^test_suite\(\n    name = "tests",\n(    visibility'
+                    r' = .*\n)?\)$', re.M)
+
+
+def check_suites(tree):
+    """Every test is in one of the suites of tests/BUILD."""
+    listed = re.findall(r'"//([\w/]+):tests"',
+                        tree.files.get("tests/BUILD", ""))
+    findings = []
+    for path, text in tree.matching("/BUILD"):
+        package, count = path[:-len("/BUILD")], len(_SUITE.findall(text))
+        if count != bool(_TEST_RULE.search(text)):
+            findings.append("%s: %d test_suites `tests` of all its tests" % (
+                path, count))
+        if count and listed.count(package) != 1:
+            findings.append("//%s:tests is in %d suites of tests/BUILD" % (
+                package, listed.count(package)))
+    return findings
+
+
 _BANNED = {w + s for w in ("manager", "helper", "util", "misc", "common",
                            "info", "core") for s in ("", "s")} | {"utility",
                                                                  "utilities"}
