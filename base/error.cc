@@ -4,9 +4,10 @@
 #include <cstring>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/cord.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/error_reason.h"
@@ -16,14 +17,50 @@ namespace {
 
 constexpr char kPayloadUrl[] = "shmd/ErrorDetail";
 
-// The payload is a sequence of NUL-terminated strings: reason, field, then
-// keys and values in turn. It never leaves the process.
+// The payload is words with blanks between: the reason, @field if there is one,
+// and key=value. It never leaves the process, but programs print it
+// (absl::Status::ToString). Within a word %20 stands for a blank, and so on.
+bool NeedsEscape(char c) {
+  return static_cast<unsigned char>(c) <= ' ' || c == '%' || c == '=' ||
+         c == '@' || c == '\x7f';
+}
+
+void AppendWord(absl::string_view text, std::string* out) {
+  for (const char c : text) {
+    if (NeedsEscape(c)) {
+      absl::StrAppend(
+          out, "%", absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
+    } else {
+      out->push_back(c);
+    }
+  }
+}
+
+std::string Unescaped(absl::string_view word) {
+  std::string out;
+  for (size_t i = 0; i < word.size(); ++i) {
+    if (word[i] == '%' && i + 2 < word.size()) {
+      out += absl::HexStringToBytes(word.substr(i + 1, 2));
+      i += 2;
+    } else {
+      out.push_back(word[i]);
+    }
+  }
+  return out;
+}
+
 std::string Encode(const ErrorDetail& detail) {
-  std::string out = absl::StrCat(detail.reason, std::string(1, '\0'),
-                                 detail.field, std::string(1, '\0'));
+  std::string out;
+  AppendWord(detail.reason, &out);
+  if (!detail.field.empty()) {
+    out += " @";
+    AppendWord(detail.field, &out);
+  }
   for (const auto& [key, value] : detail.metadata) {
-    absl::StrAppend(&out, key, std::string(1, '\0'), value,
-                    std::string(1, '\0'));
+    out.push_back(' ');
+    AppendWord(key, &out);
+    out.push_back('=');
+    AppendWord(value, &out);
   }
   return out;
 }
@@ -107,13 +144,19 @@ ErrorDetail GetErrorDetail(const absl::Status& status) {
   ErrorDetail detail;
   const absl::optional<absl::Cord> payload = status.GetPayload(kPayloadUrl);
   if (!payload.has_value()) return detail;
-  const std::vector<std::string> parts =
-      absl::StrSplit(std::string(*payload), '\0');
-  if (parts.size() < 2) return detail;
-  detail.reason = parts[0];
-  detail.field = parts[1];
-  for (size_t i = 2; i + 1 < parts.size(); i += 2) {
-    detail.metadata[parts[i]] = parts[i + 1];
+  const std::string words(*payload);
+  bool is_first = true;
+  for (const absl::string_view word : absl::StrSplit(words, ' ')) {
+    const std::pair<absl::string_view, absl::string_view> parts =
+        absl::StrSplit(word, absl::MaxSplits('=', 1));
+    if (is_first) {
+      detail.reason = Unescaped(word);
+    } else if (absl::StartsWith(word, "@")) {
+      detail.field = Unescaped(word.substr(1));
+    } else {
+      detail.metadata[Unescaped(parts.first)] = Unescaped(parts.second);
+    }
+    is_first = false;
   }
   return detail;
 }

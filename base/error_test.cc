@@ -83,5 +83,23 @@ TEST(ErrnoStatusTest, TellsThatStorageHasFailed) {
   EXPECT_EQ(detail.metadata.at("call"), "fsync");
 }
 
+TEST(ErrorTest, AnythingIsCarriedAndReadableWhenPrinted) {
+  const absl::Status plain =
+      Error(absl::StatusCode::kAlreadyExists, "SEGMENT_EXISTS", "taken")
+          .With("name", "namespaces/default/segments/frame");
+  EXPECT_EQ(plain.ToString(),
+            "ALREADY_EXISTS: taken [shmd/ErrorDetail='SEGMENT_EXISTS "
+            "name=namespaces/default/segments/frame']");
+  ErrorDetail odd;
+  odd.reason = "R";
+  odd.field = "a b=@c%";
+  odd.metadata = {{"@k = %", " =v@\n%20"}, {"empty", ""}, {"u", "\xc3\xa4"}};
+  const ErrorDetail found =
+      GetErrorDetail(WithErrorDetail(absl::InternalError("m"), odd));
+  EXPECT_EQ(found.reason, odd.reason);
+  EXPECT_EQ(found.field, odd.field);
+  EXPECT_EQ(found.metadata, odd.metadata);
+}
+
 }  // namespace
 }  // namespace shmd

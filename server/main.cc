@@ -179,7 +179,8 @@ absl::StatusOr<int> KeepDaemon(const Flags& flags, int argc,
 }
 
 void LogTakeUp(const SegmentRegistry::TakeUpResult& found,
-               const Budget::Limits& limits, uint64_t descriptors) {
+               const Budget::Limits& limits, uint64_t descriptors,
+               const DescriptorStore& descriptor_store) {
   if (limits.memory_descriptors == 0) {
     Log(LogLevel::kError,
         absl::StrCat("RLIMIT_NOFILE of ", descriptors,
@@ -188,8 +189,13 @@ void LogTakeUp(const SegmentRegistry::TakeUpResult& found,
   }
   Log(LogLevel::kNotice,
       absl::StrCat("shmd ", kVersion, ": took up ", found.taken_up,
-                   " segments; ", found.gone, " are gone, ", found.out_of_reach,
-                   " out of reach"));
+                   " recorded segments; ", found.gone, " are gone, ",
+                   found.out_of_reach, " out of reach"));
+  if (!descriptor_store.available()) {
+    Log(LogLevel::kNotice,
+        "nobody keeps memfd segments: they end with this daemon, whatever ends "
+        "it (--keeper)");
+  }
 }
 
 OrphanCensus::Settings CensusSettings(const Flags& flags) {
@@ -321,7 +327,7 @@ absl::Status Run(const Flags& flags) {
   sessions.NotifyEnded([&registry] { registry.expiries().Wake(); });
   ASSIGN_OR_RETURN(const SegmentRegistry::TakeUpResult found,
                    registry.TakeUpStored(std::move(kept)));
-  LogTakeUp(found, limits, descriptors);
+  LogTakeUp(found, limits, descriptors, descriptor_store);
   ObjectRegistry objects(&registry, Self());
   RETURN_IF_ERROR(objects.TakeUp());
   ChannelRegistry channels(&registry);
