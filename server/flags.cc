@@ -152,6 +152,10 @@ void CheckTcp(const Flags& flags) {
   }
 }
 
+std::string UsageText(const std::string& message) {
+  return "shmd: " + message + "\nRun `shmd --help` for more information.\n";
+}
+
 void FillDefaults(Flags& flags) {
   if (flags.socket_dir.empty()) flags.socket_dir = DefaultSocketDir();
   if (flags.state_dir.empty()) {
@@ -170,6 +174,9 @@ Flags ParseFlags(int argc, const char* const* argv) {
   CLI::App app("shmd: shared memory as a service", "shmd");
   AddOptions(app, flags, socket_mode);
   AddTcpOptions(app, flags);
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return UsageText(error.what());
+  });
   try {
     app.parse(argc, argv);
     CheckTcp(flags);
@@ -185,7 +192,7 @@ Flags ParseFlags(int argc, const char* const* argv) {
     flags.text = text.str();
     flags.exit_code = code == 0 ? 0 : 2;
   } catch (const std::logic_error&) {
-    flags.text = "--socket_mode is no octal mode\n";
+    flags.text = UsageText("--socket_mode is no octal mode");
     flags.exit_code = 2;
   }
   FillDefaults(flags);

@@ -11,6 +11,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 Flags Parse(std::vector<const char*> arguments) {
   arguments.insert(arguments.begin(), "shmd");
@@ -54,6 +55,10 @@ TEST_F(FlagsTest, UnknownFlagOrValueIsTold) {
   const Flags flags = Parse({"--nonsense"});
   EXPECT_EQ(flags.exit_code, 2);
   EXPECT_THAT(flags.text, HasSubstr("--nonsense"));
+  for (const char* const flag : {"--nonsense", "--socket_mode=x"}) {
+    EXPECT_THAT(Parse({flag}).text, StartsWith("shmd: ")) << flag;
+    EXPECT_THAT(Parse({flag}).text, HasSubstr("\nRun `shmd --help` ")) << flag;
+  }
   EXPECT_EQ(Parse({"--budget_bytes=-1"}).exit_code, 2);
   EXPECT_EQ(Parse({"--log_level=loud"}).exit_code, 2);
 }
