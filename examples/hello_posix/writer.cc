@@ -1,5 +1,5 @@
 // Creates a POSIX segment through shmd and leaves a greeting in it. Any
-// program can open it by its POSIX name afterwards: see reader.cc, which knows
+// program can open it by its POSIX name afterwards: see reader.c, which knows
 // nothing of shmd.
 //
 //   writer POSIX_NAME

@@ -1,5 +1,5 @@
 // Creates a System V segment through shmd and leaves a greeting in it. Any
-// program can open it by its key afterwards: see reader.cc, which knows
+// program can open it by its key afterwards: see reader.c, which knows
 // nothing of shmd.
 //
 //   writer KEY (as 0x44)

@@ -57,15 +57,16 @@ func attach(handle string, access pb.Access, protection int) (*net.UnixConn, []b
 	if reply.Error != nil {
 		log.Fatal(reply.Error.Message)
 	}
-	messages := check(syscall.ParseSocketControlMessage(rights[:m]))
-	descriptor := check(syscall.ParseUnixRights(&messages[0]))[0]
+	descriptor := check(syscall.ParseUnixRights(&check(syscall.ParseSocketControlMessage(rights[:m]))[0]))[0]
 	defer syscall.Close(descriptor) // the mapping stays
 	size := int(reply.Attachment.SizeBytes)
 	return connection, check(syscall.Mmap(descriptor, 0, size, protection, syscall.MAP_SHARED))
 }
 
 func main() {
-	if os.Args[1] == "write" {
+	if len(os.Args) != 3 {
+		log.Fatal("usage: plain_go write TEXT | plain_go read HANDLE")
+	} else if os.Args[1] == "write" {
 		handle := create(len(os.Args[2]))
 		connection, memory := attach(handle, pb.Access_READ_WRITE, syscall.PROT_READ|syscall.PROT_WRITE)
 		defer connection.Close()

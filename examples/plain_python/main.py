@@ -58,6 +58,8 @@ def attach(handle, access):
 
 
 def main():
+    if len(sys.argv) != 3:
+        sys.exit("usage: main.py write TEXT | main.py read HANDLE")
     verb, argument = sys.argv[1:]
     if verb == "write":
         text = argument.encode()

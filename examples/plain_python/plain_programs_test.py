@@ -75,6 +75,12 @@ class PlainProgramsTest(DaemonCase):
                 with self.assertRaisesRegex(AssertionError, "handle"):
                     self.run_in("/", *program, "read", "shm1.forged")
 
+    def test_each_says_how_it_is_called(self):
+        for name, program in self.programs.items():
+            with self.subTest(name):
+                with self.assertRaisesRegex(AssertionError, "usage: "):
+                    self.run_in("/", *program, "read")
+
     def test_they_are_short(self):
         for path in ("plain_python/main.py", "plain_go/main.go"):
             with open(os.path.join(EXAMPLES, path)) as source:
