@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "base/error.h"
 #include "base/error_reason.h"
 #include "base/status_macros.h"
@@ -16,9 +17,10 @@ namespace shmd::cli {
 namespace {
 
 // What to do next, by reason; only where it is obvious.
-std::string HintFor(const ErrorDetail& detail) {
+std::string HintForReason(const std::string& reason) {
   static const auto* const hints = new std::map<std::string, std::string>{
-      {reason::kSegmentNotFound, "`shm ls` lists what there is"},
+      {reason::kSegmentNotFound,
+       "`shm ls` lists what there is; an object's name needs --object"},
       {reason::kSegmentExists,
        "take another name, or `shm rm` the old segment first"},
       {reason::kObjectExists,
@@ -26,6 +28,12 @@ std::string HintFor(const ErrorDetail& detail) {
       {reason::kSegmentInUse,
        "`shm stat` tells how many are attached; `shm rm --force` removes it "
        "all the same"},
+      {reason::kSegmentReserved,
+       "`shm channel rm` removes a channel, `shm rm --object` an object, "
+       "`shm sync rm` a lock"},
+      {reason::kCallerNotAllowed,
+       "ask its owner for `shm set --mode` or `--group`, or for a grant "
+       "(`shm grant`); namespaces are for administrators"},
       {reason::kSegmentAdopted,
        "`shm disown` gives it back; `shm rm --force` removes it"},
       {reason::kHandleInvalid,
@@ -56,13 +64,28 @@ std::string HintFor(const ErrorDetail& detail) {
       {reason::kChannelBlocked, "`shm channel stat` tells who lags"},
       {reason::kSessionNotFound, "`shm sessions` lists what there is"},
   };
+  const auto found = hints->find(reason);
+  return found == hints->end() ? "" : found->second;
+}
+
+// Where the same reason has causes that ask for something else.
+std::string HintFor(const ErrorDetail& detail, absl::string_view message) {
   // It is resizable, but not to this size.
   if (detail.reason == reason::kNotResizable &&
       detail.metadata.count("size_bytes") != 0) {
     return "make a new segment of that size";
   }
-  const auto found = hints->find(detail.reason);
-  return found == hints->end() ? "" : found->second;
+  if (detail.reason == reason::kFilePathInvalid &&
+      absl::StrContains(message, "folder does not exist")) {
+    return "make the folder first";
+  }
+  const auto name = detail.metadata.find("name");
+  if (detail.reason == reason::kSegmentNotFound &&
+      name != detail.metadata.end() &&
+      absl::StrContains(name->second, "/segments/shm1.")) {
+    return "this verb takes a name; get, cat and sum take handles";
+  }
+  return HintForReason(detail.reason);
 }
 
 }  // namespace
@@ -107,7 +130,7 @@ int ExitCode(const absl::Status& status) {
 
 void PrintError(const absl::Status& status, bool json) {
   const ErrorDetail detail = GetErrorDetail(status);
-  const std::string hint = HintFor(detail);
+  const std::string hint = HintFor(detail, status.message());
   if (json) {
     nlohmann::ordered_json error;
     error["code"] = absl::StatusCodeToString(status.code());

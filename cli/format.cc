@@ -53,6 +53,10 @@ std::string HumanSize(uint64_t bytes) {
   return absl::StrFormat(whole ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
 }
 
+std::string Counted(size_t count, const std::string& what) {
+  return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
+}
+
 std::string OctalMode(uint32_t mode) { return absl::StrFormat("%04o", mode); }
 
 std::string UserName(uint32_t uid) {

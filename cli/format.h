@@ -16,6 +16,9 @@ namespace shmd::cli {
 // "4 KiB", "1.5 GiB", "17 B".
 std::string HumanSize(uint64_t bytes);
 
+// As "1 segment", "2 segments".
+std::string Counted(size_t count, const std::string& what);
+
 // "0640".
 std::string OctalMode(uint32_t mode);
 

@@ -2,6 +2,7 @@
 #include "base/status_macros.h"
 #include "cli/interruption.h"
 #include "cli/objects.h"
+#include "cli/options.h"
 #include "cli/progress.h"
 #include "cli/verbs.h"
 #include "client/cpp/file_transfer.h"
@@ -42,7 +43,8 @@ void AddGet(CLI::App& app, Context& context) {
   verb.add_option("segment", options->segment, "name or handle")->required();
   verb.add_option("file", options->file,
                   "the file; appears only once it is whole")
-      ->required();
+      ->required()
+      ->check(NoStandardStream("`shm cat` writes to standard output"));
   verb.add_flag("--object,--objects", options->object,
                 "the name is that of an object");
   verb.callback(

@@ -1,3 +1,4 @@
+#include <cstdint>
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
@@ -33,38 +34,50 @@ std::vector<std::string> LsRow(const Segment& segment) {
   };
 }
 
-absl::Status RunLs(Context& context, const LsOptions& options) {
-  if (options.objects) return ListObjects(context, options.quiet);
-  ASSIGN_OR_RETURN(Client * client, context.Connect());
-  ASSIGN_OR_RETURN(const std::vector<Segment> segments,
-                   client->List(options.list));
-  if (context.json) {
-    nlohmann::ordered_json out;
-    out["segments"] = nlohmann::ordered_json::array();
-    for (const Segment& segment : segments) {
-      out["segments"].push_back(SegmentToJson(segment));
-    }
-    printf("%s\n", ToText(out).c_str());
-    return absl::OkStatus();
+void PrintAsJson(const std::vector<Segment>& segments) {
+  nlohmann::ordered_json out;
+  out["segments"] = nlohmann::ordered_json::array();
+  for (const Segment& segment : segments) {
+    out["segments"].push_back(SegmentToJson(segment));
   }
-  if (options.quiet) {
-    for (const Segment& segment : segments) {
-      printf("%s\n", segment.id().c_str());
-    }
-    return absl::OkStatus();
-  }
+  printf("%s\n", ToText(out).c_str());
+}
+
+void PrintAsTable(const std::vector<Segment>& segments, bool are_all) {
   std::vector<std::vector<std::string>> rows;
   uint64_t total_bytes = 0;
   for (const Segment& segment : segments) {
     rows.push_back(LsRow(segment));
     total_bytes += segment.size_bytes;
   }
-  printf("%s%zu segments, %s\n",
+  printf("%s%s, %s%s\n",
          FormatTable({"ID", "SIZE", "RESIDENT", "BACKEND", "STATE", "MODE",
                       "OWNER", "ATTACHED", "LABELS"},
                      rows, {1, 2, 7})
              .c_str(),
-         segments.size(), HumanSize(total_bytes).c_str());
+         Counted(segments.size(), "segment").c_str(),
+         HumanSize(total_bytes).c_str(),
+         are_all ? "" : "; there are more than --limit");
+}
+
+absl::Status RunLs(Context& context, const LsOptions& options) {
+  if (options.objects) return ListObjects(context, options.quiet);
+  ASSIGN_OR_RETURN(Client * client, context.Connect());
+  ListOptions list = options.list;
+  // One more than is shown tells whether there are more.
+  if (list.limit < SIZE_MAX) ++list.limit;
+  ASSIGN_OR_RETURN(std::vector<Segment> segments, client->List(list));
+  const bool are_all = segments.size() <= options.list.limit;
+  if (!are_all) segments.pop_back();
+  if (context.json) {
+    PrintAsJson(segments);
+  } else if (options.quiet) {
+    for (const Segment& segment : segments) {
+      printf("%s\n", segment.id().c_str());
+    }
+  } else {
+    PrintAsTable(segments, are_all);
+  }
   return absl::OkStatus();
 }
 

@@ -1,20 +1,20 @@
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "base/error.h"
 #include "cli/interruption.h"
+#include "cli/usage.h"
 #include "cli/verbs.h"
 
 namespace {
 
 constexpr char kVersion[] = "shm 0.1.0";
-constexpr int kUsageError = 2;
 
 // A command line that cannot be parsed leaves no flags to ask.
 bool AsksForJson(int argc, char** argv) {
@@ -22,35 +22,6 @@ bool AsksForJson(int argc, char** argv) {
     if (strcmp(argv[i], "--json") == 0) return true;
   }
   return false;
-}
-
-// The word that stands where a verb must, or empty. The parser only says that
-// a verb is missing.
-std::string UnknownVerb(const CLI::App& app) {
-  const CLI::App* last = &app;
-  while (!last->get_subcommands().empty()) {
-    last = last->get_subcommands().back();
-  }
-  const bool has_verbs = last->get_require_subcommand_min() > 0;
-  const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
-  return has_verbs && !unknown.empty() ? unknown.front() : "";
-}
-
-int EndUnparsed(const CLI::App& app, const CLI::ParseError& error, bool json) {
-  const std::string unknown = UnknownVerb(app);
-  const bool asked = error.get_exit_code() == 0;  // --help, --version
-  if (asked || (!json && unknown.empty())) {
-    return app.exit(error) == 0 ? 0 : kUsageError;
-  }
-  const std::string message =
-      unknown.empty() ? error.what()
-                      : absl::StrCat("there is no verb or option ", unknown);
-  if (json) {
-    shmd::cli::PrintError(absl::InvalidArgumentError(message), json);
-  } else {
-    app.exit(CLI::ExtrasError(message, CLI::ExitCodes::ExtrasError));
-  }
-  return kUsageError;
 }
 
 }  // namespace
@@ -92,10 +63,15 @@ int main(int argc, char** argv) {
                          shmd::cli::AddSync,      shmd::cli::AddCompletion}) {
     add(app, context);
   }
+  // A verb made later would have it as well.
+  app.footer("`shm help VERB` shows the options of a verb.");
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> words = shmd::cli::CommandLine(argc, argv);
+    // The parser takes them from the back.
+    std::reverse(words.begin(), words.end());
+    app.parse(std::move(words));
   } catch (const CLI::ParseError& error) {
-    return EndUnparsed(app, error, AsksForJson(argc, argv));
+    return shmd::cli::EndUnparsed(app, error, AsksForJson(argc, argv));
   }
   // What was printed must have got somewhere, unless its reader has gone.
   if (fflush(stdout) != 0 && errno != EPIPE && context.status.ok()) {

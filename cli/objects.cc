@@ -189,11 +189,12 @@ absl::Status ListObjects(Context& context, bool quiet) {
                                      absl::LocalTimeZone())});
   }
   if (quiet) return absl::OkStatus();
-  printf("%s%zu objects, %s\n",
+  printf("%s%s, %s\n",
          FormatTable({"ID", "SIZE", "ARENA", "SPILLED", "OWNER", "CREATED"},
                      rows, {1, 2})
              .c_str(),
-         objects.size(), HumanSize(total_bytes).c_str());
+         Counted(objects.size(), "object").c_str(),
+         HumanSize(total_bytes).c_str());
   return absl::OkStatus();
 }
 

@@ -69,6 +69,14 @@ void AddMemoryOptions(CLI::App& app, SegmentSpec* spec) {
 
 }  // namespace
 
+std::function<std::string(const std::string&)> NoStandardStream(
+    const std::string& instead) {
+  return [instead](const std::string& file) {
+    return file == "-" ? instead + "; a file of that name is ./-"
+                       : std::string();
+  };
+}
+
 void AddLabelOption(CLI::App& app, std::map<std::string, std::string>* labels) {
   AddParsed(app, "--label", "KEY=VALUE; may be repeated", ParseLabel,
             [labels](std::pair<std::string, std::string> label) {

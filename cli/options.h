@@ -32,6 +32,11 @@ CLI::Option* AddParsed(CLI::App& app, const std::string& name,
       ->trigger_on_parse();
 }
 
+// A check of an argument that names a file: `-`, by which other programs mean a
+// standard stream, is refused with `instead`, which says what to do.
+std::function<std::string(const std::string&)> NoStandardStream(
+    const std::string& instead);
+
 // The options of `create` and `put` that say what to create. `spec` outlives
 // `app`'s parse.
 void AddSpecOptions(CLI::App& app, SegmentSpec* spec);

@@ -84,7 +84,10 @@ void AddObjectOptions(CLI::App& verb, CLI::Option* object,
 void AddPut(CLI::App& app, Context& context) {
   auto options = std::make_shared<PutOptions>();
   CLI::App& verb = *app.add_subcommand("put", "Copy a file into a new segment");
-  verb.add_option("file", options->file, "the file")->required();
+  verb.add_option("file", options->file, "the file")
+      ->required()
+      ->check(NoStandardStream(
+          "put reads no standard input, only files, whose size is known"));
   verb.add_option("id", options->spec.id,
                   "the segment's short name; default: its uid");
   AddSpecOptions(verb, &options->spec);

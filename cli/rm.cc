@@ -1,6 +1,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/error.h"
 #include "base/status_macros.h"
 #include "cli/objects.h"
 #include "cli/verbs.h"
@@ -15,11 +18,27 @@ struct RmOptions {
   bool objects = false;
 };
 
+// The daemon looks at all of a batch before it deletes any, and tells which one
+// may not be deleted by its index. Without one, others may be gone.
+absl::Status TellThatAllAreThere(const absl::Status& status) {
+  const ErrorDetail detail = GetErrorDetail(status);
+  if (detail.metadata.count("index") == 0) return status;
+  const auto name = detail.metadata.find("name");
+  std::string message(status.message());
+  if (name != detail.metadata.end() &&
+      !absl::StrContains(message, name->second)) {
+    absl::StrAppend(&message, ": ", name->second);
+  }
+  absl::StrAppend(&message, "; nothing was deleted");
+  return WithErrorDetail(absl::Status(status.code(), message), detail);
+}
+
 absl::Status RunRm(Context& context, const RmOptions& options) {
   if (options.objects) return RemoveObjects(context, options.names);
   ASSIGN_OR_RETURN(Client * client, context.Connect());
   if (options.names.size() > 1) {
-    return client->BatchDelete(options.names, options.force);
+    return TellThatAllAreThere(
+        client->BatchDelete(options.names, options.force));
   }
   DeleteOptions delete_options;
   delete_options.force = options.force;

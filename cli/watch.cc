@@ -96,6 +96,8 @@ void AddWatch(CLI::App& app, Context& context) {
                   "go on behind an event seen before (--json shows tokens)");
   verb.add_option("--count,-n", options->count, "end after this many events")
       ->check(CLI::PositiveNumber);
+  verb.footer(
+      "SYNCED says that all that exists has been printed: changes follow.");
   verb.callback(
       [options, &context] { context.status = RunWatch(context, *options); });
 }
