@@ -54,6 +54,9 @@ constexpr ErrnoRow kOpenTable[] = {
      "it is a folder"},
     {ENXIO, StatusCode::kFailedPrecondition, reason::kObjectUnsuitable,
      "it is no regular file"},
+    {EAGAIN, StatusCode::kFailedPrecondition, reason::kObjectUnsuitable,
+     "another program holds a lease on it (fcntl(2), F_SETLEASE), or its path "
+     "changes all the time"},
     {EACCES, StatusCode::kPermissionDenied, reason::kCallerNotAllowed,
      "the daemon may not open it so"},
     {EPERM, StatusCode::kPermissionDenied, reason::kCallerNotAllowed,
@@ -98,11 +101,17 @@ UniqueFd OpenWithoutLinks(int folder_fd, const std::string& path, int flags,
   if ((flags & O_PATH) == 0) how.flags |= O_NONBLOCK;
   how.mode = mode;
   how.resolve = resolve | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  // EAGAIN: something was renamed while the path was resolved; or, as this does
+  // not block, the file's owner holds a lease on it (F_SETLEASE), which may
+  // last for 45 s.
+  constexpr int kMaxTries = 100;
+  int tries = 0;
   for (;;) {
     UniqueFd fd(static_cast<int>(
         syscall(SYS_openat2, folder_fd, path.c_str(), &how, sizeof(how))));
-    // EAGAIN: something was renamed while the path was resolved.
-    if (fd.valid() || (errno != EINTR && errno != EAGAIN)) return fd;
+    if (fd.valid()) return fd;
+    const bool is_again = errno == EAGAIN && ++tries < kMaxTries;
+    if (errno != EINTR && !is_again) return fd;
   }
 }
 

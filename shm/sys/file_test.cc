@@ -1,6 +1,7 @@
 #include "shm/sys/file.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -52,6 +53,16 @@ TEST_F(OpenBelowTest, TheRootItselfMayBeBehindALink) {
   std::filesystem::create_symlink("root", folder_ / "alias");
   EXPECT_EQ(Read("alias", "sub/file"), "inside");
   EXPECT_EQ(Read("alias", "absent"), reason::kObjectNotFound);
+}
+
+TEST_F(OpenBelowTest, ALeaseOfTheOwnerIsToldAtOnce) {
+  signal(SIGIO, SIG_IGN);
+  const std::string path = folder_ / "root/sub/file";
+  const UniqueFd leased(open(path.c_str(), O_RDWR));
+  ASSERT_EQ(fcntl(leased.get(), F_SETLEASE, F_WRLCK), 0);
+  EXPECT_EQ(Read("root", "sub/file"), reason::kObjectUnsuitable);
+  ASSERT_EQ(fcntl(leased.get(), F_SETLEASE, F_UNLCK), 0);
+  EXPECT_EQ(Read("root", "sub/file"), "inside");
 }
 
 TEST_F(OpenBelowTest, NothingLeadsOutOfTheRoot) {
