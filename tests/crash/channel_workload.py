@@ -304,7 +304,7 @@ class ChannelWorkload(workload.Workload):
         self.ending = True
         self.members.clear()
         self.close()
-        self._expect_no_sessions()
+        self.expect_no_sessions()
         self.session = None
         for channel in self.facts:
             self._await_only_own(channel)

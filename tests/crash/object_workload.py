@@ -352,7 +352,7 @@ class ObjectWorkload(workload.Workload):
         """The session ends; what it has published stays."""
         self.ending = True
         self.close()
-        self._expect_no_sessions()
+        self.expect_no_sessions()
         self.session = None
 
     def expect_nothing(self):

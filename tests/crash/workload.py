@@ -777,9 +777,9 @@ class Workload(SocketCreates):
         if self.connection is not None:  # recover() has opened one
             self.connection.socket.close()
             self.connection = None
-        self._expect_no_sessions()
+        self.expect_no_sessions()
 
-    def _expect_no_sessions(self):
+    def expect_no_sessions(self):
         """Those end as well that nobody can resume."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
