@@ -263,8 +263,9 @@ absl::StatusOr<KernelObject> FileBackend::Reopen(const ObjectName& name,
   ASSIGN_OR_RETURN(const UniqueFd fd,
                    sys::OpenBeneath(folder.fd.get(), location.name, O_PATH, 0));
   ASSIGN_OR_RETURN(const sys::FileStat found, sys::Fstat(fd.get()));
-  if (!IsSameRecordedFile(name, found, folder.file_system.id))
+  if (!IsSameRecordedFile(name, found, folder.file_system.id)) {
     return ObjectReplaced();
+  }
   return FileObject(location, found, folder);
 }
 
