@@ -10,8 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
-#include "tests/testing/program.h"
-#include "tests/testing/scoped_server.h"
+#include "tests/cli/served_shm.h"
 
 namespace shmd::testing {
 namespace {
@@ -21,24 +20,8 @@ using ::testing::StartsWith;
 
 constexpr absl::Duration kDeadline = absl::Seconds(60);
 
-ProgramEnd RunShm(std::vector<std::string> arguments,
-                  const std::string& socket_dir) {
-  arguments.insert(arguments.begin(), Runfile("cli/shm"));
-  return RunProgram(arguments, {{"SHMD_SOCKET_DIR", socket_dir}});
-}
-
-class ShmTest : public ::testing::Test {
+class ShmTest : public ServedShm {
  protected:
-  void SetUp() override {
-    auto server = ScopedServer::Start();
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-  }
-
-  ProgramEnd Shm(const std::vector<std::string>& arguments) {
-    return RunShm(arguments, server_->socket_dir());
-  }
-
   RunningProgram Running(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), Runfile("cli/shm"));
     return RunningProgram(arguments,
@@ -59,8 +42,6 @@ class ShmTest : public ::testing::Test {
     std::ofstream(path, std::ios::binary) << content;
     return path;
   }
-
-  std::unique_ptr<ScopedServer> server_;
 };
 
 TEST_F(ShmTest, CreatesListsShowsAndRemoves) {

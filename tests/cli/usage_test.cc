@@ -5,8 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/testing/program.h"
-#include "tests/testing/scoped_server.h"
+#include "tests/cli/served_shm.h"
 
 namespace shmd::testing {
 namespace {
@@ -16,36 +15,18 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-ProgramEnd RunShm(std::vector<std::string> arguments,
-                  const std::string& socket_dir) {
-  arguments.insert(arguments.begin(), Runfile("cli/shm"));
-  return RunProgram(arguments, {{"SHMD_SOCKET_DIR", socket_dir}});
-}
-
 ProgramEnd Unserved(const std::vector<std::string>& arguments) {
   return RunShm(arguments, "/nowhere");
 }
 
-class UsageTest : public ::testing::Test {
+class UsageTest : public ServedShm {
  protected:
-  void SetUp() override {
-    auto server = ScopedServer::Start();
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-  }
-
-  ProgramEnd Shm(const std::vector<std::string>& arguments) {
-    return RunShm(arguments, server_->socket_dir());
-  }
-
   // Makes a segment of 4 KiB; returns its handle.
   std::string Make(const std::string& id) {
     const ProgramEnd end = Shm({"create", id, "--size", "4k", "--quiet"});
     EXPECT_EQ(end.exit_code, 0) << end.err;
     return end.out.substr(0, end.out.find('\n'));
   }
-
-  std::unique_ptr<ScopedServer> server_;
 };
 
 TEST(CommandLineTest, AnErrorNamesTheProgramAndTheHelpOfTheVerb) {

@@ -20,16 +20,12 @@ SIZE = 2 * PAGE
 class HugePagesTest(DaemonCase):
 
     @classmethod
-    def setUpClass(cls):
-        isolation.enter()
+    def make_daemon(cls):
         files = tempfile.mkdtemp(prefix="shmd-huge-")
         cls.addClassCleanup(shutil.rmtree, files, ignore_errors=True)
         isolation.mount("-t", "hugetlbfs", "-o", "pagesize=2M", "none", files)
         cls.addClassCleanup(isolation.unmount, files)
-        cls.shmd = daemon.Daemon(file_root=files)
-        cls.addClassCleanup(cls.shmd.close)
-        for _ in range(3):
-            cls.shmd.call("ListSegments", {"parent": "namespaces/default"})
+        return daemon.Daemon(file_root=files)
 
     def write(self, handle, data):
         """At the end of the segment, through a mapping."""

@@ -32,11 +32,15 @@ class DaemonCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         isolation.enter()
-        cls.shmd = daemon.Daemon(*cls.FLAGS)
+        cls.shmd = cls.make_daemon()
         cls.addClassCleanup(cls.shmd.close)
         # What the daemon makes on its first calls stays.
         for _ in range(3):
             cls.shmd.call("ListSegments", {"parent": PARENT})
+
+    @classmethod
+    def make_daemon(cls):
+        return daemon.Daemon(*cls.FLAGS)
 
     def setUp(self):
         if not self.shmd.is_running():
