@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sodium.h>
-#include <sys/statvfs.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -12,6 +11,7 @@
 #include "base/error_reason.h"
 #include "base/failpoint.h"
 #include "base/status_macros.h"
+#include "shm/limits.h"
 
 namespace shmd {
 
@@ -40,11 +40,12 @@ absl::Status SyncFolder(const std::string& folder) {
   return absl::OkStatus();
 }
 
-// What is free of the file system; none where it cannot be told.
-uint64_t FreeBytes(int fd) {
-  struct statvfs found = {};
-  if (fstatvfs(fd, &found) != 0) return 0;
-  return uint64_t{found.f_bavail} * found.f_frsize;
+// Whether `bytes` are little of what the file system of the folder has. What is
+// prepared is for speed alone: whoever writes now needs the last room more.
+bool HasPlentyOfRoom(const std::string& folder, uint64_t bytes) {
+  const absl::StatusOr<uint64_t> available =
+      ReadFileSystemAvailableBytes(folder);
+  return available.ok() && *available / 8 >= bytes;
 }
 
 }  // namespace
@@ -59,7 +60,7 @@ absl::StatusOr<std::shared_ptr<JournalFile>> JournalFile::Create(
       open(unfinished.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!file->fd_.valid()) return StoreFailed("make a journal", errno);
   SHMD_FAILPOINT("journal.made");
-  file->Prepare(prepared_bytes);
+  if (HasPlentyOfRoom(folder, prepared_bytes)) file->Prepare(prepared_bytes);
   SHMD_FAILPOINT("journal.prepared");
   absl::Status status = file->WriteHeader();
   if (status.ok() && rename(unfinished.c_str(), path.c_str()) != 0) {
@@ -79,8 +80,6 @@ void JournalFile::Prepare(uint64_t bytes) {
   // By the page: what is written at once becomes large folios, and ext4 goes
   // through all blocks of one for each group that is written into it.
   constexpr uint64_t kPageBytes = 4096;
-  // It is for speed alone: whoever writes now needs the last room more.
-  if (FreeBytes(fd_.get()) / 8 < bytes) return;
   const std::string zeroes(kPageBytes, '\0');
   for (uint64_t at = 0; at + kPageBytes <= bytes; at += kPageBytes) {
     const ssize_t written = calls_.write(fd_.get(), zeroes.data(), kPageBytes,
